@@ -1,0 +1,111 @@
+//! `egressctl`: one file for each verb. A verb takes its parsed arguments and a [`Screen`], and
+//! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal as _, Write},
+};
+
+/// How a command ends. The numbers are part of the interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// Done, or "yes".
+    Ok,
+    /// Denied, or "no".
+    No,
+    /// Wrong usage, or the command failed.
+    Failure,
+    /// The policy is not valid.
+    InvalidPolicy,
+    /// What the guarded command returned (`run` only).
+    Child(u8),
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::No => 1,
+            Exit::Failure => 2,
+            Exit::InvalidPolicy => 3,
+            Exit::Child(code) => code,
+        })
+    }
+}
+
+/// Where a verb writes: tables and colour for people on a terminal, JSON for machines.
+pub struct Screen {
+    out: Box<dyn Write>,
+    json: bool,
+    color: bool,
+}
+
+impl fmt::Debug for Screen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Screen")
+            .field("json", &self.json)
+            .field("color", &self.color)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Screen {
+    /// Standard output. Colour only on a terminal and only without `NO_COLOR` (no-color.org).
+    pub fn stdout(json: bool) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let color = !json && !no_color && io::stdout().is_terminal();
+        Self::new(Box::new(io::stdout().lock()), json, color)
+    }
+
+    pub fn new(out: Box<dyn Write>, json: bool, color: bool) -> Self {
+        Self { out, json, color }
+    }
+
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub fn has_color(&self) -> bool {
+        self.color
+    }
+
+    /// One value, as one line of JSON.
+    pub fn json(&mut self, value: &impl serde::Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, value)?;
+        self.out.write_all(b"\n")?;
+        self.out.flush()
+    }
+
+    pub fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
+        writeln!(self.out, "{text}")
+    }
+
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
+    /// `text` in a colour, when there is colour.
+    pub fn paint(&self, paint: Paint, text: &str) -> String {
+        if !self.color {
+            return text.to_owned();
+        }
+        let code = match paint {
+            Paint::Allow => "32",
+            Paint::Deny => "1;31",
+            Paint::Warn => "33",
+            Paint::Dim => "2",
+            Paint::Strong => "1",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+/// What a colour means; never only the colour says it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Paint {
+    Allow,
+    Deny,
+    Warn,
+    Dim,
+    Strong,
+}

@@ -1,0 +1,9 @@
+//! egressd and egressctl: everything but the kernel programs.
+#![deny(unsafe_code)]
+
+pub mod audit;
+pub mod cli;
+pub mod control;
+pub mod dns;
+pub mod kernel;
+pub mod policy;

@@ -1,0 +1,88 @@
+//! What the programs need to know about the running policy besides its tables.
+
+
+/// The guard resolver listens on this many ports, one for each server address that one socket
+/// may ask: the port tells which server's answer it pretends to be. resolv.conf(5) names at most
+/// three.
+pub const RESOLVER_SLOTS: usize = 4;
+
+/// What a denial does. The raw value 0 is neither: it denies everything.
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    Enforce = 1,
+    /// Decide and record, refuse nothing.
+    Observe = 2,
+}
+
+#[repr(u32)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DnsMode {
+    Steer = 1,
+    Snoop = 2,
+}
+
+/// One generation of the settings. Raw integers: the map may hold anything.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Config {
+    pub abi: u32,
+    /// Counts up with every policy that is installed; part of every network and lease key.
+    pub generation: u32,
+    /// [`Mode`].
+    pub mode: u32,
+    /// [`DnsMode`].
+    pub dns: u32,
+    /// What connect and sendmsg return for a denial, as a positive errno.
+    pub denial_errno: u32,
+    /// 1: listeners of the same session on loopback are reachable.
+    pub session_loopback: u32,
+    /// 1: listeners of the session may answer clients on this machine's loopback device.
+    pub inbound_loopback: u32,
+    /// 1: allowed flows are reported as events too.
+    pub report_allowed: u32,
+    /// The guard resolver's ports on 127.0.0.1 and ::1, host order; 0 for none.
+    pub resolver_ports: [u16; RESOLVER_SLOTS],
+}
+
+const _: () = assert!(size_of::<Config>() == 40);
+
+impl Config {
+    /// What an unset map entry holds. It denies everything.
+    pub const UNSET: Self = Self {
+        abi: 0,
+        generation: 0,
+        mode: 0,
+        dns: 0,
+        denial_errno: 0,
+        session_loopback: 0,
+        inbound_loopback: 0,
+        report_allowed: 0,
+        resolver_ports: [0; RESOLVER_SLOTS],
+    };
+
+    /// Which of the guard resolver's ports this is.
+    #[inline(always)]
+    pub fn resolver_slot(&self, port: u16) -> Option<usize> {
+        if port == 0 {
+            return None;
+        }
+        let [a, b, c, d] = self.resolver_ports;
+        if port == a {
+            Some(0)
+        } else if port == b {
+            Some(1)
+        } else if port == c {
+            Some(2)
+        } else if port == d {
+            Some(3)
+        } else {
+            None
+        }
+    }
+
+    pub const fn is_observing(&self) -> bool {
+        self.mode == Mode::Observe as u32
+    }
+}
+

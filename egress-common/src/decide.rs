@@ -1,0 +1,110 @@
+//! The decision: one function for the connect hook, the packet hook and userspace.
+//!
+//! The order is part of the contract. Deny beats allow, the order of rules in the policy never
+//! matters, an empty table allows nothing, and what cannot be read denies.
+
+use crate::{
+    Config, DnsMode, Flow, Grant, Lease, PortSet, Protocol, Reason, RuleId, Verdict,
+};
+
+/// Value of the network table: what one prefix allows and denies.
+///
+/// A look-up finds only the longest prefix, so the compiler folds every wider prefix into the
+/// narrower ones that it covers.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Network {
+    /// [`PortSet`] of deny rules.
+    pub deny: u32,
+    /// [`PortSet`] of allow rules.
+    pub allow: u32,
+}
+
+/// The tables of one policy generation, seen from one session.
+pub trait Rules {
+    /// The longest prefix that holds this address.
+    fn network(&self, address: &crate::Address) -> Option<Network>;
+    /// The rule by which this set holds this protocol and port.
+    fn port(&self, set: PortSet, protocol: Protocol, port: u16) -> Option<RuleId>;
+    /// What names led the session to this address.
+    fn lease(&self, address: &crate::Address) -> Option<&Lease>;
+    /// Whether a socket of the same session receives this loopback flow.
+    fn session_receives(&self, flow: &Flow) -> bool;
+    /// Boot time in nanoseconds. Asked only when a lease is looked at.
+    fn now(&self) -> u64;
+}
+
+/// Where in its life a flow is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// It begins here: a lease must be live.
+    New,
+    /// It was admitted before: its lease may have run out, but must not have been revoked.
+    Established,
+}
+
+/// Decides about one flow.
+#[inline(always)]
+pub fn decide(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) -> Verdict {
+    if flow.protocol != Protocol::TCP && flow.protocol != Protocol::UDP {
+        return Verdict::deny(Reason::UnsupportedProtocol);
+    }
+    let address = match flow.destination.canonical() {
+        Ok(address) => address,
+        Err(verdict) => return verdict,
+    };
+    if address.is_multicast() {
+        return Verdict::deny(Reason::Multicast);
+    }
+    let is_loopback = address.is_loopback();
+    if is_loopback
+        && config.dns == DnsMode::Steer as u32
+        && config.resolver_slot(flow.port).is_some()
+        && address.is_resolver()
+    {
+        return Verdict::Allow(Grant::lasting(RuleId::RESOLVER));
+    }
+
+    let mut reason = Reason::NoRule;
+    if let Some(network) = rules.network(&address) {
+        if network.deny != 0
+            && let Some(rule) = rules.port(PortSet(network.deny), flow.protocol, flow.port)
+        {
+            return Verdict::Deny(Reason::DeniedByRule, rule);
+        }
+        if network.allow != 0 {
+            if let Some(rule) = rules.port(PortSet(network.allow), flow.protocol, flow.port) {
+                return Verdict::Allow(Grant::lasting(rule));
+            }
+            reason = Reason::PortNotAllowed;
+        }
+    }
+
+    if is_loopback {
+        if config.session_loopback == 1 && rules.session_receives(flow) {
+            return Verdict::Allow(Grant::lasting(RuleId::SESSION));
+        }
+        return Verdict::deny(Reason::Loopback);
+    }
+
+    if let Some(lease) = rules.lease(&address) {
+        let now = rules.now();
+        reason = Reason::PortNotAllowed;
+        for grant in &lease.grants {
+            if grant.set == 0 {
+                continue;
+            }
+            let Some(rule) = rules.port(PortSet(grant.set), flow.protocol, flow.port) else {
+                continue;
+            };
+            if now < grant.expires || stage == Stage::Established {
+                return Verdict::Allow(Grant {
+                    rule,
+                    expires: grant.expires,
+                });
+            }
+            reason = Reason::LeaseExpired;
+        }
+    }
+    Verdict::deny(reason)
+}

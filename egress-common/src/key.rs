@@ -1,0 +1,133 @@
+//! Keys and values of the maps: byte arrays in network order or plain integers, no padding.
+
+use crate::{Address, Protocol, limits::LEASE_GRANTS};
+
+/// Key of the network table, a longest-prefix trie. The first 32 bits are the generation, so a
+/// prefix of `n` bits of address has the length `32 + n` (IPv4: `32 + 96 + n`).
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NetworkKey {
+    generation: [u8; 4],
+    address: [u8; 16],
+}
+
+impl NetworkKey {
+    /// Bits that every look-up compares.
+    pub const FULL_BITS: u32 = 160;
+
+    #[inline(always)]
+    pub const fn new(generation: u32, address: Address) -> Self {
+        Self {
+            generation: generation.to_be_bytes(),
+            address: address.octets(),
+        }
+    }
+
+    /// Length of the trie key for a prefix of `bits` of the 128-bit address.
+    pub const fn prefix_bits(bits: u8) -> u32 {
+        32 + bits as u32
+    }
+}
+
+/// Key of the port table, a longest-prefix trie: (set, protocol) exactly, then a port prefix.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct PortKey {
+    set: [u8; 4],
+    protocol: u8,
+    port: [u8; 2],
+    reserved: u8,
+}
+
+impl PortKey {
+    /// Bits that every look-up compares.
+    pub const FULL_BITS: u32 = 56;
+
+    #[inline(always)]
+    pub const fn new(set: u32, protocol: Protocol, port: u16) -> Self {
+        Self {
+            set: set.to_be_bytes(),
+            protocol: protocol.0,
+            port: port.to_be_bytes(),
+            reserved: 0,
+        }
+    }
+
+    /// Length of the trie key for a prefix of `bits` of the 16-bit port.
+    pub const fn prefix_bits(bits: u8) -> u32 {
+        40 + bits as u32
+    }
+}
+
+/// Key of the lease table: an address that a name led to, in one session.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LeaseKey {
+    /// The cgroup id of the session.
+    pub session: u64,
+    pub address: Address,
+    pub generation: u32,
+    pub reserved: u32,
+}
+
+impl LeaseKey {
+    #[inline(always)]
+    pub const fn new(generation: u32, session: u64, address: Address) -> Self {
+        Self {
+            session,
+            address,
+            generation,
+            reserved: 0,
+        }
+    }
+}
+
+/// One port set that a leased address stands for.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LeaseGrant {
+    /// Boot time in nanoseconds: no flow begins at or after it.
+    pub expires: u64,
+    /// [`crate::PortSet`]; 0 for an unused place.
+    pub set: u32,
+    pub reserved: u32,
+}
+
+/// Value of the lease table.
+///
+/// An entry outlives its grants' expiry: it then admits nothing new, and still vouches for the
+/// flows that it admitted when a new policy re-examines them.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Lease {
+    pub grants: [LeaseGrant; LEASE_GRANTS],
+}
+
+/// Key of the client table: who asks the guard resolver, as the resolver's socket sees them.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ClientKey {
+    pub address: Address,
+    /// Host order.
+    pub port: u16,
+    pub protocol: Protocol,
+    pub reserved: u8,
+}
+
+impl ClientKey {
+    #[inline(always)]
+    pub const fn new(protocol: Protocol, address: Address, port: u16) -> Self {
+        Self {
+            address,
+            port,
+            protocol,
+            reserved: 0,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<NetworkKey>() == 20 && align_of::<NetworkKey>() == 1);
+const _: () = assert!(size_of::<PortKey>() == 8 && align_of::<PortKey>() == 1);
+const _: () = assert!(size_of::<LeaseKey>() == 32);
+const _: () = assert!(size_of::<Lease>() == 16 * LEASE_GRANTS);
+const _: () = assert!(size_of::<ClientKey>() == 20);

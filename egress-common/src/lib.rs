@@ -1,0 +1,52 @@
+//! What crosses the boundary between egressd and its kernel programs, and the decision itself.
+//!
+//! Everything here is plain bytes or a pure function. [`decide`] is compiled twice: into the BPF
+//! programs, where [`Rules`] reads maps, and into userspace, where it reads whatever a caller
+//! brings. No type that stands in a map holds a Rust enum, `bool`, `Option` or padding that is
+//! not written out: the kernel side of a map may hold any bytes.
+
+#![cfg_attr(not(feature = "user"), no_std)]
+
+mod address;
+mod config;
+mod decide;
+mod event;
+mod flow;
+mod key;
+mod packet;
+#[cfg(feature = "user")]
+#[expect(unsafe_code, reason = "aya::Pod is an unsafe trait")]
+mod pod;
+mod verdict;
+
+pub use address::Address;
+pub use config::{Config, DnsMode, Mode, RESOLVER_SLOTS};
+pub use decide::{Network, Rules, Stage, decide};
+pub use event::{Client, Counter, Event, Hook, Process};
+pub use flow::{Flow, Protocol};
+pub use key::{ClientKey, Lease, LeaseGrant, LeaseKey, NetworkKey, PortKey};
+pub use packet::{Headers, Packet, parse};
+pub use verdict::{Grant, PortSet, Reason, RuleId, Verdict};
+
+/// Version of every shape in this crate. Bumped with any change to one; `egressd` refuses pinned
+/// maps of another version.
+pub const ABI_VERSION: u32 = 1;
+
+/// Sizes that both sides must agree on.
+pub mod limits {
+    /// Allowed and denied address prefixes of all live policy generations.
+    pub const NETWORKS: u32 = 1 << 19;
+    /// Port prefixes of all port sets. A port range takes at most 30 of them.
+    pub const PORTS: u32 = 1 << 18;
+    /// Leased addresses over all sessions and live policy generations.
+    pub const LEASES: u32 = 1 << 18;
+    /// DNS clients whose question is on its way.
+    pub const CLIENTS: u32 = 1 << 15;
+    /// Bytes of the event ring.
+    pub const EVENT_BYTES: u32 = 1 << 20;
+    /// Different port sets that one leased address can stand for at a time.
+    pub const LEASE_GRANTS: usize = 4;
+    /// An unconnected UDP flow that sent nothing for this long needs a live lease again, in
+    /// nanoseconds. Linux's own conntrack forgets a UDP stream after 120 s.
+    pub const UDP_IDLE_NS: u64 = 60 * 1_000_000_000;
+}
