@@ -48,7 +48,7 @@ pub(crate) fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
     if note.session == 0 {
         note.session = session::of_current();
     }
-    note.process = session::process();
+    note.touch();
     if steer::wants(config, &flow) {
         return match steer::turn(ctx, family, config, note, &flow) {
             Some(()) => ALLOW,
@@ -92,7 +92,7 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
         note.session = session::of_current();
     }
     if steer::wants(config, &flow) {
-        note.process = session::process();
+        note.touch();
         return match steer::turn(ctx, family, config, note, &flow) {
             Some(()) => ALLOW,
             None => refuse(
@@ -126,7 +126,7 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
             return ALLOW;
         }
     }
-    note.process = session::process();
+    note.touch();
     judge(ctx, config, Hook::Sendmsg, note, &flow)
 }
 

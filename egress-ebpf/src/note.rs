@@ -107,6 +107,14 @@ impl Note {
         }
     }
 
+    /// Notes who uses the socket, when that is another process than before.
+    #[inline(always)]
+    pub(crate) fn touch(&mut self) {
+        if self.process.pid != crate::session::pid() {
+            self.process = crate::session::process();
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn standing(&mut self, flow: &FlowWords, generation: u32) -> Standing {
         self.lock();

@@ -1,6 +1,6 @@
 //! Which session and process a hook runs for.
 
-use aya_ebpf::helpers::{bpf_get_current_comm, generated as bpf};
+use aya_ebpf::helpers::generated as bpf;
 use egress_common::Process;
 
 /// Cgroup id of the guarded cgroup. Set by the loader.
@@ -53,18 +53,22 @@ pub(crate) fn of_sk(sk: *mut core::ffi::c_void) -> u64 {
     if own == id { id } else { 0 }
 }
 
+/// Thread group id of the running task.
+#[inline(always)]
+pub(crate) fn pid() -> u32 {
+    // SAFETY: takes nothing and returns a number.
+    (unsafe { bpf::bpf_get_current_pid_tgid() } >> 32) as u32
+}
+
 #[inline(always)]
 pub(crate) fn process() -> Process {
-    // SAFETY: both helpers take nothing and return a number.
-    let (pid_tgid, uid_gid) = unsafe {
-        (
-            bpf::bpf_get_current_pid_tgid(),
-            bpf::bpf_get_current_uid_gid(),
-        )
+    let mut process = Process {
+        pid: pid(),
+        // SAFETY: takes nothing and returns a number.
+        uid: unsafe { bpf::bpf_get_current_uid_gid() } as u32,
+        comm: [0; 16],
     };
-    Process {
-        pid: (pid_tgid >> 32) as u32,
-        uid: uid_gid as u32,
-        comm: bpf_get_current_comm().unwrap_or([0; 16]),
-    }
+    // SAFETY: writes at most the 16 bytes of the field. On failure it writes zeros.
+    unsafe { bpf::bpf_get_current_comm(process.comm.as_mut_ptr().cast(), 16) };
+    process
 }
