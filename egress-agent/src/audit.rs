@@ -11,14 +11,11 @@
 //! here ever blocks or changes a decision. Secrets and inspected content never enter a record.
 
 pub mod chain;
-
-
-
 pub mod record;
+pub mod sink;
 
-
-
-
+mod denials;
+mod file;
 
 /// Where the log is when the policy names no other place.
 pub const DEFAULT_FILE: &str = "/var/log/egressd/audit.jsonl";

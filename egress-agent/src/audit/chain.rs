@@ -36,6 +36,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::record::{Record, VERSION};
 
+pub(in crate::audit) use verify::Link;
 pub use verify::{Broken, Place, Point, Verified, Verifier, Why};
 
 /// A SHA-256, written as 64 lower-case hex digits.
