@@ -11,6 +11,9 @@
 //! here ever blocks or changes a decision. Secrets and inspected content never enter a record.
 
 pub mod chain;
+pub mod feed;
+pub mod filter;
+pub mod reader;
 pub mod record;
 pub mod sink;
 

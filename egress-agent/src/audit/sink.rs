@@ -144,9 +144,10 @@ impl Sink {
     /// Waits until everything handed in before is written, or counted as lost.
     pub fn flush(&self) {
         let (done, wait) = sync_channel(1);
-        if self.queue.send(Message::Flush(done)).is_ok() {
-            // An error means that the writer is gone, and so is everything it had.
-            drop(wait.recv());
+        let told = self.queue.send(Message::Flush(done)).is_ok();
+        // An error means that the writer is gone, and with it everything that it had.
+        if !told || wait.recv().is_err() {
+            tracing::debug!("the audit writer has ended");
         }
     }
 
