@@ -15,12 +15,14 @@
 //! change nothing, root included.
 
 pub mod authorise;
-
+pub mod client;
 pub mod message;
 pub mod peer;
-
-
+pub mod server;
+pub mod socket;
 pub mod status;
+
+mod seats;
 
 /// Where the daemon listens.
 pub const DEFAULT_SOCKET: &str = "/run/egressd/control.sock";

@@ -63,13 +63,18 @@ impl Peer {
         };
         if let Some(pidfd) = pidfd {
             peer.pidfd = Some(Arc::new(pidfd));
-            peer.cgroup = read_proc(peer.pid, "cgroup").and_then(|text| cgroup2_path(&text));
-            // Only now is it certain that what was read belongs to the peer.
-            if !peer.is_alive() {
-                peer.cgroup = None;
-            }
         }
-        Ok(peer)
+        Ok(peer.look_again())
+    }
+
+    /// The same process in the cgroup where it is by now.
+    #[must_use]
+    pub fn look_again(mut self) -> Self {
+        let text = read_proc(self.pid, "cgroup");
+        // Only after reading is it certain that what was read belongs to the peer.
+        let text = text.filter(|_| self.is_alive());
+        self.cgroup = text.and_then(|text| cgroup2_path(&text));
+        self
     }
 
     /// Whether the process still runs, so that [`Peer::pid`] still means it.
