@@ -1,1 +1,9 @@
-//! dns.
+//! The guard resolver.
+pub mod leases;
+pub mod name;
+mod question;
+mod reply;
+mod resolv;
+mod special;
+mod suspicion;
+mod wire;
