@@ -12,7 +12,7 @@
 //!                       upstream ─query, answer─▶ filter ───────────┘
 //! ```
 //!
-//! [`Engine`] decides, with time passed in and the world behind [`Host`]; [`serve`] moves bytes.
+//! [`Engine`] decides, with time passed in and the world behind [`Host`]; [`Server`] moves bytes.
 //! It knows nothing about policies but [`Names`] and nothing about kernel maps but [`Changes`].
 
 mod answer;
@@ -27,8 +27,11 @@ mod query;
 mod question;
 mod reply;
 mod resolv;
+mod server;
 mod special;
 mod suspicion;
+mod tcp;
+mod upstream;
 mod wire;
 
 use std::{io, sync::Arc};
@@ -40,6 +43,7 @@ pub use leases::{Changes, Leases, Terms};
 pub use outcome::{Decision, Outcome};
 pub use reply::Rcode;
 pub use resolv::resolv_conf;
+pub use server::{BindError, Server, Sockets, bind};
 pub use special::is_special;
 pub use suspicion::suspicious_label;
 
@@ -94,7 +98,8 @@ pub trait Host {
     fn names(&self) -> Arc<Self::Names>;
     /// The set of ports that these rules open, known to the kernel.
     fn port_set(&self, rules: &[RuleId]) -> io::Result<PortSet>;
-    /// Brings the kernel's lease table up to date. When this returns, the kernel decides by it.
+    /// Brings the kernel's lease table up to date, deleting before writing. When this returns, the
+    /// kernel decides by it. After an error the caller takes back what it wanted to write.
     fn install(&self, changes: &Changes) -> io::Result<()>;
     /// Called once for every question that got an answer.
     fn record(&self, outcome: &Outcome<'_>);

@@ -22,7 +22,7 @@ use super::{
     answer::{Filter, Filtered, wire_name},
     budget::Budgets,
     cache::{Cache, Cached},
-    leases::{Changes, Grant, Leases, Terms},
+    leases::{Grant, Leases, Terms},
     local::{self, Local},
     name::Name,
     outcome::{Decision, Outcome},
@@ -466,13 +466,11 @@ impl<N: Names, R> Engine<N, R> {
         self.leases
             .learn(session, name, grant, &cached.addresses, left, terms, now)
             .map_err(|error| Denial::with_text(Reason::LeaseFailed, error.to_string()))?;
-        let changes: Changes = self.leases.changes();
-        if let Err(error) = host.install(&changes) {
+        if let Err(error) = self.write(host) {
             self.leases.withdraw(session, name, &cached.addresses);
             let text = format!("the kernel did not take the leases: {error}");
             return Err(Denial::with_text(Reason::LeaseFailed, text));
         }
-        self.leases.settle();
         Ok(left)
     }
 }
