@@ -14,6 +14,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
@@ -47,6 +48,7 @@ use self::{
     ssh::Ssh,
     tls::Tls,
 };
+use crate::program;
 
 /// Fields are dropped in this order: the daemon first, the janitor last.
 #[derive(Debug)]
@@ -263,22 +265,14 @@ pub fn wait_for(what: &str, deadline: Duration, mut event: impl FnMut() -> bool)
 }
 
 fn join(machine: &Namespace, internet: &Namespace) -> Result<()> {
-    crate::program::run(std::process::Command::new("ip").args([
-        "link",
-        "add",
-        LINK,
-        "netns",
-        &machine.pid().to_string(),
-        "type",
-        "veth",
-        "peer",
-        "name",
-        LINK,
-        "netns",
-        &internet.pid().to_string(),
-    ]))?;
+    let (near, far) = (machine.pid(), internet.pid());
+    let line = format!("link add {LINK} netns {near} type veth peer name {LINK} netns {far}");
+    program::run(Command::new("ip").args(line.split(' ')))?;
     machine.ip(&place::machine_links())?;
-    internet.ip(&place::internet_links())
+    internet.ip(&place::internet_links())?;
+    // A gateway that forwards is one that answers for what it cannot reach.
+    let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward && echo 1 >/proc/sys/net/ipv6/conf/all/forwarding";
+    program::run(internet.command("sh").args(["-c", forward])).map(drop)
 }
 
 fn joined<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {

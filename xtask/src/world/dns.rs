@@ -84,8 +84,8 @@ fn configuration(log: &Path, hosts: &Path, home: &Path) -> String {
          address=/allowed.test/{ALLOWED_V4}\naddress=/allowed.test/{ALLOWED_V6}\n\
          address=/denied.test/{DENIED_V4}\naddress=/denied.test/{DENIED_V6}\n\
          address=/wild.test/{EDGE_V4}\naddress=/wild.test/{EDGE_V6}\n\
-         address=/v4only.allowed.test/{ALLOWED_V4}\n\
-         address=/v6only.allowed.test/{ALLOWED_V6}\n\
+         host-record=v4.single.test,{ALLOWED_V4}\n\
+         host-record=v6.single.test,{ALLOWED_V6}\n\
          host-record=edge.cdn.test,{EDGE_V4},{EDGE_V6}\n\
          cname=alias.chain.test,middle.chain.test\n\
          cname=middle.chain.test,edge.cdn.test\n\

@@ -59,7 +59,8 @@ pub(super) fn machine_links() -> String {
 }
 
 /// The `ip` commands of the internet's side. The two documentation networks are local as a whole, so
-/// that any of their addresses answers on TCP.
+/// that any of their addresses answers on TCP; for every other address the gateway says at once that it
+/// is unreachable.
 pub(super) fn internet_links() -> String {
     let mut lines = format!(
         "link set lo up\n\
@@ -69,7 +70,9 @@ pub(super) fn internet_links() -> String {
          route add local 203.0.113.0/24 dev lo\n\
          route add local 198.51.100.0/24 dev lo\n\
          route add local 10.20.0.0/16 dev lo\n\
-         route add local 2001:db8:b000::/36 dev lo\n"
+         route add local 2001:db8:b000::/36 dev lo\n\
+         route add unreachable default\n\
+         route add unreachable ::/0\n"
     );
     for address in V4 {
         lines.push_str(&format!("addr add {address}/32 dev lo\n"));

@@ -64,7 +64,7 @@ fn openssl(key: &[&str]) -> Command {
 }
 
 fn names() -> String {
-    let names = ["allowed", "denied", "wild", "chain", "cdn", "intranet", "rebind", "bulk"]
+    let names = ["allowed", "denied", "wild", "single", "chain", "cdn", "intranet", "rebind", "bulk"]
         .iter()
         .flat_map(|domain| [format!("DNS:{domain}.test"), format!("DNS:*.{domain}.test")]);
     let v4 = [ALLOWED_V4, DENIED_V4, NAMELESS_V4].map(|address| format!("IP:{address}"));
