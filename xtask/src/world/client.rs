@@ -3,7 +3,7 @@
 use std::{
     fmt, fs,
     os::unix::process::ExitStatusExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -123,7 +123,7 @@ impl<'world> Client<'world> {
         }
         let home = world.agent_home();
         command.arg("env").arg(format!("--chdir={}", home.display())).args(["-i", "LANG=C.UTF-8", "TERM=dumb"]);
-        command.arg(format!("HOME={}", home.display())).arg(format!("PATH={}", search_path(world)));
+        command.arg(format!("TMPDIR={}", home.display())).arg(format!("HOME={}", home.display())).arg(format!("PATH={}", search_path(world)));
         command.args(trust(&world.tls.ca));
         command.args(environment.iter().map(|(name, value)| format!("{name}={value}")));
         if let Some(socket) = guard {
@@ -164,7 +164,11 @@ pub(super) fn mount(machine: &Namespace, home: &Path, programs: Option<&Path>) -
     let bin = home.join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("making {}", bin.display()))?;
     fs::create_dir_all(home.join("bpf")).context("making the directory of the pins")?;
-    let mut binds = vec![(home.join("resolv.conf"), Path::new("/etc/resolv.conf").to_path_buf())];
+    fs::write(home.join("nsswitch.conf"), NSSWITCH).context("writing nsswitch.conf")?;
+    let mut binds = vec![
+        (home.join("resolv.conf"), PathBuf::from("/etc/resolv.conf")),
+        (home.join("nsswitch.conf"), PathBuf::from("/etc/nsswitch.conf")),
+    ];
     for name in ["egressd", "egressctl"] {
         if let Some(program) = programs.map(|directory| directory.join(name)) {
             fs::write(bin.join(name), "").with_context(|| format!("making {name} in {}", bin.display()))?;
@@ -176,6 +180,9 @@ pub(super) fn mount(machine: &Namespace, home: &Path, programs: Option<&Path>) -
     }
     program::run(machine.command("mount").args(["-t", "bpf", "bpf"]).arg(home.join("bpf"))).map(drop)
 }
+
+/// What getaddrinfo(3) does is the same on every machine: hosts from files, then plain DNS.
+const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n";
 
 fn search_path(world: &World) -> String {
     format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", world.home().join("bin").display())

@@ -48,6 +48,8 @@ http {{
   server {{
     listen 80 backlog=4096;
     listen [::]:80 backlog=4096;
+    listen 8080;
+    listen [::]:8080;
     listen 443 ssl http2 backlog=4096;
     listen [::]:443 ssl http2 backlog=4096;
     listen 8443 ssl http2;
