@@ -8,7 +8,8 @@ use std::{os::unix::fs::PermissionsExt, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use xtask::world::place::{
-    ALLOWED_V4, ALLOWED_V6, DENIED_V4, DENIED_V6, NAMELESS_V4, NAMELESS_V6, STRANGER_V4, STRANGER_V6,
+    ALLOWED_V4, ALLOWED_V6, DENIED_V4, DENIED_V6, NAMELESS_V4, NAMELESS_V6, STRANGER_V4,
+    STRANGER_V6,
 };
 
 use crate::harness::TestWorld;
@@ -22,7 +23,13 @@ fn curl() {
         &[
             works(fetch(&["https://curl.allowed.test/"])),
             works(fetch(&["--http1.1", "https://curl.allowed.test/"])),
-            works(fetch(&["--http2", "-w", "%{http_version}", "https://curl.allowed.test/"])).saying("\n2"),
+            works(fetch(&[
+                "--http2",
+                "-w",
+                "%{http_version}",
+                "https://curl.allowed.test/",
+            ]))
+            .saying("\n2"),
             works(fetch(&["-4", "https://curl.allowed.test/"])),
             works(fetch(&["-6", "https://curl.allowed.test/"])),
             works(fetch(&["http://curl.allowed.test/"])),
@@ -189,7 +196,10 @@ fn node_fetch() {
 fn nc() {
     let talk = |options: &[&str], host: &str, port: &str| {
         let script = r#"echo over and out | nc "$@""#;
-        words(&["sh", "-c", script, "nc", "-v"], &[options, &[host, port]].concat())
+        words(
+            &["sh", "-c", script, "nc", "-v"],
+            &[options, &[host, port]].concat(),
+        )
     };
     check(
         "nc",
@@ -213,7 +223,12 @@ fn nc() {
 
 #[test]
 fn openssl_s_client() {
-    let connect = |address: &str| words(&["openssl", "s_client", "-verify_return_error", "-connect"], &[address]);
+    let connect = |address: &str| {
+        words(
+            &["openssl", "s_client", "-verify_return_error", "-connect"],
+            &[address],
+        )
+    };
     check(
         "openssl",
         &[
@@ -244,7 +259,8 @@ fn static_busybox() {
             works(fetch("203.0.113.77", "80")).saying("hello from"),
             works(fetch("2001:db8:77::77", "80")).saying("hello from"),
             works(look_up(&["busybox.allowed.test"])).saying(&ALLOWED_V4.to_string()),
-            works(look_up(&["busybox.allowed.test", "198.51.100.53"])).saying(&ALLOWED_V6.to_string()),
+            works(look_up(&["busybox.allowed.test", "198.51.100.53"]))
+                .saying(&ALLOWED_V6.to_string()),
             name_denied(fetch("busybox.denied.test", "80")),
             name_denied(look_up(&["busybox.denied.test"])),
             refused(fetch("198.51.100.10", "80")),
@@ -257,12 +273,24 @@ fn static_busybox() {
 /// Another C library, with a resolver of its own.
 #[test]
 fn static_musl() {
-    let directory = tempfile::Builder::new().prefix("musl-").tempdir_in("/var/lib").expect("a directory");
-    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).expect("it is ours");
+    let directory = tempfile::Builder::new()
+        .prefix("musl-")
+        .tempdir_in("/var/lib")
+        .expect("a directory");
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755))
+        .expect("it is ours");
     let program = directory.path().join("fetch");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/clients/musl.c");
-    let compiler = Command::new("musl-gcc").args(["-static", "-O1", "-o"]).arg(&program).arg(source).status();
-    assert!(compiler.expect("musl-gcc is there (cargo xtask setup)").success());
+    let compiler = Command::new("musl-gcc")
+        .args(["-static", "-O1", "-o"])
+        .arg(&program)
+        .arg(source)
+        .status();
+    assert!(
+        compiler
+            .expect("musl-gcc is there (cargo xtask setup)")
+            .success()
+    );
     let program = program.display().to_string();
     let fetch = |host: &str, port: &str| words(&[&program], &[host, port]);
     check(
@@ -285,10 +313,14 @@ fn getent() {
     check(
         "getent",
         &[
-            works(words(&["getent", "hosts"], &["getent.allowed.test"])).saying(&ALLOWED_V6.to_string()),
-            works(words(&["getent", "ahosts"], &["getent.allowed.test"])).saying(&ALLOWED_V4.to_string()),
-            works(words(&["getent", "ahostsv4"], &["getent.allowed.test"])).saying(&ALLOWED_V4.to_string()),
-            works(words(&["getent", "ahostsv6"], &["getent.allowed.test"])).saying(&ALLOWED_V6.to_string()),
+            works(words(&["getent", "hosts"], &["getent.allowed.test"]))
+                .saying(&ALLOWED_V6.to_string()),
+            works(words(&["getent", "ahosts"], &["getent.allowed.test"]))
+                .saying(&ALLOWED_V4.to_string()),
+            works(words(&["getent", "ahostsv4"], &["getent.allowed.test"]))
+                .saying(&ALLOWED_V4.to_string()),
+            works(words(&["getent", "ahostsv6"], &["getent.allowed.test"]))
+                .saying(&ALLOWED_V6.to_string()),
             name_denied(words(&["getent", "hosts"], &["getent.denied.test"])),
             name_denied(words(&["getent", "ahosts"], &["getent.denied.test"])),
             name_denied(words(&["getent", "ahostsv6"], &["getent.denied.test"])),
@@ -302,25 +334,58 @@ fn dig() {
     let world = TestWorld::guarded(policy());
     let capture = world.capture(&format!("host {STRANGER_V4} or host {STRANGER_V6}"));
     let servers = ["@203.0.113.53", "@198.51.100.53", "@2001:db8:ff::53"];
-    let ways: [&[&str]; 5] = [&[], &["+tcp"], &["+noedns"], &["+bufsize=4096"], &["+dnssec", "+cookie"]];
+    let ways: [&[&str]; 5] = [
+        &[],
+        &["+tcp"],
+        &["+noedns"],
+        &["+bufsize=4096"],
+        &["+dnssec", "+cookie"],
+    ];
     for server in servers {
         for way in ways {
-            let ask = |more: &[&str]| world.run(&words_of(&words(&["dig", "+tries=1", "+time=5", server], &[way, more].concat())));
-            ask(&["A", "dig.allowed.test"]).works().says("status: NOERROR").says(&ALLOWED_V4.to_string());
-            ask(&["AAAA", "dig.allowed.test"]).works().says("status: NOERROR").says(&ALLOWED_V6.to_string());
+            let ask = |more: &[&str]| {
+                world.run(&words_of(&words(
+                    &["dig", "+tries=1", "+time=5", server],
+                    &[way, more].concat(),
+                )))
+            };
+            ask(&["A", "dig.allowed.test"])
+                .works()
+                .says("status: NOERROR")
+                .says(&ALLOWED_V4.to_string());
+            ask(&["AAAA", "dig.allowed.test"])
+                .works()
+                .says("status: NOERROR")
+                .says(&ALLOWED_V6.to_string());
             let denied = ask(&["A", "dig.denied.test"]);
             denied.works().says("status: REFUSED");
-            denied.must(denied.outcome.took < Duration::from_secs(1), "should have been answered at once");
+            denied.must(
+                denied.outcome.took < Duration::from_secs(1),
+                "should have been answered at once",
+            );
             if !way.contains(&"+noedns") {
                 denied.says("EDE: ");
             }
         }
     }
     let seen = world.packets(&capture);
-    assert!(seen.is_empty(), "only the machine's own resolver may be asked: {seen:#?}");
-    world.resolver().wait_for_query("dig.allowed.test").expect("the allowed name was asked for");
-    assert!(!world.resolver().saw("dig.denied.test"), "{:#?}", world.resolver().queries());
-    world.run_unguarded(&["dig", "dig.denied.test"]).works().says(&DENIED_V4.to_string());
+    assert!(
+        seen.is_empty(),
+        "only the machine's own resolver may be asked: {seen:#?}"
+    );
+    world
+        .resolver()
+        .wait_for_query("dig.allowed.test")
+        .expect("the allowed name was asked for");
+    assert!(
+        !world.resolver().saw("dig.denied.test"),
+        "{:#?}",
+        world.resolver().queries()
+    );
+    world
+        .run_unguarded(&["dig", "dig.denied.test"])
+        .works()
+        .says(&DENIED_V4.to_string());
 }
 
 struct Case {
@@ -339,7 +404,11 @@ enum Expected {
 
 impl Case {
     fn new(words: Vec<String>, expected: Expected) -> Self {
-        Self { words, expected, said: String::new() }
+        Self {
+            words,
+            expected,
+            said: String::new(),
+        }
     }
 
     fn saying(mut self, word: &str) -> Self {
@@ -364,13 +433,18 @@ fn refused(words: Vec<String>) -> Case {
 #[track_caller]
 fn check(name: &str, cases: &[Case]) {
     let world = TestWorld::guarded(policy());
-    std::fs::write(world.agent_home().join("repository"), repository(&world)).expect("the agent has a home");
+    std::fs::write(world.agent_home().join("repository"), repository(&world))
+        .expect("the agent has a home");
     // Denied addresses, and the ports that are denied on the others.
-    let capture = world.capture(&format!("host {DENIED_V4} or host {DENIED_V6} or port 8443 or port 8080 or port 2222 or port 5432"));
+    let capture = world.capture(&format!(
+        "host {DENIED_V4} or host {DENIED_V6} or port 8443 or port 8080 or port 2222 or port 5432"
+    ));
     // What a denial may take: as long as the client takes when all is well, and a little more.
     let mut limit = Duration::from_secs(1);
     for case in cases {
-        let client = world.guarded(&words_of(&case.words)).expect("there is an egressd");
+        let client = world
+            .guarded(&words_of(&case.words))
+            .expect("there is an egressd");
         let run = world.finish(client.env("GIT_SSH_COMMAND", world.ssh().command()).run());
         match case.expected {
             Expected::Works => {
@@ -383,13 +457,31 @@ fn check(name: &str, cases: &[Case]) {
         run.says(&case.said);
     }
     let seen = world.packets(&capture);
-    assert!(seen.is_empty(), "packets to what is denied: {seen:#?}\n{}", world.report());
-    let (allowed, denied) = (format!("{name}.allowed.test"), format!("{name}.denied.test"));
-    world.resolver().wait_for_query(&allowed).expect("the allowed name was asked for");
-    assert!(!world.resolver().saw(&denied), "{:#?}", world.resolver().queries());
+    assert!(
+        seen.is_empty(),
+        "packets to what is denied: {seen:#?}\n{}",
+        world.report()
+    );
+    let (allowed, denied) = (
+        format!("{name}.allowed.test"),
+        format!("{name}.denied.test"),
+    );
+    world
+        .resolver()
+        .wait_for_query(&allowed)
+        .expect("the allowed name was asked for");
+    assert!(
+        !world.resolver().saw(&denied),
+        "{:#?}",
+        world.resolver().queries()
+    );
     for case in cases {
-        let client = world.unguarded(&words_of(&case.words)).within(Duration::from_secs(20));
-        world.finish(client.env("GIT_SSH_COMMAND", world.ssh().command()).run()).works();
+        let client = world
+            .unguarded(&words_of(&case.words))
+            .within(Duration::from_secs(20));
+        world
+            .finish(client.env("GIT_SSH_COMMAND", world.ssh().command()).run())
+            .works();
     }
 }
 
@@ -407,11 +499,19 @@ fn policy() -> Value {
 }
 
 fn repository(world: &TestWorld) -> String {
-    world.home().join("web/git/project.git").display().to_string()
+    world
+        .home()
+        .join("web/git/project.git")
+        .display()
+        .to_string()
 }
 
 fn words(first: &[&str], more: &[&str]) -> Vec<String> {
-    first.iter().chain(more).map(|&word| word.to_owned()).collect()
+    first
+        .iter()
+        .chain(more)
+        .map(|&word| word.to_owned())
+        .collect()
 }
 
 fn words_of<'a, W: AsRef<str>>(words: &'a [W]) -> Vec<&'a str> {

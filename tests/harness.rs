@@ -33,7 +33,9 @@ impl TestWorld {
     /// Anything else.
     #[track_caller]
     pub(crate) fn build(builder: Builder) -> Self {
-        let programs = Path::new(env!("CARGO_BIN_EXE_egressd")).parent().expect("a program is in a directory");
+        let programs = Path::new(env!("CARGO_BIN_EXE_egressd"))
+            .parent()
+            .expect("a program is in a directory");
         match builder.programs(programs).build() {
             Ok(world) => Self { world },
             Err(error) => panic!("the world cannot be built: {error:#}"),
@@ -60,7 +62,11 @@ impl TestWorld {
 
     /// The packets to and from `address` that `work` put on the wire.
     #[track_caller]
-    pub(crate) fn packets_of(&self, address: impl Into<IpAddr>, work: impl FnOnce()) -> Vec<String> {
+    pub(crate) fn packets_of(
+        &self,
+        address: impl Into<IpAddr>,
+        work: impl FnOnce(),
+    ) -> Vec<String> {
         let capture = self.capture(&format!("host {}", address.into()));
         work();
         self.packets(&capture)
@@ -68,19 +74,26 @@ impl TestWorld {
 
     #[track_caller]
     pub(crate) fn capture(&self, filter: &str) -> Capture {
-        self.world.capture(filter).unwrap_or_else(|error| panic!("no capture: {error:#}"))
+        self.world
+            .capture(filter)
+            .unwrap_or_else(|error| panic!("no capture: {error:#}"))
     }
 
     #[track_caller]
     pub(crate) fn packets(&self, capture: &Capture) -> Vec<String> {
-        self.world.packets(capture).unwrap_or_else(|error| panic!("no packets: {error:#}"))
+        self.world
+            .packets(capture)
+            .unwrap_or_else(|error| panic!("no packets: {error:#}"))
     }
 
     /// Turns the result of a client into a [`Run`].
     #[track_caller]
     pub(crate) fn finish(&self, outcome: anyhow::Result<Outcome>) -> Run<'_> {
         match outcome {
-            Ok(outcome) => Run { world: self, outcome },
+            Ok(outcome) => Run {
+                world: self,
+                outcome,
+            },
             Err(error) => panic!("{error:#}\n{}", self.world.report()),
         }
     }
@@ -112,7 +125,10 @@ impl Run<'_> {
     #[track_caller]
     pub(crate) fn fails_within(&self, limit: Duration) {
         self.must(!self.outcome.succeeded(), "should have failed");
-        self.must(!self.outcome.timed_out() && self.outcome.took < limit, &format!("should have failed within {limit:?}"));
+        self.must(
+            !self.outcome.timed_out() && self.outcome.took < limit,
+            &format!("should have failed within {limit:?}"),
+        );
     }
 
     /// It failed before `limit`, because the kernel said so.
@@ -121,19 +137,30 @@ impl Run<'_> {
         self.fails_within(limit);
         let said = self.outcome.said().to_ascii_lowercase();
         let words = ["not permitted", "eperm", "errno=1", "failed to connect"];
-        self.must(words.iter().any(|word| said.contains(word)), "should have named the refusal");
+        self.must(
+            words.iter().any(|word| said.contains(word)),
+            "should have named the refusal",
+        );
     }
 
     /// `word` is in its output.
     #[track_caller]
     pub(crate) fn says(&self, word: &str) -> &Self {
-        self.must(self.outcome.said().contains(word), &format!("should have said `{word}`"));
+        self.must(
+            self.outcome.said().contains(word),
+            &format!("should have said `{word}`"),
+        );
         self
     }
 
     #[track_caller]
     pub(crate) fn must(&self, holds: bool, what: &str) {
-        assert!(holds, "it {what}:\n{}\n{}", self.outcome, self.world.report());
+        assert!(
+            holds,
+            "it {what}:\n{}\n{}",
+            self.outcome,
+            self.world.report()
+        );
     }
 }
 
@@ -145,7 +172,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) const fn new() -> Self {
-        Self { world: Mutex::new(None) }
+        Self {
+            world: Mutex::new(None),
+        }
     }
 
     pub(crate) fn get(&self, build: impl FnOnce() -> TestWorld) -> &'static TestWorld {

@@ -13,10 +13,9 @@ use anyhow::{Context as _, Result, bail};
 /// Runs `command` to its end and returns its standard output; a failure carries its standard error.
 pub fn run(command: &mut Command) -> Result<String> {
     let name = spoken(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start `{name}`; `cargo xtask setup` installs what is missing"))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| {
+        format!("cannot start `{name}`; `cargo xtask setup` installs what is missing")
+    })?;
     finished(&name, &output)
 }
 
@@ -28,9 +27,13 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .with_context(|| format!("cannot start `{name}`; `cargo xtask setup` installs what is missing"))?;
+        .with_context(|| {
+            format!("cannot start `{name}`; `cargo xtask setup` installs what is missing")
+        })?;
     if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input.as_bytes()).with_context(|| format!("writing to `{name}`"))?;
+        stdin
+            .write_all(input.as_bytes())
+            .with_context(|| format!("writing to `{name}`"))?;
     }
     finished(&name, &child.wait_with_output()?)
 }
@@ -72,7 +75,11 @@ fn finished(name: &str, output: &Output) -> Result<String> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said.trim();
-    let said = if said.is_empty() { "it printed nothing" } else { said };
+    let said = if said.is_empty() {
+        "it printed nothing"
+    } else {
+        said
+    };
     bail!("`{name}` failed ({}): {said}", output.status)
 }
 
@@ -97,7 +104,9 @@ mod tests {
 
     #[test]
     fn a_missing_program_says_what_to_do() {
-        let error = run(&mut Command::new("no-such-program-here")).expect_err("not installed").to_string();
+        let error = run(&mut Command::new("no-such-program-here"))
+            .expect_err("not installed")
+            .to_string();
         assert!(error.contains("cargo xtask setup"), "{error}");
     }
 

@@ -12,6 +12,7 @@
 //! stays behind, however the process ends ([`home`]).
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -65,6 +66,7 @@ pub struct World {
 }
 
 /// What a world shall have.
+#[must_use]
 #[derive(Debug, Default)]
 pub struct Builder {
     agents: Vec<(String, Value)>,
@@ -94,7 +96,8 @@ impl Builder {
 
     /// More words for the command line of `egressd run`.
     pub fn daemon_arguments(mut self, words: &[&str]) -> Self {
-        self.arguments.extend(words.iter().map(|&word| word.to_owned()));
+        self.arguments
+            .extend(words.iter().map(|&word| word.to_owned()));
         self
     }
 
@@ -112,10 +115,22 @@ impl Builder {
 
     /// Builds the world and starts what was asked for; everything is ready when this returns.
     pub fn build(self) -> Result<World> {
-        let Self { agents, programs, arguments, bulk, upstreams } = self;
+        let Self {
+            agents,
+            programs,
+            arguments,
+            bulk,
+            upstreams,
+        } = self;
         let root = rustix::process::geteuid().is_root();
-        ensure!(root, "the world needs root: it makes network namespaces, cgroups and BPF mounts; use sudo");
-        ensure!(agents.is_empty() || programs.is_some(), "a world with agents needs the directory of egressd");
+        ensure!(
+            root,
+            "the world needs root: it makes network namespaces, cgroups and BPF mounts; use sudo"
+        );
+        ensure!(
+            agents.is_empty() || programs.is_some(),
+            "a world with agents needs the directory of egressd"
+        );
         home::clean().context("removing what dead worlds have left")?;
         let home = Home::make()?;
         let internet = Namespace::with_processes()?;
@@ -138,7 +153,17 @@ impl Builder {
         })?;
         let echo = Echo::start(&internet)?;
         let outside = home.cgroup().child("outside")?;
-        let mut world = World { daemons: Vec::new(), _echo: echo, resolver, tls, ssh, internet, machine, outside, home };
+        let mut world = World {
+            daemons: Vec::new(),
+            _echo: echo,
+            resolver,
+            tls,
+            ssh,
+            internet,
+            machine,
+            outside,
+            home,
+        };
         for (name, policy) in agents {
             let mut daemon = Daemon::prepare(&world, &name, &policy, &arguments)?;
             daemon.start(&world)?;
@@ -169,14 +194,28 @@ impl World {
         Client::new(self, words)
     }
 
+    /// A bare command as root on the machine; it ends with the world.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = self.outside.join(self.machine.command("sh"));
+        command.arg(program);
+        command
+    }
+
     /// Runs `egressctl` as root, outside the guard.
     pub fn egressctl(&self, words: &[&str]) -> Result<Outcome> {
-        self.egressctl_of(self.daemons.first().context("this world has no egressd")?, words)
+        self.egressctl_of(
+            self.daemons.first().context("this world has no egressd")?,
+            words,
+        )
     }
 
     pub fn egressctl_of(&self, daemon: &Daemon, words: &[&str]) -> Result<Outcome> {
         let socket = daemon.files().socket.display().to_string();
-        let words: Vec<&str> = ["egressctl", "--socket", &socket].iter().chain(words).copied().collect();
+        let words: Vec<&str> = ["egressctl", "--socket", &socket]
+            .iter()
+            .chain(words)
+            .copied()
+            .collect();
         self.unguarded(&words).as_root().run()
     }
 
@@ -199,8 +238,15 @@ impl World {
     }
 
     /// Does something to the `n`th daemon that needs the world as well: `world.with_daemon(0, Daemon::start)`.
-    pub fn with_daemon<T>(&mut self, n: usize, work: impl FnOnce(&mut Daemon, &Self) -> Result<T>) -> Result<T> {
-        ensure!(n < self.daemons.len(), "this world has no egressd number {n}");
+    pub fn with_daemon<T>(
+        &mut self,
+        n: usize,
+        work: impl FnOnce(&mut Daemon, &Self) -> Result<T>,
+    ) -> Result<T> {
+        ensure!(
+            n < self.daemons.len(),
+            "this world has no egressd number {n}"
+        );
         let mut daemon = self.daemons.remove(n);
         let result = work(&mut daemon, self);
         self.daemons.insert(n, daemon);
@@ -249,7 +295,12 @@ impl World {
         }
         report.push_str("\n=== queries that reached the upstream resolver, last ones\n");
         let queries = self.resolver.queries();
-        report.push_str(&queries.get(queries.len().saturating_sub(20)..).unwrap_or_default().join("\n"));
+        report.push_str(
+            &queries
+                .get(queries.len().saturating_sub(20)..)
+                .unwrap_or_default()
+                .join("\n"),
+        );
         report
     }
 }
@@ -258,7 +309,10 @@ impl World {
 pub fn wait_for(what: &str, deadline: Duration, mut event: impl FnMut() -> bool) -> Result<()> {
     let started = Instant::now();
     while !event() {
-        ensure!(started.elapsed() < deadline, "{what} did not come within {deadline:?}");
+        ensure!(
+            started.elapsed() < deadline,
+            "{what} did not come within {deadline:?}"
+        );
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())
@@ -271,7 +325,8 @@ fn join(machine: &Namespace, internet: &Namespace) -> Result<()> {
     machine.ip(&place::machine_links())?;
     internet.ip(&place::internet_links())?;
     // A gateway that forwards is one that answers for what it cannot reach.
-    let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward && echo 1 >/proc/sys/net/ipv6/conf/all/forwarding";
+    let forward =
+        "echo 1 >/proc/sys/net/ipv4/ip_forward && echo 1 >/proc/sys/net/ipv6/conf/all/forwarding";
     program::run(internet.command("sh").args(["-c", forward])).map(drop)
 }
 

@@ -7,7 +7,10 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     net::UdpSocket,
     process::{Child, Stdio},
-    sync::{Arc, Mutex, PoisonError, atomic::{AtomicU16, Ordering}},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU16, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -36,7 +39,17 @@ impl Capture {
         let mut tcpdump = cgroup
             .join(internet.network_command("sh"))
             .arg("tcpdump")
-            .args(["--immediate-mode", "-l", "-n", "-tt", "-i", LINK, "-Z", "root", &filter])
+            .args([
+                "--immediate-mode",
+                "-l",
+                "-n",
+                "-tt",
+                "-i",
+                LINK,
+                "-Z",
+                "root",
+                &filter,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -48,26 +61,44 @@ impl Capture {
             let lines = Arc::clone(&lines);
             thread::spawn(move || {
                 for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                    lines
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(line);
                 }
             })
         });
-        Ok(Self { tcpdump, lines, reader })
+        Ok(Self {
+            tcpdump,
+            lines,
+            reader,
+        })
     }
 
     /// Every packet that reached the link before this call, one line each.
     pub(super) fn packets(&self, machine: &Namespace) -> Result<Vec<String>> {
         let size = mark(machine)?;
-        let is_mark = |line: &str| line.contains(&format!(".{MARK_PORT}")) && line.contains(&format!("{RESOLVER_V4}"));
+        let is_mark = |line: &str| {
+            line.contains(&format!(".{MARK_PORT}")) && line.contains(&format!("{RESOLVER_V4}"))
+        };
         let marked = format!("length {size}");
         wait_for("the mark in the capture", Duration::from_secs(5), || {
-            self.lines().iter().any(|line| is_mark(line) && line.ends_with(&marked))
+            self.lines()
+                .iter()
+                .any(|line| is_mark(line) && line.ends_with(&marked))
         })?;
-        Ok(self.lines().into_iter().filter(|line| !is_mark(line)).collect())
+        Ok(self
+            .lines()
+            .into_iter()
+            .filter(|line| !is_mark(line))
+            .collect())
     }
 
     fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -87,13 +118,17 @@ fn mark(machine: &Namespace) -> Result<u16> {
         let socket = UdpSocket::bind("0.0.0.0:0")?;
         socket.set_read_timeout(Some(Duration::from_secs(5)))?;
         socket.send_to(&vec![0; usize::from(size)], (RESOLVER_V4, MARK_PORT))?;
-        socket.recv(&mut [0; 2048]).context("the echo of the mark did not come back")?;
+        socket
+            .recv(&mut [0; 2048])
+            .context("the echo of the mark did not come back")?;
         Ok(size)
     })
 }
 
 fn wait_until_listening(tcpdump: &mut Child) -> Result<()> {
-    let Some(stderr) = tcpdump.stderr.take() else { bail!("tcpdump has no standard error") };
+    let Some(stderr) = tcpdump.stderr.take() else {
+        bail!("tcpdump has no standard error")
+    };
     let mut stderr = BufReader::new(stderr);
     let mut said = String::new();
     while stderr.read_line(&mut said)? > 0 {

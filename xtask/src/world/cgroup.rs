@@ -10,8 +10,11 @@ use anyhow::{Context as _, Result};
 
 /// Where cgroup2 is mounted, wherever that is: `/sys/fs/cgroup`, or below it on a hybrid machine.
 pub fn mount_point() -> Result<PathBuf> {
-    let table = fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
-    find_mount(&table).context("no cgroup2 file system is mounted; mount one: mount -t cgroup2 none /sys/fs/cgroup")
+    let table =
+        fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
+    find_mount(&table).context(
+        "no cgroup2 file system is mounted; mount one: mount -t cgroup2 none /sys/fs/cgroup",
+    )
 }
 
 /// A directory of cgroups, made empty.
@@ -24,8 +27,12 @@ pub struct Cgroup {
 impl Cgroup {
     pub fn make(name: &str) -> Result<Self> {
         let path = mount_point()?.join(name);
-        fs::create_dir_all(&path).with_context(|| format!("making the cgroup {}", path.display()))?;
-        Ok(Self { path, name: name.to_owned() })
+        fs::create_dir_all(&path)
+            .with_context(|| format!("making the cgroup {}", path.display()))?;
+        Ok(Self {
+            path,
+            name: name.to_owned(),
+        })
     }
 
     /// A cgroup below this one.
@@ -49,7 +56,9 @@ impl Cgroup {
     /// Completes a command that runs `sh`: the shell enters this cgroup and becomes the program that
     /// is added next.
     pub fn join(&self, mut shell: Command) -> Command {
-        shell.args(["-c", r#"echo 0 >"$0" && exec "$@""#]).arg(self.procs());
+        shell
+            .args(["-c", r#"echo 0 >"$0" && exec "$@""#])
+            .arg(self.procs());
         shell
     }
 
@@ -60,7 +69,13 @@ impl Cgroup {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 let name = format!("{}/{}", self.name, entry.file_name().to_string_lossy());
-                pids.extend(Self { path: entry.path(), name }.pids()?);
+                pids.extend(
+                    Self {
+                        path: entry.path(),
+                        name,
+                    }
+                    .pids()?,
+                );
             }
         }
         let text = fs::read_to_string(self.procs())?;
@@ -69,7 +84,7 @@ impl Cgroup {
     }
 }
 
-/// The mount point is the fifth field; the type follows the ` - ` (proc_pid_mountinfo(5)).
+/// The mount point is the fifth field; the type follows the ` - ` (`proc_pid_mountinfo(5)`).
 fn find_mount(mountinfo: &str) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
@@ -88,11 +103,17 @@ mod tests {
         let table = "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
                      40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
                      41 31 0:38 / /sys/fs/cgroup/unified rw,relatime shared:4 - cgroup2 cgroup2 rw\n";
-        assert_eq!(find_mount(table), Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(
+            find_mount(table),
+            Some(PathBuf::from("/sys/fs/cgroup/unified"))
+        );
     }
 
     #[test]
     fn no_cgroup2_is_none() {
-        assert_eq!(find_mount("1 0 0:1 / /sys/fs/cgroup rw - tmpfs tmpfs rw\nnonsense\n"), None);
+        assert_eq!(
+            find_mount("1 0 0:1 / /sys/fs/cgroup rw - tmpfs tmpfs rw\nnonsense\n"),
+            None
+        );
     }
 }

@@ -59,6 +59,7 @@ impl fmt::Display for Outcome {
 }
 
 /// A command that waits to be run.
+#[must_use]
 #[derive(Debug)]
 pub struct Client<'world> {
     world: &'world World,
@@ -106,26 +107,47 @@ impl<'world> Client<'world> {
 
     /// The words that a person would type.
     pub fn spoken(&self) -> String {
-        let Some((first, rest)) = self.words.split_first() else { return String::new() };
+        let Some((first, rest)) = self.words.split_first() else {
+            return String::new();
+        };
         program::spoken(Command::new(first).args(rest))
     }
 
     /// The command itself, for those who want to hold its process.
     pub fn command(&self) -> Command {
-        let Self { world, words, environment, guard, deadline, root } = self;
-        let mut command = world.outside.join(world.machine.command("sh"));
-        // ^C and the deadline reach the whole group, and what stays behind is the janitor's.
-        command.arg("timeout").args(["--kill-after=2", &format!("{}", deadline.as_secs_f64())]);
+        let Self {
+            world,
+            words,
+            environment,
+            guard,
+            deadline,
+            root,
+        } = self;
+        let mut command = world.command("timeout");
+        // timeout(1) ends the whole group; what leaves the group is the janitor's.
+        command.args(["--kill-after=2", &format!("{}", deadline.as_secs_f64())]);
         if !root {
-            command
-                .arg("setpriv")
-                .args([format!("--reuid={AGENT_UID}"), format!("--regid={AGENT_GID}"), "--clear-groups".to_owned()]);
+            command.arg("setpriv").args([
+                format!("--reuid={AGENT_UID}"),
+                format!("--regid={AGENT_GID}"),
+                "--clear-groups".to_owned(),
+            ]);
         }
         let home = world.agent_home();
-        command.arg("env").arg(format!("--chdir={}", home.display())).args(["-i", "LANG=C.UTF-8", "TERM=dumb"]);
-        command.arg(format!("TMPDIR={}", home.display())).arg(format!("HOME={}", home.display())).arg(format!("PATH={}", search_path(world)));
+        command
+            .arg("env")
+            .arg(format!("--chdir={}", home.display()))
+            .args(["-i", "LANG=C.UTF-8", "TERM=dumb"]);
+        command
+            .arg(format!("TMPDIR={}", home.display()))
+            .arg(format!("HOME={}", home.display()))
+            .arg(format!("PATH={}", search_path(world)));
         command.args(trust(&world.tls.ca));
-        command.args(environment.iter().map(|(name, value)| format!("{name}={value}")));
+        command.args(
+            environment
+                .iter()
+                .map(|(name, value)| format!("{name}={value}")),
+        );
         if let Some(socket) = guard {
             command.args(["egressctl", "--socket", socket, "run", "--"]);
         }
@@ -167,25 +189,39 @@ pub(super) fn mount(machine: &Namespace, home: &Path, programs: Option<&Path>) -
     fs::write(home.join("nsswitch.conf"), NSSWITCH).context("writing nsswitch.conf")?;
     let mut binds = vec![
         (home.join("resolv.conf"), PathBuf::from("/etc/resolv.conf")),
-        (home.join("nsswitch.conf"), PathBuf::from("/etc/nsswitch.conf")),
+        (
+            home.join("nsswitch.conf"),
+            PathBuf::from("/etc/nsswitch.conf"),
+        ),
     ];
     for name in ["egressd", "egressctl"] {
         if let Some(program) = programs.map(|directory| directory.join(name)) {
-            fs::write(bin.join(name), "").with_context(|| format!("making {name} in {}", bin.display()))?;
+            fs::write(bin.join(name), "")
+                .with_context(|| format!("making {name} in {}", bin.display()))?;
             binds.push((program, bin.join(name)));
         }
     }
     for (from, to) in binds {
         program::run(machine.command("mount").arg("--bind").arg(from).arg(to))?;
     }
-    program::run(machine.command("mount").args(["-t", "bpf", "bpf"]).arg(home.join("bpf"))).map(drop)
+    program::run(
+        machine
+            .command("mount")
+            .args(["-t", "bpf", "bpf"])
+            .arg(home.join("bpf")),
+    )
+    .map(drop)
 }
 
 /// What getaddrinfo(3) does is the same on every machine: hosts from files, then plain DNS.
-const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n";
+const NSSWITCH: &str =
+    "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n";
 
 fn search_path(world: &World) -> String {
-    format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", world.home().join("bin").display())
+    format!(
+        "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        world.home().join("bin").display()
+    )
 }
 
 /// What makes the usual clients trust the authority of the world.
@@ -199,5 +235,8 @@ fn trust(ca: &Path) -> Vec<String> {
         "NODE_EXTRA_CA_CERTS",
         "npm_config_cafile",
     ];
-    names.iter().map(|name| format!("{name}={}", ca.display())).collect()
+    names
+        .iter()
+        .map(|name| format!("{name}={}", ca.display()))
+        .collect()
 }

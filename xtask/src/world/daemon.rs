@@ -49,7 +49,12 @@ struct Launch {
 
 impl Daemon {
     /// Writes the policy and prepares the start; nothing runs yet.
-    pub(super) fn prepare(world: &World, name: &str, policy: &Value, extra: &[String]) -> Result<Self> {
+    pub(super) fn prepare(
+        world: &World,
+        name: &str,
+        policy: &Value,
+        extra: &[String],
+    ) -> Result<Self> {
         let directory = world.home().join(name);
         let runtime = directory.join("run");
         fs::create_dir_all(&runtime).with_context(|| format!("making {}", runtime.display()))?;
@@ -70,11 +75,19 @@ impl Daemon {
         option("--state-dir", directory.join("state").display().to_string());
         arguments.push("-v".to_owned());
         arguments.extend_from_slice(extra);
-        let launch = Launch { arguments, notify: directory.join("notify") };
-        Ok(Self { files, cgroup, child: None, launch })
+        let launch = Launch {
+            arguments,
+            notify: directory.join("notify"),
+        };
+        Ok(Self {
+            files,
+            cgroup,
+            child: None,
+            launch,
+        })
     }
 
-    /// Starts egressd and waits until it says that it is ready (sd_notify(3)).
+    /// Starts egressd and waits until it says that it is ready (`sd_notify(3)`).
     pub fn start(&mut self, world: &World) -> Result<()> {
         fs::remove_file(&self.launch.notify).ok();
         let ready = UnixDatagram::bind(&self.launch.notify)
@@ -86,12 +99,15 @@ impl Daemon {
             let mut message = [0; 4096];
             match ready.recv(&mut message) {
                 Ok(length) => {
-                    let message = String::from_utf8_lossy(message.get(..length).unwrap_or_default()).into_owned();
+                    let message =
+                        String::from_utf8_lossy(message.get(..length).unwrap_or_default())
+                            .into_owned();
                     if message.lines().any(|line| line == "READY=1") {
                         break;
                     }
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error).context("waiting for READY=1"),
             }
             if let Some(status) = child.try_wait()? {
@@ -100,21 +116,31 @@ impl Daemon {
             if started.elapsed() > START {
                 child.kill().ok();
                 child.wait().ok();
-                bail!("egressd did not say READY=1 within {START:?}:\n{}", self.log());
+                bail!(
+                    "egressd did not say READY=1 within {START:?}:\n{}",
+                    self.log()
+                );
             }
         }
         self.child = Some(child);
         // The agents' user must be able to ask for a session; the socket is for a group to open.
-        std::os::unix::fs::chown(&self.files.socket, None, Some(AGENT_GID))
-            .with_context(|| format!("giving {} to the agents' group", self.files.socket.display()))
+        std::os::unix::fs::chown(&self.files.socket, None, Some(AGENT_GID)).with_context(|| {
+            format!(
+                "giving {} to the agents' group",
+                self.files.socket.display()
+            )
+        })
     }
 
     /// Starts egressd and does not wait for anything.
     pub fn spawn(&self, world: &World) -> Result<Child> {
-        let log = fs::File::options().create(true).append(true).open(&self.files.log).context("opening egressd.log")?;
-        let mut command = world.outside.join(world.machine.command("sh"));
-        command
-            .arg(world.home().join("bin/egressd"))
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(&self.files.log)
+            .context("opening egressd.log")?;
+        world
+            .command(world.home().join("bin/egressd"))
             .args(&self.launch.arguments)
             .env("NOTIFY_SOCKET", &self.launch.notify)
             .env("NO_COLOR", "1")
@@ -151,7 +177,9 @@ impl Daemon {
 
     /// Sends a signal by its name (`TERM`, `HUP`).
     pub fn signal(&self, name: &str) -> Result<()> {
-        let Some(pid) = self.pid() else { bail!("egressd does not run") };
+        let Some(pid) = self.pid() else {
+            bail!("egressd does not run")
+        };
         program::run(Command::new("kill").args(["-s", name, &pid.to_string()])).map(drop)
     }
 
@@ -184,7 +212,9 @@ impl Daemon {
     /// The records of the audit log, oldest first.
     pub fn audit(&self) -> Vec<Value> {
         let text = fs::read_to_string(&self.files.audit).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// All that helps when a test fails: status, the ends of the audit log and of the log.
@@ -212,7 +242,9 @@ impl Drop for Daemon {
 fn write_policy(files: &Files, policy: &Value) -> Result<()> {
     let mut policy = policy.clone();
     if let Some(fields) = policy.as_object_mut() {
-        fields.entry("audit").or_insert_with(|| json!({ "file": files.audit }));
+        fields
+            .entry("audit")
+            .or_insert_with(|| json!({ "file": files.audit }));
     }
     let text = serde_json::to_string_pretty(&policy).context("writing the policy as JSON")?;
     replace(&files.policy, &text)
@@ -228,7 +260,10 @@ fn replace(path: &Path, text: &str) -> Result<()> {
 
 fn tail(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(count)..).unwrap_or_default().join("\n")
+    lines
+        .get(lines.len().saturating_sub(count)..)
+        .unwrap_or_default()
+        .join("\n")
 }
 
 #[cfg(test)]

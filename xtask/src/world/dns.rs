@@ -14,8 +14,8 @@ use anyhow::{Context as _, Result};
 use super::{
     namespace::Namespace,
     place::{
-        ALLOWED_V4, ALLOWED_V6, DENIED_V4, DENIED_V6, EDGE_V4, EDGE_V6, INTRANET_V4, METADATA_V4, RESOLVER_V4,
-        RESOLVER_V6, STRANGER_V4, STRANGER_V6,
+        ALLOWED_V4, ALLOWED_V6, DENIED_V4, DENIED_V6, EDGE_V4, EDGE_V6, INTRANET_V4, METADATA_V4,
+        RESOLVER_V4, RESOLVER_V6, STRANGER_V4, STRANGER_V6,
     },
     wait_for,
 };
@@ -34,7 +34,11 @@ impl Resolver {
         let (hosts, conf) = (home.join("bulk.hosts"), home.join("dnsmasq.conf"));
         fs::write(&hosts, bulk_hosts(bulk)).context("writing the hosts of dnsmasq")?;
         fs::write(&conf, configuration(&log, &hosts, home)).context("writing dnsmasq.conf")?;
-        program::run(internet.command("dnsmasq").arg(format!("--conf-file={}", conf.display())))?;
+        program::run(
+            internet
+                .command("dnsmasq")
+                .arg(format!("--conf-file={}", conf.display())),
+        )?;
         Ok(Self { log })
     }
 
@@ -47,12 +51,21 @@ impl Resolver {
     /// Whether anybody asked for `name`, of any type. Asking for a name of one's own first and waiting
     /// for that makes "nobody" a proof: see [`Self::wait_for_query`].
     pub fn saw(&self, name: &str) -> bool {
-        self.queries().iter().any(|query| query.split(' ').nth(1).is_some_and(|asked| asked.eq_ignore_ascii_case(name)))
+        self.queries().iter().any(|query| {
+            query
+                .split(' ')
+                .nth(1)
+                .is_some_and(|asked| asked.eq_ignore_ascii_case(name))
+        })
     }
 
     /// Waits until the log has a query for `name`.
     pub fn wait_for_query(&self, name: &str) -> Result<()> {
-        wait_for(&format!("a query for {name}"), Duration::from_secs(5), || self.saw(name))
+        wait_for(
+            &format!("a query for {name}"),
+            Duration::from_secs(5),
+            || self.saw(name),
+        )
     }
 }
 
@@ -61,8 +74,21 @@ pub fn bulk_name(n: u32) -> (String, Ipv4Addr, Ipv6Addr) {
     let [_, high, middle, low] = n.to_be_bytes();
     // Hosts 101 to 240: above every address that stands for something.
     let last = 101 + u8::try_from(n % 140).unwrap_or(0);
-    let v6 = Ipv6Addr::new(0x2001, 0xdb8, 0xb000 | u16::from(high), u16::from_be_bytes([middle, low]), 0, 0, 0, 1);
-    (format!("n{n}.bulk.test"), Ipv4Addr::new(203, 0, 113, last), v6)
+    let v6 = Ipv6Addr::new(
+        0x2001,
+        0xdb8,
+        0xb000 | u16::from(high),
+        u16::from_be_bytes([middle, low]),
+        0,
+        0,
+        0,
+        1,
+    );
+    (
+        format!("n{n}.bulk.test"),
+        Ipv4Addr::new(203, 0, 113, last),
+        v6,
+    )
 }
 
 fn bulk_hosts(count: u32) -> String {
@@ -101,7 +127,9 @@ fn configuration(log: &Path, hosts: &Path, home: &Path) -> String {
         pid = home.join("dnsmasq.pid").display(),
         hosts = hosts.display(),
         // More than fits into one UDP answer of 1,232 octets.
-        big = (0..8).map(|n| format!("txt-record=big.allowed.test,{n}{}\n", "x".repeat(200))).collect::<String>(),
+        big = ["txt-record=big.allowed.test,", &"x".repeat(200), "\n"]
+            .concat()
+            .repeat(8),
     )
 }
 
@@ -123,7 +151,10 @@ mod tests {
     fn a_question_is_read_from_the_log() {
         let line = "Nov 21 00:40:00 dnsmasq[7]: 1 192.0.2.2/4711 query[AAAA] web.allowed.test from 192.0.2.2";
         assert_eq!(question(line).as_deref(), Some("AAAA web.allowed.test"));
-        assert_eq!(question("Nov 21 00:40:00 dnsmasq[7]: started, version 2.90"), None);
+        assert_eq!(
+            question("Nov 21 00:40:00 dnsmasq[7]: started, version 2.90"),
+            None
+        );
         assert_eq!(question("query["), None);
     }
 

@@ -40,7 +40,10 @@ impl Echo {
             .name("echo".to_owned())
             .spawn(move || sockets.serve(&stopped))
             .context("starting the echo server")?;
-        Ok(Self { stop: Some(stop), server: Some(server) })
+        Ok(Self {
+            stop: Some(stop),
+            server: Some(server),
+        })
     }
 }
 
@@ -55,15 +58,20 @@ impl Drop for Echo {
 
 impl Sockets {
     fn bind() -> Result<Self> {
-        let mut sockets = Self { listeners: Vec::new(), datagrams: Vec::new() };
+        let mut sockets = Self {
+            listeners: Vec::new(),
+            datagrams: Vec::new(),
+        };
         for port in ECHO_PORTS {
             let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-            let listener = TcpListener::bind(everywhere).with_context(|| format!("binding {everywhere}/tcp"))?;
+            let listener = TcpListener::bind(everywhere)
+                .with_context(|| format!("binding {everywhere}/tcp"))?;
             listener.set_nonblocking(true)?;
             sockets.listeners.push(listener);
             // One socket for each address: the answer must come from where the question went.
             for address in V4.map(IpAddr::from).into_iter().chain(V6.map(IpAddr::from)) {
-                let socket = UdpSocket::bind((address, port)).with_context(|| format!("binding {address}:{port}/udp"))?;
+                let socket = UdpSocket::bind((address, port))
+                    .with_context(|| format!("binding {address}:{port}/udp"))?;
                 socket.set_nonblocking(true)?;
                 sockets.datagrams.push(socket);
             }
@@ -75,13 +83,24 @@ impl Sockets {
     fn serve(&self, stopped: &OwnedFd) {
         loop {
             let mut ready = vec![PollFd::new(stopped, PollFlags::IN)];
-            ready.extend(self.listeners.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
-            ready.extend(self.datagrams.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
+            ready.extend(
+                self.listeners
+                    .iter()
+                    .map(|socket| PollFd::new(socket, PollFlags::IN)),
+            );
+            ready.extend(
+                self.datagrams
+                    .iter()
+                    .map(|socket| PollFd::new(socket, PollFlags::IN)),
+            );
             match poll(&mut ready, None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(_) => return,
             }
-            if ready.first().is_some_and(|stopped| !stopped.revents().is_empty()) {
+            if ready
+                .first()
+                .is_some_and(|stopped| !stopped.revents().is_empty())
+            {
                 return;
             }
             for listener in &self.listeners {
@@ -102,7 +121,9 @@ fn echo_stream(mut stream: TcpStream) {
     while let Ok(length) = stream.read(&mut buffer)
         && length > 0
     {
-        let Some(read) = buffer.get(..length) else { return };
+        let Some(read) = buffer.get(..length) else {
+            return;
+        };
         if stream.write_all(read).is_err() {
             return;
         }
@@ -110,12 +131,16 @@ fn echo_stream(mut stream: TcpStream) {
 }
 
 fn echo_datagrams(socket: &UdpSocket) {
-    let mut buffer = [0; 64 << 10];
+    let mut buffer = vec![0; 64 << 10];
     loop {
         match socket.recv_from(&mut buffer) {
             Ok((length, from)) => {
                 // A datagram may be lost; that is for the client to notice.
-                buffer.get(..length).map(|read| socket.send_to(read, from)).transpose().ok();
+                buffer
+                    .get(..length)
+                    .map(|read| socket.send_to(read, from))
+                    .transpose()
+                    .ok();
             }
             // An answer that could not be delivered comes back as an error of the socket.
             Err(error) if is_passing(&error) => {}
@@ -125,5 +150,8 @@ fn echo_datagrams(socket: &UdpSocket) {
 }
 
 fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::Interrupted)
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::Interrupted
+    )
 }

@@ -21,19 +21,19 @@ use super::cgroup::{Cgroup, mount_point};
 const HOMES: &str = "/var/lib/egressd-world";
 const PREFIX: &str = "egressd-world-";
 
-/// Kills, waits for the cgroup to empty (at most 5 s), and removes.
+/// Kills and removes until nothing is left, for at most 5 s: a process that was started just before
+/// the end may join its cgroup after the first kill.
 const SWEEP: &str = r#"
 trap '' INT TERM HUP
 cat >/dev/null
-if [ -d "$1" ]; then
+tries=0
+while [ -d "$1" ] && [ $tries -lt 250 ]; do
     echo 1 >"$1/cgroup.kill"
-    tries=0
-    while ! grep -q '^populated 0' "$1/cgroup.events" && [ $tries -lt 250 ]; do
-        sleep 0.02; tries=$((tries + 1))
-    done
-    find "$1" -depth -type d -exec rmdir {} +
-fi
+    find "$1" -depth -type d -exec rmdir {} + 2>/dev/null || sleep 0.02
+    tries=$((tries + 1))
+done
 rm -rf "$2"
+[ ! -d "$1" ]
 "#;
 
 #[derive(Debug)]
@@ -46,15 +46,24 @@ pub struct Home {
 impl Home {
     pub fn make() -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let id = format!("{}-{}", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let id = format!(
+            "{}-{}",
+            process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = Path::new(HOMES).join(&id);
-        fs::create_dir_all(&path).with_context(|| format!("making {}; this needs root", path.display()))?;
+        fs::create_dir_all(&path)
+            .with_context(|| format!("making {}; this needs root", path.display()))?;
         let cgroup = Cgroup::make(&format!("{PREFIX}{id}"))?;
         let janitor = sweeper(cgroup.path(), &path)
             .stdin(Stdio::piped())
             .spawn()
             .context("cannot start `setsid` (package util-linux)")?;
-        Ok(Self { path, cgroup, janitor })
+        Ok(Self {
+            path,
+            cgroup,
+            janitor,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -77,13 +86,20 @@ impl Drop for Home {
 pub fn clean() -> Result<Vec<String>> {
     let mut ids: Vec<String> = names_in(Path::new(HOMES))?;
     let cgroups = names_in(&mount_point()?)?;
-    ids.extend(cgroups.iter().filter_map(|name| name.strip_prefix(PREFIX)).map(str::to_owned));
+    ids.extend(
+        cgroups
+            .iter()
+            .filter_map(|name| name.strip_prefix(PREFIX))
+            .map(str::to_owned),
+    );
     ids.sort();
     ids.dedup();
     ids.retain(|id| is_dead(id));
     for id in &ids {
         let cgroup = mount_point()?.join(format!("{PREFIX}{id}"));
-        let ended = sweeper(&cgroup, &Path::new(HOMES).join(id)).stdin(Stdio::null()).status()?;
+        let ended = sweeper(&cgroup, &Path::new(HOMES).join(id))
+            .stdin(Stdio::null())
+            .status()?;
         anyhow::ensure!(ended.success(), "cannot remove the world {id}: {ended}");
     }
     Ok(ids)
@@ -91,7 +107,12 @@ pub fn clean() -> Result<Vec<String>> {
 
 fn sweeper(cgroup: &Path, home: &Path) -> Command {
     let mut command = Command::new("setsid");
-    command.args(["sh", "-c", SWEEP, "world-janitor"]).arg(cgroup).arg(home).current_dir("/").stdout(Stdio::null());
+    command
+        .args(["sh", "-c", SWEEP, "world-janitor"])
+        .arg(cgroup)
+        .arg(home)
+        .current_dir("/")
+        .stdout(Stdio::null());
     command
 }
 
@@ -105,9 +126,13 @@ fn names_in(directory: &Path) -> Result<Vec<String>> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", directory.display())),
+        Err(error) => {
+            return Err(error).with_context(|| format!("reading {}", directory.display()));
+        }
     };
-    entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    entries
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect()
 }
 
 #[cfg(test)]

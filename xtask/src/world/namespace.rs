@@ -43,7 +43,12 @@ impl Namespace {
             command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
         }
         // A session of its own and deaf to ^C: it goes when the pipe closes, after those inside.
-        command.args(["setsid", "sh", "-c", "trap '' INT TERM HUP; echo ready; exec cat >/dev/null"]);
+        command.args([
+            "setsid",
+            "sh",
+            "-c",
+            "trap '' INT TERM HUP; echo ready; exec cat >/dev/null",
+        ]);
         let mut keeper = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -53,7 +58,10 @@ impl Namespace {
         if let Some(stdout) = keeper.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
         }
-        ensure!(line == "ready\n", "cannot make a network namespace; this needs root (CAP_SYS_ADMIN)");
+        ensure!(
+            line == "ready\n",
+            "cannot make a network namespace; this needs root (CAP_SYS_ADMIN)"
+        );
         Ok(Self { keeper, processes })
     }
 
@@ -66,7 +74,9 @@ impl Namespace {
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let pid = self.pid();
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{pid}/ns/net")).arg(format!("--mount=/proc/{pid}/ns/mnt"));
+        command
+            .arg(format!("--net=/proc/{pid}/ns/net"))
+            .arg(format!("--mount=/proc/{pid}/ns/mnt"));
         if self.processes {
             command.arg(format!("--pid=/proc/{pid}/ns/pid_for_children"));
         }
@@ -78,7 +88,10 @@ impl Namespace {
     /// machine.
     pub fn network_command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.pid())).arg("--").arg(program);
+        command
+            .arg(format!("--net=/proc/{}/ns/net", self.pid()))
+            .arg("--")
+            .arg(program);
         command
     }
 

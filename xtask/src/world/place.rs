@@ -37,9 +37,24 @@ pub const INTRANET_V4: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 5);
 /// The metadata service of a cloud.
 pub const METADATA_V4: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 
-pub const V4: [Ipv4Addr; 8] =
-    [RESOLVER_V4, STRANGER_V4, ALLOWED_V4, DENIED_V4, NAMELESS_V4, EDGE_V4, INTRANET_V4, METADATA_V4];
-pub const V6: [Ipv6Addr; 6] = [RESOLVER_V6, STRANGER_V6, ALLOWED_V6, DENIED_V6, NAMELESS_V6, EDGE_V6];
+pub const V4: [Ipv4Addr; 8] = [
+    RESOLVER_V4,
+    STRANGER_V4,
+    ALLOWED_V4,
+    DENIED_V4,
+    NAMELESS_V4,
+    EDGE_V4,
+    INTRANET_V4,
+    METADATA_V4,
+];
+pub const V6: [Ipv6Addr; 6] = [
+    RESOLVER_V6,
+    STRANGER_V6,
+    ALLOWED_V6,
+    DENIED_V6,
+    NAMELESS_V6,
+    EDGE_V6,
+];
 
 /// Ports on which every address answers with what it was sent, over TCP and over UDP.
 pub const ECHO_PORTS: [u16; 5] = [7, 5432, 8000, 9000, 9001];
@@ -74,12 +89,9 @@ pub(super) fn internet_links() -> String {
          route add unreachable default\n\
          route add unreachable ::/0\n"
     );
-    for address in V4 {
-        lines.push_str(&format!("addr add {address}/32 dev lo\n"));
-    }
-    for address in V6 {
-        lines.push_str(&format!("addr add {address}/128 dev lo nodad\n"));
-    }
+    let v4 = V4.map(|address| format!("addr add {address}/32 dev lo\n"));
+    let v6 = V6.map(|address| format!("addr add {address}/128 dev lo nodad\n"));
+    lines.extend(v4.into_iter().chain(v6));
     lines
 }
 
@@ -96,7 +108,11 @@ mod tests {
     #[test]
     fn every_address_of_the_internet_is_in_its_links() {
         let lines = internet_links();
-        for address in V4.map(|a| format!("{a}/32 ")).into_iter().chain(V6.map(|a| format!("{a}/128 "))) {
+        for address in V4
+            .map(|a| format!("{a}/32 "))
+            .into_iter()
+            .chain(V6.map(|a| format!("{a}/128 ")))
+        {
             assert!(lines.contains(&address), "{address}");
         }
     }

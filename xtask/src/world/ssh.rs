@@ -28,12 +28,18 @@ impl Ssh {
         let (host_key, key) = (directory.join("host"), directory.join("agent"));
         for path in [&host_key, &key] {
             program::run(
-                Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", "egressd-world", "-f"]).arg(path),
+                Command::new("ssh-keygen")
+                    .args(["-q", "-t", "ed25519", "-N", "", "-C", "egressd-world", "-f"])
+                    .arg(path),
             )?;
         }
-        fs::copy(directory.join("agent.pub"), directory.join("authorized_keys"))
-            .context("writing authorized_keys")?;
-        std::os::unix::fs::chown(&key, Some(AGENT_UID), Some(AGENT_GID)).context("giving the key to the agent")?;
+        fs::copy(
+            directory.join("agent.pub"),
+            directory.join("authorized_keys"),
+        )
+        .context("writing authorized_keys")?;
+        std::os::unix::fs::chown(&key, Some(AGENT_UID), Some(AGENT_GID))
+            .context("giving the key to the agent")?;
         let conf = directory.join("sshd_config");
         fs::write(
             &conf,
@@ -51,7 +57,14 @@ impl Ssh {
         fs::create_dir_all("/run/sshd").context("making /run/sshd")?;
         // sshd insists on an absolute path, because it starts itself again.
         let sshd = program::need("sshd")?;
-        program::run(internet.command(sshd).arg("-f").arg(&conf).arg("-E").arg(directory.join("log")))?;
+        program::run(
+            internet
+                .command(sshd)
+                .arg("-f")
+                .arg(&conf)
+                .arg("-E")
+                .arg(directory.join("log")),
+        )?;
         Ok(Self { key })
     }
 

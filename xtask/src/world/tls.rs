@@ -30,7 +30,16 @@ impl Tls {
             key: directory.join("server.key"),
         };
         let (ca_key, names) = (directory.join("ca.key"), names());
-        let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-x509", "-days", "2"];
+        let key = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-x509",
+            "-days",
+            "2",
+        ];
         program::run(
             openssl(&key)
                 .args(["-subj", "/CN=egressd test authority"])
@@ -64,9 +73,11 @@ fn openssl(key: &[&str]) -> Command {
 }
 
 fn names() -> String {
-    let names = ["allowed", "denied", "wild", "single", "chain", "cdn", "intranet", "rebind", "bulk"]
-        .iter()
-        .flat_map(|domain| [format!("DNS:{domain}.test"), format!("DNS:*.{domain}.test")]);
+    let names = [
+        "allowed", "denied", "wild", "single", "chain", "cdn", "intranet", "rebind", "bulk",
+    ]
+    .iter()
+    .flat_map(|domain| [format!("DNS:{domain}.test"), format!("DNS:*.{domain}.test")]);
     let v4 = [ALLOWED_V4, DENIED_V4, NAMELESS_V4].map(|address| format!("IP:{address}"));
     let v6 = [ALLOWED_V6, DENIED_V6, NAMELESS_V6].map(|address| format!("IP:{address}"));
     let all: Vec<String> = names.chain(v4).chain(v6).collect();

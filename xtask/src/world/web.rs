@@ -18,14 +18,26 @@ pub const SLOW_RATE: u64 = 64 << 10;
 pub(super) fn start(internet: &Namespace, home: &Path, tls: &Tls) -> Result<()> {
     let root = home.join("web");
     fs::create_dir_all(&root).with_context(|| format!("making {}", root.display()))?;
-    fs::File::create(root.join("big"))?.set_len(BIG).context("making /big")?;
-    fs::File::create(root.join("slow"))?.set_len(BIG).context("making /slow")?;
+    fs::File::create(root.join("big"))?
+        .set_len(BIG)
+        .context("making /big")?;
+    fs::File::create(root.join("slow"))?
+        .set_len(BIG)
+        .context("making /slow")?;
     git_repository(home, &root)?;
     python_index(&root)?;
     npm_registry(home, &root)?;
     let conf = home.join("nginx.conf");
     fs::write(&conf, configuration(home, &root, tls)).context("writing nginx.conf")?;
-    program::run(internet.command("nginx").arg("-e").arg(home.join("nginx.log")).arg("-c").arg(&conf)).map(drop)
+    program::run(
+        internet
+            .command("nginx")
+            .arg("-e")
+            .arg(home.join("nginx.log"))
+            .arg("-c")
+            .arg(&conf),
+    )
+    .map(drop)
 }
 
 fn configuration(home: &Path, root: &Path, tls: &Tls) -> String {
@@ -81,15 +93,35 @@ fn git_repository(home: &Path, root: &Path) -> Result<()> {
         command
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_SYSTEM", "/dev/null")
-            .args(["-c", "user.name=A Tester", "-c", "user.email=tester@allowed.test"])
-            .args(["-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"]);
+            .args([
+                "-c",
+                "user.name=A Tester",
+                "-c",
+                "user.email=tester@allowed.test",
+            ])
+            .args([
+                "-c",
+                "init.defaultBranch=main",
+                "-c",
+                "commit.gpgsign=false",
+            ]);
         command
     };
     program::run(git().args(["init", "--quiet"]).arg(&work))?;
     fs::write(work.join("README"), "a project\n").context("writing the project's README")?;
     program::run(git().arg("-C").arg(&work).args(["add", "README"]))?;
-    program::run(git().arg("-C").arg(&work).args(["commit", "--quiet", "--message", "first"]))?;
-    program::run(git().args(["clone", "--quiet", "--bare"]).arg(&work).arg(&bare))?;
+    program::run(
+        git()
+            .arg("-C")
+            .arg(&work)
+            .args(["commit", "--quiet", "--message", "first"]),
+    )?;
+    program::run(
+        git()
+            .args(["clone", "--quiet", "--bare"])
+            .arg(&work)
+            .arg(&bare),
+    )?;
     program::run(git().arg("-C").arg(&bare).arg("update-server-info")).map(drop)
 }
 
@@ -98,9 +130,19 @@ fn python_index(root: &Path) -> Result<()> {
     let directory = root.join("simple/tinypkg");
     fs::create_dir_all(&directory).context("making the Python index")?;
     let wheel = "tinypkg-1.0-py3-none-any.whl";
-    program::run(Command::new("/usr/bin/python3").args(["-c", WHEEL]).arg(directory.join(wheel)))?;
-    fs::write(root.join("simple/index.html"), "<a href=\"tinypkg/\">tinypkg</a>\n")?;
-    fs::write(directory.join("index.html"), format!("<a href=\"{wheel}\">{wheel}</a>\n"))?;
+    program::run(
+        Command::new("/usr/bin/python3")
+            .args(["-c", WHEEL])
+            .arg(directory.join(wheel)),
+    )?;
+    fs::write(
+        root.join("simple/index.html"),
+        "<a href=\"tinypkg/\">tinypkg</a>\n",
+    )?;
+    fs::write(
+        directory.join("index.html"),
+        format!("<a href=\"{wheel}\">{wheel}</a>\n"),
+    )?;
     Ok(())
 }
 
@@ -124,7 +166,14 @@ fn npm_registry(home: &Path, root: &Path) -> Result<()> {
     fs::write(package.join("package.json"), manifest.to_string())?;
     fs::write(package.join("index.js"), "module.exports = 'tiny';\n")?;
     let tarball = files.join("tinypkg-1.0.0.tgz");
-    program::run(Command::new("tar").arg("-czf").arg(&tarball).arg("-C").arg(home.join("npm")).arg("package"))?;
+    program::run(
+        Command::new("tar")
+            .arg("-czf")
+            .arg(&tarball)
+            .arg("-C")
+            .arg(home.join("npm"))
+            .arg("package"),
+    )?;
     let mut version = manifest;
     if let Some(fields) = version.as_object_mut() {
         let address = "https://npm.allowed.test/npm/files/tinypkg-1.0.0.tgz";
