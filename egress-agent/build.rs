@@ -1,1 +1,16 @@
-fn main() {}
+//! Builds the kernel programs, for the lib to include.
+
+use anyhow::Context as _;
+use aya_build::{Package, Toolchain};
+
+fn main() -> anyhow::Result<()> {
+    aya_build::build_ebpf(
+        [Package {
+            name: "egress-ebpf",
+            root_dir: "../egress-ebpf",
+            ..Package::default()
+        }],
+        Toolchain::Nightly,
+    )
+    .context("the kernel programs were not built; `cargo xtask setup` installs what that needs")
+}

@@ -4,4 +4,5 @@
 mod harness;
 
 mod clients;
+mod smoke;
 mod world;

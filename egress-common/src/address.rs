@@ -6,69 +6,117 @@ use crate::{Reason, Verdict};
 ///
 /// An `AF_INET6` socket reaches IPv4 hosts through the mapped form, so one representation means
 /// that no rule can be dodged by changing the socket's family.
+///
+/// Held as four words in memory order: hook contexts and packets offer words, and a program that
+/// takes them apart into bytes pays for each.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Address([u8; 16]);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Address([u32; 4]);
 
-const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
-/// RFC 6052 well-known prefix.
-const NAT64: [u8; 12] = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
+const MAPPED: u32 = 0x0000_ffff_u32.to_be();
+/// RFC 6052 well-known prefix, `64:ff9b::/96`.
+const NAT64: u32 = 0x0064_ff9b_u32.to_be();
 
 impl Address {
     /// `::`, which stands for "none" in notes and events.
-    pub const UNSPECIFIED: Self = Self([0; 16]);
+    pub const UNSPECIFIED: Self = Self([0; 4]);
+    pub const LOOPBACK_V4: Self = Self::from_v4([127, 0, 0, 1]);
+    pub const LOOPBACK_V6: Self = Self([0, 0, 0, 1_u32.to_be()]);
 
     #[inline(always)]
     pub const fn from_v4(octets: [u8; 4]) -> Self {
-        let [a, b, c, d] = octets;
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+        Self::from_v4_word(u32::from_ne_bytes(octets))
     }
 
+    /// From an IPv4 address as it lies in memory.
     #[inline(always)]
+    pub const fn from_v4_word(word: u32) -> Self {
+        Self([0, 0, MAPPED, word])
+    }
+
+    /// From an IPv6 address as it lies in memory.
+    #[inline(always)]
+    pub const fn from_words(words: [u32; 4]) -> Self {
+        Self(words)
+    }
+
     pub const fn from_v6(octets: [u8; 16]) -> Self {
-        Self(octets)
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+        Self([
+            u32::from_ne_bytes([a, b, c, d]),
+            u32::from_ne_bytes([e, f, g, h]),
+            u32::from_ne_bytes([i, j, k, l]),
+            u32::from_ne_bytes([m, n, o, p]),
+        ])
+    }
+
+    /// The four words, as they lie in memory.
+    #[inline(always)]
+    pub const fn words(&self) -> [u32; 4] {
+        self.0
     }
 
     /// All 16 bytes, network order.
-    #[inline(always)]
     pub const fn octets(&self) -> [u8; 16] {
-        self.0
+        let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = [
+            self.0[0].to_ne_bytes(),
+            self.0[1].to_ne_bytes(),
+            self.0[2].to_ne_bytes(),
+            self.0[3].to_ne_bytes(),
+        ];
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    #[inline(always)]
+    pub const fn is_v4(&self) -> bool {
+        self.0[0] == 0 && self.0[1] == 0 && self.0[2] == MAPPED
+    }
+
+    /// The IPv4 address as it lies in memory, when this is one.
+    #[inline(always)]
+    pub const fn v4_word(&self) -> Option<u32> {
+        if self.is_v4() { Some(self.0[3]) } else { None }
     }
 
     /// The four octets, when this is an IPv4 address.
     #[inline(always)]
-    pub fn as_v4(&self) -> Option<[u8; 4]> {
-        let [prefix @ .., a, b, c, d] = self.0;
-        if prefix == MAPPED {
-            Some([a, b, c, d])
-        } else {
-            None
+    pub const fn as_v4(&self) -> Option<[u8; 4]> {
+        match self.v4_word() {
+            Some(word) => Some(word.to_ne_bytes()),
+            None => None,
         }
     }
 
+    /// 127.0.0.0/8 or `::1`.
     #[inline(always)]
-    pub fn is_loopback(&self) -> bool {
-        match self.as_v4() {
-            Some([first, ..]) => first == 127,
-            None => self.0 == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+    pub const fn is_loopback(&self) -> bool {
+        match self.v4_word() {
+            Some(word) => u32::from_be(word) >> 24 == 127,
+            None => self.is(&Self::LOOPBACK_V6),
         }
     }
 
     /// One of the two addresses that the guard resolver listens on.
     #[inline(always)]
-    pub fn is_resolver(&self) -> bool {
-        match self.as_v4() {
-            Some(octets) => octets == [127, 0, 0, 1],
-            None => self.is_loopback(),
-        }
+    pub const fn is_resolver(&self) -> bool {
+        self.is(&Self::LOOPBACK_V4) || self.is(&Self::LOOPBACK_V6)
+    }
+
+    /// Equality that a program can use: four compares, no call to `memcmp`.
+    #[inline(always)]
+    pub const fn is(&self, other: &Self) -> bool {
+        self.0[0] == other.0[0]
+            && self.0[1] == other.0[1]
+            && self.0[2] == other.0[2]
+            && self.0[3] == other.0[3]
     }
 
     /// Multicast of either family, or the limited broadcast address.
     #[inline(always)]
-    pub fn is_multicast(&self) -> bool {
-        match self.as_v4() {
-            Some(octets) => octets[0] & 0xf0 == 0xe0 || octets == [255; 4],
-            None => self.0[0] == 0xff,
+    pub const fn is_multicast(&self) -> bool {
+        match self.v4_word() {
+            Some(word) => u32::from_be(word) >> 28 == 0xe || word == u32::MAX,
+            None => u32::from_be(self.0[0]) >> 24 == 0xff,
         }
     }
 
@@ -78,31 +126,39 @@ impl Address {
     /// prefix) or 6to4 (RFC 3056) address is judged by the IPv4 address inside; one that hides
     /// an address which no translator should carry is denied.
     #[inline(always)]
-    pub fn canonical(self) -> Result<Self, Verdict> {
-        let b = self.0;
-        if let Some(v4) = self.as_v4() {
-            return Ok(if v4 == [0; 4] {
-                Self::from_v4([127, 0, 0, 1])
-            } else {
-                self
-            });
+    pub const fn canonical(self) -> Result<Self, Verdict> {
+        let [a, b, c, d] = self.0;
+        if let Some(word) = self.v4_word() {
+            return Ok(if word == 0 { Self::LOOPBACK_V4 } else { self });
         }
-        if b == [0; 16] {
-            return Ok(Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]));
+        if self.is(&Self::UNSPECIFIED) {
+            return Ok(Self::LOOPBACK_V6);
         }
-        let [prefix @ .., _, _, _, _] = b;
-        let inner = if prefix == NAT64 {
-            [b[12], b[13], b[14], b[15]]
-        } else if b[0] == 0x20 && b[1] == 0x02 {
-            [b[2], b[3], b[4], b[5]]
+        let inner = if a == NAT64 && b == 0 && c == 0 {
+            d
+        } else if u32::from_be(a) >> 16 == 0x2002 {
+            (u32::from_be(a) << 16 | u32::from_be(b) >> 16).to_be()
         } else {
             return Ok(self);
         };
-        let inner_address = Self::from_v4(inner);
-        if inner[0] == 0 || inner_address.is_loopback() || inner_address.is_multicast() {
+        let address = Self::from_v4_word(inner);
+        if u32::from_be(inner) >> 24 == 0 || address.is_loopback() || address.is_multicast() {
             return Err(Verdict::deny(Reason::EmbeddedAddress));
         }
-        Ok(inner_address)
+        Ok(address)
+    }
+}
+
+impl Ord for Address {
+    /// Network order.
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.octets().cmp(&other.octets())
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -122,7 +178,7 @@ impl From<Address> for std::net::IpAddr {
     fn from(address: Address) -> Self {
         match address.as_v4() {
             Some(v4) => Self::V4(v4.into()),
-            None => Self::V6(address.0.into()),
+            None => Self::V6(address.octets().into()),
         }
     }
 }
@@ -138,7 +194,7 @@ impl core::fmt::Debug for Address {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.as_v4() {
             Some(v4) => core::net::Ipv4Addr::from(v4).fmt(f),
-            None => core::net::Ipv6Addr::from(self.0).fmt(f),
+            None => core::net::Ipv6Addr::from(self.octets()).fmt(f),
         }
     }
 }

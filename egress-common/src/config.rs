@@ -1,6 +1,5 @@
 //! What the programs need to know about the running policy besides its tables.
 
-
 /// The guard resolver listens on this many ports, one for each server address that one socket
 /// may ask: the port tells which server's answer it pretends to be. resolv.conf(5) names at most
 /// three.
@@ -85,4 +84,3 @@ impl Config {
         self.mode == Mode::Observe as u32
     }
 }
-

@@ -3,9 +3,7 @@
 //! The order is part of the contract. Deny beats allow, the order of rules in the policy never
 //! matters, an empty table allows nothing, and what cannot be read denies.
 
-use crate::{
-    Config, DnsMode, Flow, Grant, Lease, PortSet, Protocol, Reason, RuleId, Verdict,
-};
+use crate::{Config, DnsMode, Flow, Lease, PortSet, Protocol, Reason, RuleId, Ruling, Verdict};
 
 /// Value of the network table: what one prefix allows and denies.
 ///
@@ -44,17 +42,21 @@ pub enum Stage {
 }
 
 /// Decides about one flow.
-#[inline(always)]
 pub fn decide(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) -> Verdict {
-    if flow.protocol != Protocol::TCP && flow.protocol != Protocol::UDP {
-        return Verdict::deny(Reason::UnsupportedProtocol);
+    rule_on(config, rules, flow, stage).verdict()
+}
+
+/// [`decide`], as the kernel programs call it: in line, and in a shape that the verifier takes.
+#[inline(always)]
+pub fn rule_on(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) -> Ruling {
+    if !flow.protocol.is_tcp_or_udp() {
+        return Ruling::deny(Reason::UnsupportedProtocol);
     }
-    let address = match flow.destination.canonical() {
-        Ok(address) => address,
-        Err(verdict) => return verdict,
+    let Ok(address) = flow.destination.canonical() else {
+        return Ruling::deny(Reason::EmbeddedAddress);
     };
     if address.is_multicast() {
-        return Verdict::deny(Reason::Multicast);
+        return Ruling::deny(Reason::Multicast);
     }
     let is_loopback = address.is_loopback();
     if is_loopback
@@ -62,7 +64,7 @@ pub fn decide(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) ->
         && config.resolver_slot(flow.port).is_some()
         && address.is_resolver()
     {
-        return Verdict::Allow(Grant::lasting(RuleId::RESOLVER));
+        return Ruling::allow(RuleId::RESOLVER, u64::MAX);
     }
 
     let mut reason = Reason::NoRule;
@@ -70,11 +72,11 @@ pub fn decide(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) ->
         if network.deny != 0
             && let Some(rule) = rules.port(PortSet(network.deny), flow.protocol, flow.port)
         {
-            return Verdict::Deny(Reason::DeniedByRule, rule);
+            return Ruling::deny_by(rule);
         }
         if network.allow != 0 {
             if let Some(rule) = rules.port(PortSet(network.allow), flow.protocol, flow.port) {
-                return Verdict::Allow(Grant::lasting(rule));
+                return Ruling::allow(rule, u64::MAX);
             }
             reason = Reason::PortNotAllowed;
         }
@@ -82,9 +84,9 @@ pub fn decide(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) ->
 
     if is_loopback {
         if config.session_loopback == 1 && rules.session_receives(flow) {
-            return Verdict::Allow(Grant::lasting(RuleId::SESSION));
+            return Ruling::allow(RuleId::SESSION, u64::MAX);
         }
-        return Verdict::deny(Reason::Loopback);
+        return Ruling::deny(Reason::Loopback);
     }
 
     if let Some(lease) = rules.lease(&address) {
@@ -98,13 +100,10 @@ pub fn decide(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) ->
                 continue;
             };
             if now < grant.expires || stage == Stage::Established {
-                return Verdict::Allow(Grant {
-                    rule,
-                    expires: grant.expires,
-                });
+                return Ruling::allow(rule, grant.expires);
             }
             reason = Reason::LeaseExpired;
         }
     }
-    Verdict::deny(reason)
+    Ruling::deny(reason)
 }

@@ -10,6 +10,11 @@ pub struct Protocol(pub u8);
 impl Protocol {
     pub const TCP: Self = Self(6);
     pub const UDP: Self = Self(17);
+
+    #[inline(always)]
+    pub const fn is_tcp_or_udp(self) -> bool {
+        self.0 == Self::TCP.0 || self.0 == Self::UDP.0
+    }
 }
 
 #[cfg(feature = "user")]
@@ -39,7 +44,7 @@ pub struct Flow {
     pub reserved: u8,
 }
 
-const _: () = assert!(size_of::<Flow>() == 20 && align_of::<Flow>() == 2);
+const _: () = assert!(size_of::<Flow>() == 20 && align_of::<Flow>() == 4);
 
 impl Flow {
     pub const NONE: Self = Self::new(Protocol(0), Address::UNSPECIFIED, 0);

@@ -8,7 +8,7 @@ use crate::{Address, Protocol, limits::LEASE_GRANTS};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NetworkKey {
     generation: [u8; 4],
-    address: [u8; 16],
+    address: Address,
 }
 
 impl NetworkKey {
@@ -19,8 +19,12 @@ impl NetworkKey {
     pub const fn new(generation: u32, address: Address) -> Self {
         Self {
             generation: generation.to_be_bytes(),
-            address: address.octets(),
+            address,
         }
+    }
+
+    pub const fn generation(&self) -> u32 {
+        u32::from_be_bytes(self.generation)
     }
 
     /// Length of the trie key for a prefix of `bits` of the 128-bit address.
@@ -51,6 +55,10 @@ impl PortKey {
             port: port.to_be_bytes(),
             reserved: 0,
         }
+    }
+
+    pub const fn set(&self) -> u32 {
+        u32::from_be_bytes(self.set)
     }
 
     /// Length of the trie key for a prefix of `bits` of the 16-bit port.
@@ -126,7 +134,36 @@ impl ClientKey {
     }
 }
 
-const _: () = assert!(size_of::<NetworkKey>() == 20 && align_of::<NetworkKey>() == 1);
+/// Key of the journal: one name that led one session to one address.
+///
+/// No program reads the journal. It is the daemon's memory of which names stand behind the
+/// leases, kept where the leases are, so that it survives the daemon exactly as they do.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct JournalKey {
+    pub session: u64,
+    pub address: Address,
+    /// First 64 bits of the name's SHA-256.
+    pub name_hash: u64,
+}
+
+/// Value of the journal.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JournalEntry {
+    /// Boot time in nanoseconds.
+    pub learned: u64,
+    /// Boot time in nanoseconds.
+    pub expires: u64,
+    /// Bytes of `name` in use.
+    pub length: u32,
+    pub reserved: u32,
+    /// Lower-case A-labels, no final dot.
+    pub name: [u8; 256],
+}
+
+const _: () = assert!(size_of::<JournalKey>() == 32 && size_of::<JournalEntry>() == 280);
+const _: () = assert!(size_of::<NetworkKey>() == 20 && align_of::<NetworkKey>() == 4);
 const _: () = assert!(size_of::<PortKey>() == 8 && align_of::<PortKey>() == 1);
 const _: () = assert!(size_of::<LeaseKey>() == 32);
 const _: () = assert!(size_of::<Lease>() == 16 * LEASE_GRANTS);

@@ -21,12 +21,14 @@ mod verdict;
 
 pub use address::Address;
 pub use config::{Config, DnsMode, Mode, RESOLVER_SLOTS};
-pub use decide::{Network, Rules, Stage, decide};
+pub use decide::{Network, Rules, Stage, decide, rule_on};
 pub use event::{Client, Counter, Event, Hook, Process};
 pub use flow::{Flow, Protocol};
-pub use key::{ClientKey, Lease, LeaseGrant, LeaseKey, NetworkKey, PortKey};
+pub use key::{
+    ClientKey, JournalEntry, JournalKey, Lease, LeaseGrant, LeaseKey, NetworkKey, PortKey,
+};
 pub use packet::{Headers, Packet, parse};
-pub use verdict::{Grant, PortSet, Reason, RuleId, Verdict};
+pub use verdict::{Grant, PortSet, Reason, RuleId, Ruling, Verdict};
 
 /// Version of every shape in this crate. Bumped with any change to one; `egressd` refuses pinned
 /// maps of another version.

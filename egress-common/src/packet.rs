@@ -7,11 +7,13 @@
 
 use crate::{Address, Flow, Protocol, Reason};
 
-/// The first bytes of a packet: as many as [`parse`] needs for its family.
+/// The first words of a packet, as they lie in memory: as many as [`parse`] needs for its family.
 #[derive(Clone, Copy, Debug)]
 pub enum Headers<'a> {
-    V4(&'a [u8; 24]),
-    V6(&'a [u8; 44]),
+    /// 24 bytes: the header without options, and the ports.
+    V4(&'a [u32; 6]),
+    /// 44 bytes: the fixed header, and the ports.
+    V6(&'a [u32; 11]),
 }
 
 /// What a packet says about itself.
@@ -33,65 +35,55 @@ pub fn parse(headers: &Headers<'_>) -> Result<Packet, (Reason, Flow)> {
 }
 
 #[inline(always)]
-fn parse_v4(b: &[u8; 24]) -> Result<Packet, (Reason, Flow)> {
-    let protocol = Protocol(b[9]);
-    let source = Address::from_v4([b[12], b[13], b[14], b[15]]);
-    let destination = Address::from_v4([b[16], b[17], b[18], b[19]]);
+fn parse_v4(words: &[u32; 6]) -> Result<Packet, (Reason, Flow)> {
+    let [first, second, third, source, destination, ports] = *words;
+    let protocol = Protocol((u32::from_be(third) >> 16 & 0xff) as u8);
+    let destination = Address::from_v4_word(destination);
     let known = Flow::new(protocol, destination, 0);
-    if b[0] >> 4 != 4 || b[0] & 0x0f < 5 {
+    let version_and_length = u32::from_be(first) >> 24;
+    if version_and_length >> 4 != 4 || version_and_length & 0x0f < 5 {
         return Err((Reason::Malformed, known));
     }
-    if b[0] & 0x0f != 5 {
+    if version_and_length != 0x45 {
         return Err((Reason::IpOptions, known));
     }
     // More-fragments, or an offset. The reserved bit is not ours to judge; don't-fragment is fine.
-    if b[6] & 0x3f != 0 || b[7] != 0 {
+    if u32::from_be(second) & 0x3fff != 0 {
         return Err((Reason::Fragment, known));
     }
-    if protocol != Protocol::TCP && protocol != Protocol::UDP {
+    if !protocol.is_tcp_or_udp() {
         return Err((Reason::UnsupportedProtocol, known));
     }
     Ok(Packet {
-        flow: Flow::new(protocol, destination, u16::from_be_bytes([b[22], b[23]])),
-        source,
-        source_port: u16::from_be_bytes([b[20], b[21]]),
+        flow: Flow::new(protocol, destination, u32::from_be(ports) as u16),
+        source: Address::from_v4_word(source),
+        source_port: (u32::from_be(ports) >> 16) as u16,
     })
 }
 
 #[inline(always)]
-fn parse_v6(b: &[u8; 44]) -> Result<Packet, (Reason, Flow)> {
-    let protocol = Protocol(b[6]);
-    let source = Address::from_v6(array16(b, 8));
-    let destination = Address::from_v6(array16(b, 24));
+fn parse_v6(words: &[u32; 11]) -> Result<Packet, (Reason, Flow)> {
+    let [first, second, s0, s1, s2, s3, d0, d1, d2, d3, ports] = *words;
+    let protocol = Protocol((u32::from_be(second) >> 8 & 0xff) as u8);
+    let destination = Address::from_words([d0, d1, d2, d3]);
     let known = Flow::new(protocol, destination, 0);
-    if b[0] >> 4 != 6 {
+    if u32::from_be(first) >> 28 != 6 {
         return Err((Reason::Malformed, known));
     }
-    match protocol {
-        Protocol::TCP | Protocol::UDP => {}
-        Protocol(44) => return Err((Reason::Fragment, known)),
-        // RFC 8200 section 4 and the IANA list of extension header types.
-        Protocol(0 | 43 | 50 | 51 | 60 | 135 | 139 | 140) => {
-            return Err((Reason::ExtensionHeader, known));
-        }
-        Protocol(_) => return Err((Reason::UnsupportedProtocol, known)),
+    if !protocol.is_tcp_or_udp() {
+        let reason = match protocol {
+            Protocol(44) => Reason::Fragment,
+            // RFC 8200 section 4 and the IANA list of extension header types.
+            Protocol(0 | 43 | 50 | 51 | 60 | 135 | 139 | 140) => Reason::ExtensionHeader,
+            Protocol(_) => Reason::UnsupportedProtocol,
+        };
+        return Err((reason, known));
     }
     Ok(Packet {
-        flow: Flow::new(protocol, destination, u16::from_be_bytes([b[42], b[43]])),
-        source,
-        source_port: u16::from_be_bytes([b[40], b[41]]),
+        flow: Flow::new(protocol, destination, u32::from_be(ports) as u16),
+        source: Address::from_words([s0, s1, s2, s3]),
+        source_port: (u32::from_be(ports) >> 16) as u16,
     })
-}
-
-#[inline(always)]
-fn array16(b: &[u8; 44], at: usize) -> [u8; 16] {
-    let mut out = [0; 16];
-    let mut i = 0;
-    while i < 16 {
-        out[i] = b[at + i];
-        i += 1;
-    }
-    out
 }
 
 #[cfg(test)]
@@ -104,7 +96,9 @@ mod tests {
             0xbb,
         ];
         change(&mut bytes);
-        parse(&Headers::V4(&bytes)).map_err(|(reason, _)| reason)
+        let mut words = [0; 6];
+        fill(&mut words, &bytes);
+        parse(&Headers::V4(&words)).map_err(|(reason, _)| reason)
     }
 
     fn v6(change: impl FnOnce(&mut [u8; 44])) -> Result<Packet, Reason> {
@@ -117,7 +111,15 @@ mod tests {
         bytes[42] = 0;
         bytes[43] = 53;
         change(&mut bytes);
-        parse(&Headers::V6(&bytes)).map_err(|(reason, _)| reason)
+        let mut words = [0; 11];
+        fill(&mut words, &bytes);
+        parse(&Headers::V6(&words)).map_err(|(reason, _)| reason)
+    }
+
+    fn fill(words: &mut [u32], bytes: &[u8]) {
+        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(4)) {
+            *word = u32::from_ne_bytes(bytes.try_into().unwrap());
+        }
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What aya may copy to and from map memory.
 
-use crate::{Client, ClientKey, Config, Event, Lease, LeaseKey, Network, NetworkKey, PortKey};
+use crate::{
+    Client, ClientKey, Config, Event, JournalEntry, JournalKey, Lease, LeaseKey, Network,
+    NetworkKey, PortKey,
+};
 
 // SAFETY: `repr(C)`, plain integers and byte arrays only, no padding (sizes are asserted beside
 // each type), so every byte pattern is a valid value.
@@ -21,3 +24,7 @@ unsafe impl aya::Pod for Network {}
 unsafe impl aya::Pod for NetworkKey {}
 // SAFETY: as above.
 unsafe impl aya::Pod for PortKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for JournalEntry {}
+// SAFETY: as above.
+unsafe impl aya::Pod for JournalKey {}

@@ -1,0 +1,323 @@
+//! Loading, attaching and pinning the programs of one guard; adopting what is pinned.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::{Map, MapData, MapError},
+    pin::PinError as AyaPinError,
+    programs::{
+        CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, ProgramError,
+        links::{FdLink, LinkError, PinnedLink},
+    },
+    util::KernelVersion,
+};
+use egress_common::ABI_VERSION;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Cgroup,
+    pins::{PinError, Pins},
+};
+
+/// The kernel programs, as built with this daemon.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egress-ebpf"));
+
+/// Every hook of a guard, in the order of attachment. The packet hook comes first: it alone
+/// already denies all that the policy does not allow.
+pub const HOOKS: [&str; 10] = [
+    "egress",
+    "sock_create",
+    "connect4",
+    "connect6",
+    "sendmsg4",
+    "sendmsg6",
+    "recvmsg4",
+    "recvmsg6",
+    "getpeername4",
+    "getpeername6",
+];
+
+/// Every map that outlives the daemon.
+const MAPS: [&str; 11] = [
+    "CONFIG",
+    "GENERATION",
+    "NETWORKS",
+    "PORTS",
+    "LEASES",
+    "CLIENTS",
+    "NOTES",
+    "SERVERS",
+    "EVENTS",
+    "COUNTERS",
+    "JOURNAL",
+];
+
+/// The oldest kernel that enforces soundly: before it, a net_cls or net_prio write switched
+/// cgroup programs off (fixed by commit 8520e224f547).
+pub const OLDEST_KERNEL: (u32, u32) = (5, 15);
+
+/// Why the kernel part cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KernelError {
+    #[error("Linux {found} is too old: egressd needs {}.{} or newer, because older kernels switch cgroup programs off when net_cls or net_prio is used", OLDEST_KERNEL.0, OLDEST_KERNEL.1)]
+    TooOld { found: String },
+    #[error("the kernel does not say its version: {0}")]
+    Version(String),
+    #[error("the kernel refused the programs: {0}")]
+    Load(#[source] EbpfError),
+    #[error("the kernel refused the program `{name}`: {source}")]
+    Program {
+        name: &'static str,
+        source: ProgramError,
+    },
+    #[error("the object holds no {0}; this build of egressd is broken")]
+    Missing(&'static str),
+    #[error("attach `{name}` to {cgroup}: {source}", cgroup = cgroup.display())]
+    Attach {
+        name: &'static str,
+        cgroup: PathBuf,
+        source: ProgramError,
+    },
+    #[error("link of `{name}`: {source}")]
+    Link {
+        name: &'static str,
+        source: LinkError,
+    },
+    #[error("pin `{name}`: {source}")]
+    Pin {
+        name: &'static str,
+        source: AyaPinError,
+    },
+    #[error(transparent)]
+    Pins(#[from] PinError),
+    #[error("map `{name}`: {source}")]
+    Map {
+        name: &'static str,
+        source: MapError,
+    },
+    #[error("open {path}: {source}", path = path.display())]
+    Open { path: PathBuf, source: io::Error },
+}
+
+/// Refuses a kernel that cannot enforce, and says which.
+pub fn check_kernel() -> Result<(), KernelError> {
+    let found = kernel_version()?;
+    let (major, minor) = OLDEST_KERNEL;
+    let oldest = KernelVersion::new(
+        u8::try_from(major).unwrap_or(u8::MAX),
+        u8::try_from(minor).unwrap_or(u8::MAX),
+        0,
+    );
+    if found < oldest {
+        return Err(KernelError::TooOld {
+            found: kernel_release(),
+        });
+    }
+    Ok(())
+}
+
+fn kernel_version() -> Result<KernelVersion, KernelError> {
+    KernelVersion::current().map_err(|error| KernelError::Version(error.to_string()))
+}
+
+/// `uname -r`.
+pub fn kernel_release() -> String {
+    rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Names the shapes and the program text: what was pinned by another build has another name.
+pub fn version() -> String {
+    let digest = Sha256::digest(OBJECT);
+    let short: String = digest
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("abi{ABI_VERSION}-{short}")
+}
+
+/// The ABI number in the name of a pinned set.
+pub fn abi_of(version: &str) -> Option<u32> {
+    version
+        .trim_start_matches("new-")
+        .strip_prefix("abi")?
+        .split('-')
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// The loaded programs and open maps of one guard.
+#[derive(Debug)]
+pub struct Programs {
+    maps: Maps,
+    /// Present until they are attached; adopted programs run from their pins.
+    loaded: Option<Ebpf>,
+}
+
+/// The open maps by name.
+#[derive(Debug)]
+struct Maps(Vec<(&'static str, Map)>);
+
+impl Programs {
+    /// Loads a fresh set. Nothing is attached.
+    pub fn load(cgroup: &Cgroup) -> Result<Self, KernelError> {
+        check_kernel()?;
+        let has_set_retval = u32::from(kernel_version()? >= KernelVersion::new(5, 18, 0));
+        let (id, level) = (cgroup.id(), cgroup.level());
+        let mut ebpf = EbpfLoader::new()
+            .override_global("GUARD_ID", &id, true)
+            .override_global("GUARD_LEVEL", &level, true)
+            .override_global("HAS_SET_RETVAL", &has_set_retval, true)
+            .load(OBJECT)
+            .map_err(KernelError::Load)?;
+        for name in HOOKS {
+            let program = ebpf.program_mut(name).ok_or(KernelError::Missing(name))?;
+            let loaded = match name {
+                "egress" => <&mut CgroupSkb>::try_from(program).and_then(CgroupSkb::load),
+                "sock_create" => <&mut CgroupSock>::try_from(program).and_then(CgroupSock::load),
+                _ => <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load),
+            };
+            loaded.map_err(|source| KernelError::Program { name, source })?;
+        }
+        let mut maps = Vec::with_capacity(MAPS.len());
+        for name in MAPS {
+            maps.push((name, ebpf.take_map(name).ok_or(KernelError::Missing(name))?));
+        }
+        Ok(Self {
+            maps: Maps(maps),
+            loaded: Some(ebpf),
+        })
+    }
+
+    /// Opens the maps of a set that is pinned and whole. Its programs go on running.
+    pub fn adopt(pins: &Pins) -> Result<Self, KernelError> {
+        let set = pins.current();
+        for name in HOOKS {
+            PinnedLink::from_pin(set.join("links").join(name))
+                .map_err(|source| KernelError::Link { name, source })?;
+        }
+        let mut maps = Vec::with_capacity(MAPS.len());
+        for name in MAPS {
+            let open = || {
+                let data = MapData::from_pin(set.join("maps").join(name))?;
+                Map::from_map_data(data)
+            };
+            maps.push((
+                name,
+                open().map_err(|source| KernelError::Map { name, source })?,
+            ));
+        }
+        Ok(Self {
+            maps: Maps(maps),
+            loaded: None,
+        })
+    }
+
+    /// Takes one map out, by name.
+    pub fn take_map(&mut self, name: &'static str) -> Result<Map, KernelError> {
+        let at = self.maps.0.iter().position(|(known, _)| *known == name);
+        at.map(|index| self.maps.0.swap_remove(index).1)
+            .ok_or(KernelError::Missing(name))
+    }
+
+    /// Pins every map that is still here. Call before any is taken out.
+    pub fn pin_maps(&self, directory: &Path) -> Result<(), KernelError> {
+        for (name, map) in &self.maps.0 {
+            map.pin(directory.join(name))
+                .map_err(|source| KernelError::Pin { name, source })?;
+        }
+        Ok(())
+    }
+
+    /// Attaches every hook and pins its link. The tables must be filled before.
+    ///
+    /// Attached programs only ever add denials, so a set that is attached beside an older one
+    /// opens nothing.
+    pub fn attach(&mut self, cgroup: &Cgroup, links: &Path) -> Result<(), KernelError> {
+        let Some(mut ebpf) = self.loaded.take() else {
+            return Ok(());
+        };
+        let directory = File::open(cgroup.directory()).map_err(|source| KernelError::Open {
+            path: cgroup.directory().to_path_buf(),
+            source,
+        })?;
+        for name in HOOKS {
+            let link = attach(&mut ebpf, name, &directory).map_err(|error| match error {
+                AttachError::Missing => KernelError::Missing(name),
+                AttachError::Program(source) => KernelError::Attach {
+                    name,
+                    cgroup: cgroup.directory().to_path_buf(),
+                    source,
+                },
+                AttachError::Link(source) => KernelError::Link { name, source },
+            })?;
+            link.pin(links.join(name))
+                .map_err(|source| KernelError::Pin { name, source })?;
+        }
+        Ok(())
+    }
+
+    /// The tap program, loaded on its own: it is attached to a packet socket, never pinned.
+    pub fn load_tap() -> Result<Ebpf, KernelError> {
+        EbpfLoader::new().load(OBJECT).map_err(KernelError::Load)
+    }
+}
+
+/// Which hooks have a pinned link.
+pub fn attached(pins: &Pins) -> Vec<(&'static str, bool)> {
+    let links = pins.current().join("links");
+    HOOKS
+        .iter()
+        .map(|name| (*name, links.join(name).exists()))
+        .collect()
+}
+
+enum AttachError {
+    Missing,
+    Program(ProgramError),
+    Link(LinkError),
+}
+
+/// Attaches one program and takes its link out of aya's hands.
+fn attach(ebpf: &mut Ebpf, name: &'static str, cgroup: &File) -> Result<FdLink, AttachError> {
+    let program = ebpf.program_mut(name).ok_or(AttachError::Missing)?;
+    // With links, `Single` is what lets several programs run on one cgroup: the link itself
+    // implies BPF_F_ALLOW_MULTI, and the flag is refused.
+    let mode = CgroupAttachMode::Single;
+    match name {
+        "egress" => {
+            let program = <&mut CgroupSkb>::try_from(program).map_err(AttachError::Program)?;
+            let link = program
+                .attach(cgroup.as_fd(), CgroupSkbAttachType::Egress, mode)
+                .and_then(|id| program.take_link(id))
+                .map_err(AttachError::Program)?;
+            FdLink::try_from(link).map_err(AttachError::Link)
+        }
+        "sock_create" => {
+            let program = <&mut CgroupSock>::try_from(program).map_err(AttachError::Program)?;
+            let link = program
+                .attach(cgroup.as_fd(), mode)
+                .and_then(|id| program.take_link(id))
+                .map_err(AttachError::Program)?;
+            FdLink::try_from(link).map_err(AttachError::Link)
+        }
+        _ => {
+            let program = <&mut CgroupSockAddr>::try_from(program).map_err(AttachError::Program)?;
+            let link = program
+                .attach(cgroup.as_fd(), mode)
+                .and_then(|id| program.take_link(id))
+                .map_err(AttachError::Program)?;
+            FdLink::try_from(link).map_err(AttachError::Link)
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! connect and sendmsg: decides early, so that a denial is an error of the call and not a
+//! silence, and notes what was admitted for the packet hook.
+//!
+//! The kernel holds the socket's lock around both (`BPF_CGROUP_RUN_SA_PROG_LOCK`).
+
+use aya_ebpf::{helpers::generated as bpf, programs::SockAddrContext};
+use egress_common::{
+    Address, Config, Counter, Flow, Hook, Protocol, Reason, Ruling, Stage, rule_on,
+};
+
+use crate::{
+    events::{self, Subject},
+    loopback::Receiver,
+    maps::{self, Tables},
+    note::{FlowWords, Note, Standing, idle_deadline},
+    session, steer,
+};
+
+/// Which pair of address fields of the context a hook may touch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+pub(crate) const ALLOW: i32 = 1;
+const DENY: i32 = 0;
+const DNS_PORT: u16 = 53;
+const EPERM: u32 = 1;
+
+/// A new flow, or a new peer for a UDP socket.
+#[inline(always)]
+pub(crate) fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
+    let flow = flow_of(ctx, family);
+    let Some(config) = maps::config() else {
+        return DENY;
+    };
+    let Some(note) = Note::of_sock_addr(ctx) else {
+        return refuse(
+            ctx,
+            config,
+            Hook::Connect,
+            session::of_current(),
+            &flow,
+            Ruling::deny(Reason::NotConfigured),
+        );
+    };
+    if note.session == 0 {
+        note.session = session::of_current();
+    }
+    note.touch();
+    if steer::wants(config, &flow) {
+        return match steer::turn(ctx, family, config, note, &flow) {
+            Some(()) => ALLOW,
+            None => refuse(
+                ctx,
+                config,
+                Hook::Connect,
+                note.session,
+                &flow,
+                Ruling::deny(Reason::NotConfigured),
+            ),
+        };
+    }
+    judge(ctx, config, Hook::Connect, note, &flow)
+}
+
+/// One datagram of an unconnected UDP socket.
+#[inline(always)]
+pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
+    let flow = flow_of(ctx, family);
+    if flow.port == 0 {
+        // A control message without an address on a connected socket: the kernel calls the hook
+        // with zeros, and connect has decided. An explicit port 0 is refused before the hook
+        // (net/ipv4/udp.c, udp_sendmsg).
+        return ALLOW;
+    }
+    let Some(config) = maps::config() else {
+        return DENY;
+    };
+    let Some(note) = Note::of_sock_addr(ctx) else {
+        return refuse(
+            ctx,
+            config,
+            Hook::Sendmsg,
+            session::of_current(),
+            &flow,
+            Ruling::deny(Reason::NotConfigured),
+        );
+    };
+    if note.session == 0 {
+        note.session = session::of_current();
+    }
+    if steer::wants(config, &flow) {
+        note.touch();
+        return match steer::turn(ctx, family, config, note, &flow) {
+            Some(()) => ALLOW,
+            None => refuse(
+                ctx,
+                config,
+                Hook::Sendmsg,
+                note.session,
+                &flow,
+                Ruling::deny(Reason::NotConfigured),
+            ),
+        };
+    }
+    if let Ok(address) = flow.destination.canonical()
+        && let Standing::Admitted(expires) =
+            note.standing(&FlowWords::new(&flow, address), config.generation)
+    {
+        if expires == u64::MAX {
+            return ALLOW;
+        }
+        // SAFETY: takes nothing and returns a number.
+        let now = unsafe { bpf::bpf_ktime_get_boot_ns() };
+        if now < expires {
+            let idle = egress_common::limits::UDP_IDLE_NS;
+            if expires - now < idle / 2 {
+                note.admit(
+                    &FlowWords::new(&flow, address),
+                    config.generation,
+                    now + idle,
+                );
+            }
+            return ALLOW;
+        }
+    }
+    note.touch();
+    judge(ctx, config, Hook::Sendmsg, note, &flow)
+}
+
+/// Decides by the tables, and notes an admission.
+#[inline(always)]
+fn judge(ctx: &SockAddrContext, config: &Config, hook: Hook, note: &mut Note, flow: &Flow) -> i32 {
+    let tables = Tables {
+        config,
+        session: note.session,
+        receiver: Receiver::of_sock_addr(ctx),
+    };
+    let ruling = rule_on(config, &tables, flow, Stage::New);
+    if !ruling.is_allow() {
+        return refuse(ctx, config, hook, note.session, flow, ruling);
+    }
+    let Ok(address) = flow.destination.canonical() else {
+        return DENY;
+    };
+    let expires = if ruling.expires == u64::MAX {
+        u64::MAX
+    } else {
+        // SAFETY: takes nothing and returns a number.
+        idle_deadline(ruling.expires, unsafe { bpf::bpf_ktime_get_boot_ns() })
+    };
+    note.admit(&FlowWords::new(flow, address), config.generation, expires);
+    maps::count(match hook {
+        Hook::Connect | Hook::Egress | Hook::SockCreate => Counter::ConnectAllowed,
+        Hook::Sendmsg => Counter::SendAllowed,
+    });
+    if config.report_allowed == 1 {
+        report(ctx, config, hook, note.session, flow, ruling);
+    }
+    ALLOW
+}
+
+/// Turns a denial into the error of the call, or only records it when the policy observes.
+#[inline(always)]
+fn refuse(
+    ctx: &SockAddrContext,
+    config: &Config,
+    hook: Hook,
+    session: u64,
+    flow: &Flow,
+    ruling: Ruling,
+) -> i32 {
+    maps::count(match hook {
+        Hook::Connect | Hook::Egress | Hook::SockCreate => Counter::ConnectDenied,
+        Hook::Sendmsg => Counter::SendDenied,
+    });
+    report(ctx, config, hook, session, flow, ruling);
+    if config.is_observing() {
+        return ALLOW;
+    }
+    set_errno(config.denial_errno);
+    DENY
+}
+
+#[inline(always)]
+fn report(
+    ctx: &SockAddrContext,
+    config: &Config,
+    hook: Hook,
+    session: u64,
+    flow: &Flow,
+    ruling: Ruling,
+) {
+    let subject = Subject {
+        hook,
+        session,
+        // SAFETY: the context of the running program.
+        cookie: unsafe { bpf::bpf_get_socket_cookie(ctx.sock_addr.cast()) },
+        process: &session::process(),
+        flow,
+    };
+    events::report(config, &subject, ruling);
+}
+
+/// 1 when the kernel has `bpf_set_retval` (Linux 5.18). Set by the loader; the verifier removes
+/// the call where it is 0.
+#[unsafe(no_mangle)]
+static HAS_SET_RETVAL: u32 = 0;
+
+/// Makes the refused call return this errno; without it the kernel says EPERM.
+#[inline(always)]
+pub(crate) fn set_errno(errno: u32) {
+    // SAFETY: a static in read-only data; volatile, because the loader changes it.
+    let has_set_retval = unsafe { core::ptr::read_volatile(&raw const HAS_SET_RETVAL) };
+    if has_set_retval == 1 && errno != EPERM && errno != 0 {
+        // SAFETY: takes a number. A value that is no errno is replaced with EPERM by the kernel.
+        unsafe { bpf::bpf_set_retval(-errno.cast_signed()) };
+    }
+}
+
+/// The flow that the call asks for.
+#[inline(always)]
+fn flow_of(ctx: &SockAddrContext, family: Family) -> Flow {
+    // SAFETY: the context of the running program; plain 32-bit reads, as the verifier demands.
+    let (protocol, port) = unsafe { ((*ctx.sock_addr).protocol, (*ctx.sock_addr).user_port) };
+    // MPTCP is 262: cut to a byte it would be TCP.
+    let protocol = if protocol > 255 {
+        Protocol(255)
+    } else {
+        Protocol(protocol as u8)
+    };
+    Flow::new(protocol, address_of(ctx, family), u16::from_be(port as u16))
+}
+
+/// The address field of the context.
+#[inline(always)]
+pub(crate) fn address_of(ctx: &SockAddrContext, family: Family) -> Address {
+    match family {
+        Family::V4 => {
+            // SAFETY: the context of the running program; `user_ip4` may be read in IPv4 hooks.
+            Address::from_v4_word(unsafe { (*ctx.sock_addr).user_ip4 })
+        }
+        Family::V6 => {
+            let at = |index: usize| {
+                // SAFETY: as above, `user_ip6` in IPv6 hooks; `volatile` keeps the four reads
+                // apart: one wide read of a context field is refused by the verifier.
+                unsafe {
+                    core::ptr::read_volatile(
+                        (&raw const (*ctx.sock_addr).user_ip6)
+                            .cast::<u32>()
+                            .add(index),
+                    )
+                }
+            };
+            Address::from_words([at(0), at(1), at(2), at(3)])
+        }
+    }
+}
+
+pub(crate) const fn is_dns_port(port: u16) -> bool {
+    port == DNS_PORT
+}

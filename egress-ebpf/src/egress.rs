@@ -1,0 +1,241 @@
+//! cgroup_skb/egress, the enforcement point: every IP packet of every socket of the session.
+
+use aya_ebpf::{bindings::__sk_buff, helpers::generated as bpf, programs::SkBuffContext};
+use core::ffi::c_void;
+use egress_common::{
+    Client, ClientKey, Config, Counter, DnsMode, Flow, Headers, Hook, Packet, Process, Protocol,
+    Reason, Ruling, Stage, parse, rule_on,
+};
+
+use crate::{
+    connect::is_dns_port,
+    events::{self, Subject},
+    loopback::Receiver,
+    maps::{self, CLIENTS, Tables},
+    note::{FlowWords, Note, Standing, idle_deadline},
+    session,
+};
+
+const PASS: i32 = 1;
+const DROP: i32 = 0;
+/// The loopback device's index in every network namespace (include/net/flow.h, LOOPBACK_IFINDEX).
+const LOOPBACK_IFINDEX: u32 = 1;
+const ETH_P_IP: u32 = 0x0800;
+const ETH_P_IPV6: u32 = 0x86dd;
+
+#[inline(always)]
+pub(crate) fn egress(ctx: &SkBuffContext) -> i32 {
+    let skb = ctx.skb.skb;
+    let Some(config) = maps::config() else {
+        return DROP;
+    };
+    // SAFETY: the context of the running program; null when the packet has no full socket.
+    let sk: *mut c_void = unsafe {
+        let sk = (*skb).__bindgen_anon_2.sk;
+        if sk.is_null() {
+            core::ptr::null_mut()
+        } else {
+            bpf::bpf_sk_fullsock(sk).cast()
+        }
+    };
+    let note = Note::of_socket(sk);
+    let packet = match read(ctx) {
+        Ok(packet) => packet,
+        Err((reason, flow)) => return drop(skb, config, note, &flow, Ruling::deny(reason)),
+    };
+    let address = match packet.flow.destination.canonical() {
+        Ok(address) => address,
+        Err(_) => {
+            return drop(
+                skb,
+                config,
+                note,
+                &packet.flow,
+                Ruling::deny(Reason::EmbeddedAddress),
+            );
+        }
+    };
+    // SAFETY: the context of the running program.
+    if address.is_loopback() && unsafe { (*skb).ifindex } != LOOPBACK_IFINDEX {
+        return drop(
+            skb,
+            config,
+            note,
+            &packet.flow,
+            Ruling::deny(Reason::WrongDevice),
+        );
+    }
+    let words = FlowWords::new(&packet.flow, address);
+    let Some(note) = note else {
+        return judge_without_note(skb, config, &packet);
+    };
+    if note.session == 0 {
+        note.session = session::of_skb(skb);
+    }
+    remember_client(skb, config, note, &packet);
+    let stage = match note.standing(&words, config.generation) {
+        Standing::Admitted(_) => return PASS,
+        Standing::Older => Stage::Established,
+        Standing::Unknown => Stage::New,
+    };
+    let tables = Tables {
+        config,
+        session: note.session,
+        receiver: Receiver::of_packet(skb, &packet),
+    };
+    let mut ruling = rule_on(config, &tables, &packet.flow, stage);
+    if ruling.is_allow() {
+        // Only a flow that a call admitted, or none, gives way: a packet must not displace the
+        // flow of a connected socket.
+        if stage == Stage::Established || !note.has_flow() {
+            let expires = if ruling.expires == u64::MAX {
+                u64::MAX
+            } else {
+                // SAFETY: takes nothing and returns a number.
+                idle_deadline(ruling.expires, unsafe { bpf::bpf_ktime_get_boot_ns() })
+            };
+            note.admit(&words, config.generation, expires);
+        }
+        return PASS;
+    }
+    let is_answer = packet.flow.protocol.0 == Protocol::TCP.0 && !note.has_flow();
+    if is_answer && answers_inbound(config, address.is_loopback()) {
+        return PASS;
+    }
+    ruling.reason = explain(ruling.reason, stage, is_answer);
+    drop(skb, config, Some(note), &packet.flow, ruling)
+}
+
+/// A packet whose socket is not a full one: a SYN-ACK of a listener, mostly.
+#[inline(always)]
+fn judge_without_note(skb: *mut __sk_buff, config: &Config, packet: &Packet) -> i32 {
+    let tables = Tables {
+        config,
+        session: session::of_skb(skb),
+        receiver: Receiver::of_packet(skb, packet),
+    };
+    let mut ruling = rule_on(config, &tables, &packet.flow, Stage::New);
+    if ruling.is_allow() {
+        return PASS;
+    }
+    let is_answer = packet.flow.protocol.0 == Protocol::TCP.0;
+    if is_answer && answers_inbound(config, packet.flow.destination.is_loopback()) {
+        return PASS;
+    }
+    ruling.reason = explain(ruling.reason, Stage::New, is_answer);
+    drop(skb, config, None, &packet.flow, ruling)
+}
+
+/// Whether a TCP socket that never connected may answer: a client on this machine's loopback
+/// device reached a listener of the session, and the policy lets it.
+#[inline(always)]
+fn answers_inbound(config: &Config, to_loopback: bool) -> bool {
+    config.inbound_loopback == 1 && to_loopback
+}
+
+/// The reason as a person would put it.
+#[inline(always)]
+fn explain(reason: u32, stage: Stage, is_answer: bool) -> u32 {
+    if stage == Stage::Established {
+        return Reason::Revoked as u32;
+    }
+    let is_default = reason == Reason::NoRule as u32
+        || reason == Reason::PortNotAllowed as u32
+        || reason == Reason::Loopback as u32;
+    if is_answer && is_default {
+        Reason::Inbound as u32
+    } else {
+        reason
+    }
+}
+
+/// Drops one packet and reports it, once for each socket, flow and generation.
+#[inline(always)]
+fn drop(
+    skb: *mut __sk_buff,
+    config: &Config,
+    note: Option<&'static mut Note>,
+    flow: &Flow,
+    ruling: Ruling,
+) -> i32 {
+    let mut process = Process {
+        pid: 0,
+        uid: 0,
+        comm: [0; 16],
+    };
+    let mut is_new = true;
+    let mut owner = 0;
+    if let Some(note) = note {
+        process = note.process;
+        owner = note.session;
+        is_new = note.deny(&FlowWords::new(flow, flow.destination), config.generation);
+    }
+    maps::count(if is_new {
+        Counter::PacketDenied
+    } else {
+        Counter::PacketDeniedAgain
+    });
+    if is_new {
+        let subject = Subject {
+            hook: Hook::Egress,
+            session: if owner == 0 {
+                session::of_skb(skb)
+            } else {
+                owner
+            },
+            // SAFETY: the context of the running program.
+            cookie: unsafe { bpf::bpf_get_socket_cookie(skb.cast()) },
+            process: &process,
+            flow,
+        };
+        events::report(config, &subject, ruling);
+    }
+    if config.is_observing() { PASS } else { DROP }
+}
+
+/// Writes down who asks a resolver, before the packet can reach it.
+#[inline(always)]
+fn remember_client(skb: *mut __sk_buff, config: &Config, note: &Note, packet: &Packet) {
+    let asks_guard =
+        config.resolver_slot(packet.flow.port).is_some() && packet.flow.destination.is_resolver();
+    let asks_any = config.dns == DnsMode::Snoop as u32 && is_dns_port(packet.flow.port);
+    if !asks_guard && !asks_any {
+        return;
+    }
+    let key = ClientKey::new(packet.flow.protocol, packet.source, packet.source_port);
+    // SAFETY: the context of the running program.
+    let cookie = unsafe { bpf::bpf_get_socket_cookie(skb.cast()) };
+    // SAFETY: only compared; a value that changes under us is written again below.
+    if let Some(known) = unsafe { CLIENTS.get(&key) }
+        && known.cookie == cookie
+        && known.session == note.session
+    {
+        return;
+    }
+    let client = Client {
+        session: note.session,
+        cookie,
+        process: note.process,
+    };
+    // A client that does not fit is unknown to the resolver, which refuses it.
+    if CLIENTS.insert(&key, &client, 0).is_err() {
+        maps::count(Counter::EventLost);
+    }
+}
+
+/// Reads the headers of the packet.
+#[inline(always)]
+fn read(ctx: &SkBuffContext) -> Result<Packet, (Reason, Flow)> {
+    // SAFETY: the context of the running program.
+    let protocol = u32::from(u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16));
+    let unreadable = |_| (Reason::Malformed, Flow::NONE);
+    if protocol == ETH_P_IP {
+        let bytes = ctx.load::<[u32; 6]>(0).map_err(unreadable)?;
+        parse(&Headers::V4(&bytes))
+    } else if protocol == ETH_P_IPV6 {
+        let bytes = ctx.load::<[u32; 11]>(0).map_err(unreadable)?;
+        parse(&Headers::V6(&bytes))
+    } else {
+        Err((Reason::Malformed, Flow::NONE))
+    }
+}
