@@ -1,3 +1,8 @@
-//! One binary for every test that needs more than a function call.
+//! The integration tests: one binary, one module for each subject.
+#![cfg(test)]
 
+mod harness;
+
+mod clients;
 mod smoke;
+mod world;

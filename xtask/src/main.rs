@@ -1,1 +1,87 @@
-fn main() {}
+//! `cargo xtask …`: the tasks of the project, the same on a desk and in CI.
+#![expect(
+    clippy::print_stdout,
+    reason = "a task tells the person at the terminal what it does"
+)]
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod check;
+mod demo;
+mod play;
+mod setup;
+mod test;
+mod workspace;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    about = "The tasks of egressd",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs what building and testing need
+    Setup {
+        /// Only say what is missing; the status is 1 when something is
+        #[arg(long)]
+        check: bool,
+    },
+    /// Formatting, lints for the host and for the kernel programs, documentation
+    Check,
+    /// Every test, those that need root and the kernel included
+    Test {
+        /// Only tests whose names contain one of these
+        filter: Vec<String>,
+    },
+    /// Guards real programs against a small internet made of network namespaces
+    Demo,
+    /// The small internet of the tests
+    World {
+        #[command(subcommand)]
+        play: Play,
+    },
+}
+
+#[derive(Subcommand)]
+enum Play {
+    /// Builds one and runs a command on its machine, or a shell; nothing is guarded
+    Run { command: Vec<OsString> },
+    /// Removes what worlds of dead processes have left
+    Clean,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            let mut message = std::io::stderr();
+            // Without a standard error there is nobody to tell.
+            std::io::Write::write_fmt(&mut message, format_args!("error: {error:#}\n")).ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Setup { check: true } => return Ok(setup::check()),
+        Task::Setup { check: false } => setup::install()?,
+        Task::Check => check::run()?,
+        Task::Test { filter } => test::run(&filter)?,
+        Task::Demo => demo::run()?,
+        Task::World {
+            play: Play::Run { command },
+        } => return play::run(&command),
+        Task::World { play: Play::Clean } => play::clean()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

