@@ -5,6 +5,7 @@
 
 use std::{
     cell::RefCell,
+    net::SocketAddr,
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -24,10 +25,10 @@ use super::{
 };
 use crate::{
     dns::{
-        Engine, Leases,
+        Leases,
         leases::{Bounds, Grant, Hold},
         name::Name as DnsName,
-        server::ReplyTo,
+        server::Server,
     },
     kernel::{
         Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, boot, pins::Pins, programs,
@@ -72,8 +73,8 @@ pub struct Guard {
     pub cgroup: Cgroup,
     pub pins: Pins,
     pub policy_path: PathBuf,
-    pub world: Rc<World>,
-    pub engine: Rc<RefCell<Engine<PolicyNames, ReplyTo>>>,
+    /// The guard resolver, with the world that it decides about.
+    pub resolver: Server<World>,
     resolver_ports: [u16; RESOLVER_SLOTS],
     /// Held for as long as the guard is ours.
     _lock: std::fs::File,
@@ -93,12 +94,12 @@ pub struct Prepared {
 }
 
 /// What a guard is started with.
-#[derive(Debug)]
 pub struct Start<'a> {
     pub policy: Arc<Policy>,
     pub policy_path: PathBuf,
     pub resolver_ports: [u16; RESOLVER_SLOTS],
     pub sessions: &'a Path,
+    pub upstreams: &'a [SocketAddr],
     pub records: Rc<Records>,
 }
 
@@ -199,8 +200,7 @@ impl Prepared {
             cgroup,
             pins,
             policy_path: start.policy_path,
-            world: Rc::new(world),
-            engine: Rc::new(RefCell::new(Engine::new(leases))),
+            resolver: Server::new(world, leases, start.upstreams),
             resolver_ports: start.resolver_ports,
             _lock: lock,
         };
@@ -219,7 +219,7 @@ impl Guard {
     /// Leases are judged anew. A name that the policy no longer allows loses its addresses at
     /// that same instant, and the flows that it led to are cut.
     pub fn install(&self, policy: Arc<Policy>) -> Result<(), KernelError> {
-        let world = &self.world;
+        let world = self.world();
         let mut sets = PortSets::starting_at(world.tables.borrow().next_set());
         let compiled = policy.compile(&mut sets);
         let mut ports: Vec<(PortKey, u32, RuleId)> = compiled
@@ -228,7 +228,7 @@ impl Guard {
             .map(|entry| (entry.key, entry.bits, entry.rule))
             .collect();
         let observes = policy.mode() == egress_common::Mode::Observe;
-        let rejudged = self.engine.borrow().leases().rejudged(|name| {
+        let rejudged = self.resolver.with_engine(|engine, _| engine.leases().rejudged(|name| {
             let name = Name::parse(name).ok()?;
             let rules = match policy.decide_name(&name) {
                 NameDecision::Allow(grant) => grant.rules,
@@ -246,7 +246,7 @@ impl Guard {
                 rules: rules.into(),
                 set,
             })
-        });
+        }));
         let leases: Vec<_> = rejudged.image().collect();
         let networks: Vec<(Address, u8, Network)> = compiled.networks;
         world.tables.borrow_mut().install(&Generation {
@@ -255,10 +255,14 @@ impl Guard {
             ports: &ports,
             leases: &leases,
         })?;
-        self.engine.borrow_mut().replace_leases(rejudged);
+        self.resolver.with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
         *world.names.borrow_mut() = Arc::new(PolicyNames::new(policy));
         Ok(())
+    }
+
+    pub fn world(&self) -> &World {
+        self.resolver.host()
     }
 
     fn config(&self, policy: &Policy) -> Config {
@@ -278,7 +282,7 @@ impl Guard {
 
     /// What is asked for and not held in full.
     pub fn gaps(&self) -> Vec<String> {
-        let policy = self.world.policy();
+        let policy = self.world().policy();
         let mut gaps = Vec::new();
         if policy.dns().mode == DnsMode::Snoop {
             gaps.push(

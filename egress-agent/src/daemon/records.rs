@@ -135,9 +135,9 @@ fn rule(policy: &Arc<Policy>, id: RuleId) -> Option<Rule> {
     };
     match id {
         RuleId::NONE => None,
-        RuleId::RESOLVER => own("egressd:resolver"),
-        RuleId::SESSION => own("egressd:session"),
-        RuleId::INBOUND => own("egressd:inbound"),
+        RuleId::RESOLVER => own("resolver"),
+        RuleId::SESSION => own("session"),
+        RuleId::INBOUND => own("inbound"),
         id => policy.rule(id).map(|rule| Rule {
             name: rule.name.clone(),
             line: Some(rule.line),
