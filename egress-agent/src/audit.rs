@@ -18,7 +18,7 @@ pub mod record;
 pub mod sink;
 
 mod denials;
-mod file;
+pub mod file;
 
 /// Where the log is when the policy names no other place.
 pub const DEFAULT_FILE: &str = "/var/log/egressd/audit.jsonl";

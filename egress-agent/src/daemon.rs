@@ -17,6 +17,7 @@ mod records;
 mod requests;
 pub mod run;
 mod sessions;
+mod snoop;
 
 use std::{
     path::PathBuf,

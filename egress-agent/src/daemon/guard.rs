@@ -31,7 +31,7 @@ use crate::{
         server::Server,
     },
     kernel::{
-        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, boot, pins::Pins, programs,
+        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, pins::Pins, programs,
         tables::Generation,
     },
     policy::{Name, NameDecision, Policy, PortSets},
@@ -186,7 +186,7 @@ impl Prepared {
         let sessions = Sessions::open(cgroup.clone(), start.sessions.to_path_buf(), hierarchy)?;
         let (journal, entries) = Journal::read(&tables)?;
         let names = Arc::new(PolicyNames::new(Arc::clone(&start.policy)));
-        let leases = recall(&tables, entries, &sessions)?;
+        let leases = recall(&tables, entries, &sessions);
         let world = World {
             sets: RefCell::new(PortSets::starting_at(tables.next_set())),
             tables: RefCell::new(tables),
@@ -268,15 +268,7 @@ impl Guard {
     fn config(&self, policy: &Policy) -> Config {
         Config {
             guard: self.cgroup.id(),
-            abi: ABI_VERSION,
-            generation: 0,
-            mode: policy.mode() as u32,
-            dns: policy.dns().mode as u32,
-            denial_errno: policy.denial_errno(),
-            session_loopback: u32::from(policy.session_loopback()),
-            inbound_loopback: u32::from(policy.inbound_loopback()),
-            report_allowed: u32::from(policy.audit().allowed),
-            resolver_ports: self.resolver_ports,
+            ..policy.config(0, self.resolver_ports)
         }
     }
 
@@ -309,16 +301,13 @@ impl Guard {
 }
 
 /// The names that an earlier daemon learnt, with the expiry that their leases have.
-fn recall(
-    tables: &Tables,
-    entries: Vec<journal::Entry>,
-    sessions: &Sessions,
-) -> Result<Leases, KernelError> {
+fn recall(tables: &Tables, entries: Vec<journal::Entry>, sessions: &Sessions) -> Leases {
     let mut holds = Vec::new();
     for journal::Entry {
         session,
         address,
         name,
+        learned,
     } in entries
     {
         let is_alive = sessions.is_alive(session);
@@ -333,9 +322,10 @@ fn recall(
             name,
             address,
             expires: expires.unwrap_or(0),
+            since: learned,
         });
     }
-    Ok(Leases::recall(Bounds::default(), holds, boot::now()))
+    Leases::recall(Bounds::default(), holds)
 }
 
 /// Takes over a pinned set, if it still guards this very cgroup: removing a cgroup takes its links

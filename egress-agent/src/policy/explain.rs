@@ -199,6 +199,7 @@ impl Policy {
             inbound_loopback: u32::from(self.inbound_loopback()),
             report_allowed: u32::from(self.audit().allowed),
             resolver_ports,
+            ..Config::UNSET
         }
     }
 }
