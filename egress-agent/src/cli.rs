@@ -1,8 +1,8 @@
 //! `egressctl`: one file for each verb. A verb takes its parsed arguments and a [`Screen`], and
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
-
-
+pub mod log;
+pub mod table;
 
 use std::{
     fmt,

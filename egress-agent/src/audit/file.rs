@@ -14,7 +14,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -138,19 +141,24 @@ impl LogFile {
             source,
         };
         trust::check(directory(path), &settings.trusted)?;
-        let file = open(&settings, false).map_err(|source| match source.raw_os_error() {
-            // A link, a directory.
-            Some(40 | 21) => OpenError::NotAFile(path.clone()),
-            _ => fail("open", source),
+        let file = open(&settings, false).map_err(|source| {
+            if let Some(Errno::LOOP | Errno::ISDIR) = Errno::from_io_error(&source) {
+                OpenError::NotAFile(path.clone())
+            } else {
+                fail("open", source)
+            }
         })?;
         let metadata = file.metadata().map_err(|source| fail("look at", source))?;
         if !metadata.is_file() {
             return Err(OpenError::NotAFile(path.clone()));
         }
         trust::check(path, &settings.trusted)?;
-        lock(&file).map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked(path.clone()),
-            _ => fail("lock", source),
+        lock(&file).map_err(|source| {
+            if source.kind() == io::ErrorKind::WouldBlock {
+                OpenError::Locked(path.clone())
+            } else {
+                fail("lock", source)
+            }
         })?;
         let mut tail = tail::read(&file).map_err(|source| fail("read", source))?;
         if tail.is_foreign {

@@ -263,7 +263,14 @@ mod tests {
     fn write(dir: &Path, records: &[u32]) -> PathBuf {
         let path = dir.join("audit.jsonl");
         let mut head = Head::START;
-        for (count, number) in records.iter().zip((0..records.len() as u32).rev()) {
+        for (count, number) in records
+            .iter()
+            .rev()
+            .zip(0..)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+        {
             let mut lines = Vec::new();
             for second in 0..*count {
                 head = seal(&denial(second, "203.0.113.7"), head, &mut lines).unwrap();
@@ -276,7 +283,11 @@ mod tests {
     fn numbers(path: &Path) -> Vec<Result<u64, String>> {
         Records::open(path)
             .unwrap()
-            .map(|entry| entry.map(|entry| entry.sealed.seq).map_err(|error| error.to_string()))
+            .map(|entry| {
+                entry
+                    .map(|entry| entry.sealed.seq)
+                    .map_err(|error| error.to_string())
+            })
             .collect()
     }
 
@@ -298,7 +309,10 @@ mod tests {
         lines.insert(2, "x".repeat(LONGEST_LINE + 1));
         fs::write(&path, lines.join("\n")).unwrap();
         let malformed = format!("{}:2: not a record", path.display());
-        let long = format!("{}:3: a line of more than 262144 bytes is not a record", path.display());
+        let long = format!(
+            "{}:3: a line of more than 262144 bytes is not a record",
+            path.display()
+        );
         assert_eq!(numbers(&path), [Ok(1), Err(malformed), Err(long), Ok(3)]);
         assert!(verify(&path).is_err());
     }

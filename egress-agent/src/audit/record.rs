@@ -428,12 +428,18 @@ impl From<egress_common::Flow> for Flow {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
 fn is_one(number: &u64) -> bool {
     *number == 1
 }
@@ -449,11 +455,7 @@ pub(crate) mod tests {
     /// A denial as the kernel layer would write it, `second`s into a fixed minute.
     pub(crate) fn denial(second: u32, address: &str) -> Record {
         let time = format!("2026-03-01T10:20:{second:02}.000250Z");
-        let mut record = Record::new(
-            Time::new(time.parse().unwrap()),
-            Layer::Kernel,
-            Kind::Flow,
-        );
+        let mut record = Record::new(Time::new(time.parse().unwrap()), Layer::Kernel, Kind::Flow);
         record.verdict = Some(Verdict::Deny);
         record.mode = Some(Mode::Enforce);
         record.reason = Some(egress_common::Reason::NoRule.code().into());
@@ -519,8 +521,14 @@ pub(crate) mod tests {
     #[test]
     fn time_is_cut_to_the_microsecond_and_always_has_six_digits() {
         let time = |text: &str| Time::new(text.parse().unwrap()).to_string();
-        assert_eq!(time("2026-03-01T10:20:30.1234569Z"), "2026-03-01T10:20:30.123456Z");
-        assert_eq!(time("2026-03-01T11:20:30+01:00"), "2026-03-01T10:20:30.000000Z");
+        assert_eq!(
+            time("2026-03-01T10:20:30.1234569Z"),
+            "2026-03-01T10:20:30.123456Z"
+        );
+        assert_eq!(
+            time("2026-03-01T11:20:30+01:00"),
+            "2026-03-01T10:20:30.000000Z"
+        );
     }
 
     #[test]

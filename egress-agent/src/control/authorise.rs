@@ -60,13 +60,14 @@ pub fn authorise(
 /// What a guarded peer may ask, narrowed to its own session.
 fn narrow(own: Option<&str>, request: Request) -> Result<Request, Failure> {
     let forbidden = |message: &str| {
-        Err(Failure::new(Code::Forbidden, message).with_help("ask from outside of the guarded cgroup"))
+        Err(Failure::new(Code::Forbidden, message)
+            .with_help("ask from outside of the guarded cgroup"))
     };
     let mut request = request;
     let asked = match &mut request {
-        Request::Status { session } | Request::Why { session, .. } | Request::Denials { session } => {
-            session
-        }
+        Request::Status { session }
+        | Request::Why { session, .. }
+        | Request::Denials { session } => session,
         Request::Sessions {} | Request::Log { .. } => {
             return forbidden("a guarded process sees no more than its own session");
         }
@@ -154,11 +155,27 @@ mod tests {
             session: name.map(str::to_owned),
         };
         check(0, &Standing::Outside, &[Y; 12]);
-        check(1000, &Standing::Outside, &[Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N]);
-        check(1001, &Standing::Outside, &[Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N]);
+        check(
+            1000,
+            &Standing::Outside,
+            &[Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
+        );
+        check(
+            1001,
+            &Standing::Outside,
+            &[Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
+        );
         for uid in [0, 1000] {
-            check(uid, &session(Some("mine")), &[Y, Y, Y, Y, N, N, N, N, N, N, N, N]);
-            check(uid, &session(Some("their")), &[Y, N, Y, N, N, N, N, N, N, N, N, N]);
+            check(
+                uid,
+                &session(Some("mine")),
+                &[Y, Y, Y, Y, N, N, N, N, N, N, N, N],
+            );
+            check(
+                uid,
+                &session(Some("their")),
+                &[Y, N, Y, N, N, N, N, N, N, N, N, N],
+            );
             check(uid, &session(None), &[N; 12]);
         }
     }
@@ -169,7 +186,12 @@ mod tests {
         let standing = Standing::Guarded {
             session: Some("mine".to_owned()),
         };
-        let request = authorise(&peer, &standing, |_| None, Request::Status { session: None });
+        let request = authorise(
+            &peer,
+            &standing,
+            |_| None,
+            Request::Status { session: None },
+        );
         let session = Some("mine".to_owned());
         assert_eq!(request, Ok(Request::Status { session }));
     }

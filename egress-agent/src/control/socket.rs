@@ -36,7 +36,10 @@ pub enum BindError {
 pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     if !directory.exists() {
-        let made = DirBuilder::new().mode(0o755).recursive(true).create(directory);
+        let made = DirBuilder::new()
+            .mode(0o755)
+            .recursive(true)
+            .create(directory);
         made.map_err(fail("make the directory", directory))?;
     }
     trust::check(directory, &Trusted::default())?;
@@ -75,7 +78,9 @@ fn bind_within(private: &Path, path: &Path) -> Result<UnixListener, BindError> {
     chown(&fresh, Some(0), Some(gid)).map_err(fail("set the group of", path))?;
     let mode = fs::set_permissions(&fresh, Permissions::from_mode(0o660));
     mode.map_err(fail("set the mode of", path))?;
-    listener.set_nonblocking(true).map_err(fail("listen at", path))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(fail("listen at", path))?;
     fs::rename(&fresh, path).map_err(fail("put in place", path))?;
     Ok(listener)
 }
