@@ -77,7 +77,12 @@ async fn serve_with<H: Handler>(
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a control connection was cut off");
+                }
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {

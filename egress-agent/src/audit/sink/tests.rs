@@ -12,6 +12,7 @@ use super::*;
 use crate::audit::{
     chain::{Place, Verified, Verifier},
     file::{read_head, rotated},
+    reader::verify,
     record::{Kind, Sealed, tests::denial},
 };
 
@@ -92,6 +93,47 @@ fn rotation_keeps_the_chain_and_no_more_files_than_asked() {
         let file = rotated(&dir.path().join("audit.jsonl"), number);
         assert!(fs::metadata(file).unwrap().len() <= 2_000);
     }
+}
+
+#[test]
+fn a_rotation_that_was_cut_short_loses_nothing_at_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let rotating = |settings: &mut Settings| {
+        settings.rotate_bytes = 2_000;
+        settings.keep = 4;
+    };
+    let (sink, writer) = open(dir.path(), rotating);
+    for second in 0..12 {
+        sink.record(denial(second, "203.0.113.1"));
+        sink.flush();
+    }
+    writer.stop();
+    let before = read(dir.path()).1.records;
+    // A crash after the files moved up, before the log itself did.
+    fs::rename(rotated(&path, 2), rotated(&path, 3)).unwrap();
+    fs::rename(rotated(&path, 1), rotated(&path, 2)).unwrap();
+    assert_eq!(verify(&path).unwrap().records, before);
+    let (sink, writer) = open(dir.path(), rotating);
+    for second in 20..24 {
+        sink.record(denial(second, "203.0.113.1"));
+        sink.flush();
+    }
+    writer.stop();
+    assert_eq!(verify(&path).unwrap().records, before + 4);
+    assert!(rotated(&path, 1).exists());
+    assert!(!rotated(&path, 4).exists());
+
+    // A crash after the log moved, before a new one was begun.
+    fs::remove_file(rotated(&path, 3)).unwrap();
+    fs::rename(rotated(&path, 2), rotated(&path, 3)).unwrap();
+    fs::rename(rotated(&path, 1), rotated(&path, 2)).unwrap();
+    fs::rename(&path, rotated(&path, 1)).unwrap();
+    let last = read_head(&path).unwrap().seq;
+    let (sink, writer) = open(dir.path(), rotating);
+    sink.record(denial(30, "203.0.113.1"));
+    writer.stop();
+    assert_eq!(verify(&path).unwrap().last.unwrap().seq, last + 1);
 }
 
 #[test]
@@ -307,7 +349,7 @@ fn a_place_that_is_no_safe_plain_file_is_refused() {
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o666)).unwrap();
     assert!(matches!(refusal(&shared), OpenError::Untrusted(_)));
     assert!(matches!(
-        refusal(&dir.path().join("no/such")),
+        refusal(&dir.path().join("no/such/log")),
         OpenError::Untrusted(_)
     ));
 
