@@ -57,6 +57,18 @@ pub fn authorise(
     }
 }
 
+/// What of `cgroup` is below `guard`, both as in `/proc/PID/cgroup`: empty for the guarded cgroup
+/// itself, `None` outside of it. Compares whole components.
+pub fn below<'a>(cgroup: &'a str, guard: &str) -> Option<&'a str> {
+    // What the kernel adds to the path of a removed cgroup.
+    let cgroup = cgroup.strip_suffix(" (deleted)").unwrap_or(cgroup);
+    let rest = cgroup.strip_prefix(guard.trim_end_matches('/'))?;
+    match rest.strip_prefix('/') {
+        Some(below) => Some(below),
+        None => rest.is_empty().then_some(rest),
+    }
+}
+
 /// What a guarded peer may ask, narrowed to its own session.
 fn narrow(own: Option<&str>, request: Request) -> Result<Request, Failure> {
     let forbidden = |message: &str| {
@@ -178,6 +190,19 @@ mod tests {
             );
             check(uid, &session(None), &[N; 12]);
         }
+    }
+
+    #[test]
+    fn a_cgroup_is_below_another_by_whole_components() {
+        assert_eq!(below("/agent.slice/s1/x", "/agent.slice"), Some("s1/x"));
+        assert_eq!(below("/agent.slice", "/agent.slice"), Some(""));
+        assert_eq!(
+            below("/agent.slice/s1 (deleted)", "/agent.slice"),
+            Some("s1")
+        );
+        assert_eq!(below("/agent.slice-2/s1", "/agent.slice"), None);
+        assert_eq!(below("/", "/agent.slice"), None);
+        assert_eq!(below("/agent.slice", "/"), Some("agent.slice"));
     }
 
     #[test]

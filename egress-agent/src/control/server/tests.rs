@@ -11,18 +11,18 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::control::{client::Client, socket};
+use crate::control::{authorise::below, client::Client, socket};
 
-/// Everything below `/guarded-…` is guarded; the last component is the session.
+/// Everything below `guard` is guarded; the path below it is the session.
 struct Echo {
     guard: String,
 }
 
 impl Handler for Echo {
     fn standing(&self, cgroup: &str) -> Standing {
-        match cgroup.strip_prefix(&self.guard) {
+        match below(cgroup, &self.guard) {
             Some(session) => Standing::Guarded {
-                session: session.strip_prefix('/').map(str::to_owned),
+                session: Some(session.to_owned()),
             },
             None => Standing::Outside,
         }
