@@ -125,6 +125,7 @@ mod tests {
             },
             Request::Enter {
                 guard: None,
+                session: None,
                 command: Vec::new(),
             },
             Request::End {
