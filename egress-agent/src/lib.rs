@@ -7,3 +7,4 @@ pub mod control;
 pub mod dns;
 pub mod kernel;
 pub mod policy;
+pub mod trust;

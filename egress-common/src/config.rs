@@ -25,6 +25,8 @@ pub enum DnsMode {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Config {
+    /// Cgroup id of the guarded cgroup: pins whose cgroup was removed are told from live ones.
+    pub guard: u64,
     pub abi: u32,
     /// Counts up with every policy that is installed; part of every network and lease key.
     pub generation: u32,
@@ -44,11 +46,12 @@ pub struct Config {
     pub resolver_ports: [u16; RESOLVER_SLOTS],
 }
 
-const _: () = assert!(size_of::<Config>() == 40);
+const _: () = assert!(size_of::<Config>() == 48);
 
 impl Config {
     /// What an unset map entry holds. It denies everything.
     pub const UNSET: Self = Self {
+        guard: 0,
         abi: 0,
         generation: 0,
         mode: 0,

@@ -4,28 +4,36 @@
 //! the kernel and what `why` says come from the same [`Policy`]; a reload replaces all of it.
 
 use std::{
-    cell::{Ref, RefCell, RefMut},
+    cell::RefCell,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
 };
 
 use aya::maps::{MapData, RingBuf};
-use egress_common::{ABI_VERSION, Config, DnsMode, Mode, PortKey, RESOLVER_SLOTS, RuleId};
+use egress_common::{
+    ABI_VERSION, Address, Config, DnsMode, Network, PortKey, PortSet, RESOLVER_SLOTS, RuleId,
+};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    journal,
+    host::{PolicyNames, World},
+    journal::{self, Journal},
+    records::Records,
     sessions::{SessionError, Sessions},
 };
 use crate::{
-    dns::leases::Leases,
+    dns::{
+        Engine, Leases,
+        leases::{Bounds, Grant, Hold},
+        name::Name as DnsName,
+        server::ReplyTo,
+    },
     kernel::{
-        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables,
-        pins::Pins,
-        programs,
+        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, boot, pins::Pins, programs,
         tables::Generation,
     },
-    policy::{NameDecision, Name, Policy, PortSets},
+    policy::{Name, NameDecision, Policy, PortSets},
 };
 
 /// Why a cgroup cannot be guarded.
@@ -64,31 +72,34 @@ pub struct Guard {
     pub cgroup: Cgroup,
     pub pins: Pins,
     pub policy_path: PathBuf,
-    state: RefCell<State>,
+    pub world: Rc<World>,
+    pub engine: Rc<RefCell<Engine<PolicyNames, ReplyTo>>>,
+    resolver_ports: [u16; RESOLVER_SLOTS],
     /// Held for as long as the guard is ours.
     _lock: std::fs::File,
 }
 
-/// What changes while the guard runs. Never borrowed across an await.
-pub struct State {
-    pub policy: Arc<Policy>,
-    pub sets: PortSets,
-    pub tables: Tables,
-    pub leases: Leases,
-    pub sessions: Sessions,
-    /// Journal entries behind the leases, to know what to forget.
-    pub journal: journal::Journal,
-    /// Why what was asked for is not held in full.
-    pub gaps: Vec<String>,
-}
-
-/// A guard that is loaded, and enforces nothing yet.
+/// A guard that is loaded, and enforces nothing yet that was not enforced before.
 pub struct Prepared {
     cgroup: Cgroup,
     pins: Pins,
     programs: Programs,
+    tables: Tables,
+    events: RingBuf<MapData>,
     origin: Origin,
     lock: std::fs::File,
+    /// Where links go, for programs that are to be attached.
+    links: Option<PathBuf>,
+}
+
+/// What a guard is started with.
+#[derive(Debug)]
+pub struct Start<'a> {
+    pub policy: Arc<Policy>,
+    pub policy_path: PathBuf,
+    pub resolver_ports: [u16; RESOLVER_SLOTS],
+    pub sessions: &'a Path,
+    pub records: Rc<Records>,
 }
 
 impl Prepared {
@@ -98,14 +109,17 @@ impl Prepared {
         let pins = Pins::new(pin_dir, cgroup.path(), &programs::version());
         pins.prepare().map_err(KernelError::from)?;
         if pins.is_whole() {
-            match Programs::adopt(&pins, &cgroup) {
-                Ok(programs) => {
+            match adopt(&pins, &cgroup) {
+                Ok((programs, tables, events)) => {
                     return Ok(Self {
                         cgroup,
                         pins,
                         programs,
+                        tables,
+                        events,
                         origin: Origin::Adopted,
                         lock,
+                        links: None,
                     });
                 }
                 Err(error) => {
@@ -113,68 +127,236 @@ impl Prepared {
                 }
             }
         }
-        let found = pins.others().map_err(KernelError::from)?;
-        let origin = if found.is_empty() && !pins.is_whole() {
+        let mut found = pins.others().map_err(KernelError::from)?;
+        if pins.is_whole() {
+            found.push(programs::version());
+        }
+        let origin = if found.is_empty() {
             Origin::Fresh
         } else {
             Origin::Replaced { found }
         };
-        let programs = Programs::load(&cgroup)?;
+        let mut programs = Programs::load(&cgroup)?;
+        let (links, maps) = pins.begin().map_err(KernelError::from)?;
+        programs.pin_maps(&maps)?;
+        let (tables, events) = Tables::open(&mut programs)?;
         Ok(Self {
             cgroup,
             pins,
             programs,
+            tables,
+            events,
             origin,
             lock,
+            links: Some(links),
         })
     }
 
-    /// The resolver ports of the guard that was taken over, to be bound again.
+    /// The resolver ports of the guard that was taken over: sockets that ask them are still open.
     pub fn resolver_ports(&self) -> Option<[u16; RESOLVER_SLOTS]> {
-        None
+        let config = self.tables.config().ok()?;
+        (config.generation != 0).then_some(config.resolver_ports)
+    }
+
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.cgroup
     }
 
     /// Fills the tables, then attaches. From the return on, the policy is enforced.
     pub fn start(
-        mut self,
-        policy: Arc<Policy>,
-        policy_path: PathBuf,
-        resolver_ports: [u16; RESOLVER_SLOTS],
-        sessions: &Path,
+        self,
+        start: Start<'_>,
         hierarchy: &Hierarchy,
-    ) -> Result<(Guard, RingBuf<MapData>, Origin), GuardError> {
-        let is_new = self.origin != Origin::Adopted;
-        let directories = if is_new {
-            let (links, maps) = self.pins.begin().map_err(KernelError::from)?;
-            self.programs.pin_maps(&maps)?;
-            Some(links)
-        } else {
-            None
-        };
-        let (tables, events) = Tables::open(&mut self.programs)?;
-        let sets = PortSets::starting_at(tables.next_set());
-        let mut state = State {
-            gaps: gaps(&policy),
-            policy: Arc::clone(&policy),
-            sets,
-            leases: Leases::new(policy.dns()),
-            journal: journal::Journal::default(),
-            sessions: Sessions::open(self.cgroup.clone(), sessions.to_path_buf(), hierarchy)?,
+    ) -> Result<(Guard, RingBuf<MapData>), GuardError> {
+        let Self {
+            cgroup,
+            pins,
+            mut programs,
             tables,
+            events,
+            origin: _,
+            lock,
+            links,
+        } = self;
+        let sessions = Sessions::open(cgroup.clone(), start.sessions.to_path_buf(), hierarchy)?;
+        let (journal, entries) = Journal::read(&tables)?;
+        let names = Arc::new(PolicyNames::new(Arc::clone(&start.policy)));
+        let leases = recall(&tables, entries, &sessions)?;
+        let world = World {
+            sets: RefCell::new(PortSets::starting_at(tables.next_set())),
+            tables: RefCell::new(tables),
+            names: RefCell::new(names),
+            journal: RefCell::new(journal),
+            sessions: RefCell::new(sessions),
+            records: start.records,
+            cgroup: cgroup.path().to_owned(),
         };
-        state.recall()?;
-        state.install(policy, resolver_ports)?;
-        if let Some(links) = directories {
-            self.programs.attach(&self.cgroup, &links)?;
-            self.pins.finish().map_err(KernelError::from)?;
-        }
         let guard = Guard {
-            cgroup: self.cgroup,
-            pins: self.pins,
-            policy_path,
-            state: RefCell::new(state),
-            _lock: self.lock,
+            cgroup,
+            pins,
+            policy_path: start.policy_path,
+            world: Rc::new(world),
+            engine: Rc::new(RefCell::new(Engine::new(leases))),
+            resolver_ports: start.resolver_ports,
+            _lock: lock,
         };
-        Ok((guard, events, self.origin))
+        guard.install(start.policy)?;
+        if let Some(links) = links {
+            programs.attach(&guard.cgroup, &links)?;
+            guard.pins.finish().map_err(KernelError::from)?;
+        }
+        Ok((guard, events))
+    }
+}
+
+impl Guard {
+    /// Makes a policy the running one: in the kernel at one instant, and for names with it.
+    ///
+    /// Leases are judged anew. A name that the policy no longer allows loses its addresses at
+    /// that same instant, and the flows that it led to are cut.
+    pub fn install(&self, policy: Arc<Policy>) -> Result<(), KernelError> {
+        let world = &self.world;
+        let mut sets = PortSets::starting_at(world.tables.borrow().next_set());
+        let compiled = policy.compile(&mut sets);
+        let mut ports: Vec<(PortKey, u32, RuleId)> = compiled
+            .ports
+            .iter()
+            .map(|entry| (entry.key, entry.bits, entry.rule))
+            .collect();
+        let observes = policy.mode() == egress_common::Mode::Observe;
+        let rejudged = self.engine.borrow().leases().rejudged(|name| {
+            let name = Name::parse(name).ok()?;
+            let rules = match policy.decide_name(&name) {
+                NameDecision::Allow(grant) => grant.rules,
+                NameDecision::Deny { .. } if observes => Vec::new(),
+                NameDecision::Deny { .. } => return None,
+            };
+            let set = if rules.is_empty() {
+                PortSet::EMPTY
+            } else {
+                let (set, entries) = sets.for_rules(&policy, &rules);
+                ports.extend(entries.iter().map(|entry| (entry.key, entry.bits, entry.rule)));
+                set
+            };
+            Some(Grant {
+                rules: rules.into(),
+                set,
+            })
+        });
+        let leases: Vec<_> = rejudged.image().collect();
+        let networks: Vec<(Address, u8, Network)> = compiled.networks;
+        world.tables.borrow_mut().install(&Generation {
+            config: self.config(&policy),
+            networks: &networks,
+            ports: &ports,
+            leases: &leases,
+        })?;
+        self.engine.borrow_mut().replace_leases(rejudged);
+        *world.sets.borrow_mut() = sets;
+        *world.names.borrow_mut() = Arc::new(PolicyNames::new(policy));
+        Ok(())
+    }
+
+    fn config(&self, policy: &Policy) -> Config {
+        Config {
+            guard: self.cgroup.id(),
+            abi: ABI_VERSION,
+            generation: 0,
+            mode: policy.mode() as u32,
+            dns: policy.dns().mode as u32,
+            denial_errno: policy.denial_errno(),
+            session_loopback: u32::from(policy.session_loopback()),
+            inbound_loopback: u32::from(policy.inbound_loopback()),
+            report_allowed: u32::from(policy.audit().allowed),
+            resolver_ports: self.resolver_ports,
+        }
+    }
+
+    /// What is asked for and not held in full.
+    pub fn gaps(&self) -> Vec<String> {
+        let policy = self.world.policy();
+        let mut gaps = Vec::new();
+        if policy.dns().mode == DnsMode::Snoop {
+            gaps.push(
+                "dns.mode is snoop: best effort; a first connect may be refused, and denied names still leave the machine"
+                    .to_owned(),
+            );
+        }
+        if policy.denial_errno() != 1 && !programs::has_set_retval() {
+            gaps.push("network.errno: this kernel (before 5.18) can only say EPERM".to_owned());
+        }
+        if !self.cgroup.is_current() {
+            gaps.push(format!(
+                "the cgroup {} was removed and is no longer the one that is guarded; restart egressd",
+                self.cgroup.path()
+            ));
+        }
+        for (hook, attached) in programs::attached(&self.pins) {
+            if !attached {
+                gaps.push(format!("the hook {hook} is not attached; restart egressd"));
+            }
+        }
+        gaps
+    }
+}
+
+/// The names that an earlier daemon learnt, with the expiry that their leases have.
+fn recall(
+    tables: &Tables,
+    entries: Vec<journal::Entry>,
+    sessions: &Sessions,
+) -> Result<Leases, KernelError> {
+    let mut holds = Vec::new();
+    for journal::Entry {
+        session,
+        address,
+        name,
+    } in entries
+    {
+        let is_alive = sessions.is_alive(session);
+        let (Some(lease), Ok(name), true) =
+            (tables.leased(session, address), DnsName::parse(&name), is_alive)
+        else {
+            continue;
+        };
+        let expires = lease.grants.iter().map(|grant| grant.expires).max();
+        holds.push(Hold {
+            session,
+            name,
+            address,
+            expires: expires.unwrap_or(0),
+        });
+    }
+    Ok(Leases::recall(Bounds::default(), holds, boot::now()))
+}
+
+/// Takes over a pinned set, if it still guards this very cgroup: removing a cgroup takes its links
+/// off, and a new one of the same name has none.
+fn adopt(pins: &Pins, cgroup: &Cgroup) -> Result<(Programs, Tables, RingBuf<MapData>), KernelError> {
+    let mut programs = Programs::adopt(pins)?;
+    let (tables, events) = Tables::open(&mut programs)?;
+    let config = tables.config()?;
+    if config.abi == ABI_VERSION && config.guard == cgroup.id() {
+        Ok((programs, tables, events))
+    } else {
+        Err(KernelError::Elsewhere)
+    }
+}
+
+/// One egressd for each cgroup.
+fn lock(cgroup: &Cgroup) -> Result<std::fs::File, GuardError> {
+    let failed = |source| GuardError::Lock {
+        cgroup: cgroup.path().to_owned(),
+        source,
+    };
+    let directory = std::fs::File::open(cgroup.directory()).map_err(failed)?;
+    match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(directory),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(GuardError::Taken(cgroup.path().to_owned())),
+        Err(errno) => Err(failed(errno.into())),
     }
 }

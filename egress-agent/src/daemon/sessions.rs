@@ -128,6 +128,11 @@ impl Sessions {
             .collect()
     }
 
+    /// Whether leases of this session still serve anyone.
+    pub fn is_alive(&self, id: u64) -> bool {
+        id == self.guard.id() || self.running.contains_key(&id)
+    }
+
     pub fn by_id(&self, id: u64) -> Option<&Running> {
         self.running.get(&id)
     }

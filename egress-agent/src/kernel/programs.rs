@@ -101,6 +101,8 @@ pub enum KernelError {
         name: &'static str,
         source: MapError,
     },
+    #[error("what is pinned guards a cgroup that is gone")]
+    Elsewhere,
     #[error("open {path}: {source}", path = path.display())]
     Open { path: PathBuf, source: io::Error },
 }
@@ -124,6 +126,11 @@ pub fn check_kernel() -> Result<(), KernelError> {
 
 fn kernel_version() -> Result<KernelVersion, KernelError> {
     KernelVersion::current().map_err(|error| KernelError::Version(error.to_string()))
+}
+
+/// Whether a denial can be another errno than EPERM.
+pub fn has_set_retval() -> bool {
+    kernel_version().is_ok_and(|found| found >= KernelVersion::new(5, 18, 0))
 }
 
 /// `uname -r`.
@@ -172,7 +179,7 @@ impl Programs {
     /// Loads a fresh set. Nothing is attached.
     pub fn load(cgroup: &Cgroup) -> Result<Self, KernelError> {
         check_kernel()?;
-        let has_set_retval = u32::from(kernel_version()? >= KernelVersion::new(5, 18, 0));
+        let has_set_retval = u32::from(has_set_retval());
         let (id, level) = (cgroup.id(), cgroup.level());
         let mut ebpf = EbpfLoader::new()
             .override_global("GUARD_ID", &id, true)

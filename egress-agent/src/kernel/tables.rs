@@ -221,6 +221,12 @@ impl Tables {
         gone(self.leases.remove(&key)).map_err(named("LEASES"))
     }
 
+    /// A lease of the running generation.
+    pub fn leased(&self, session: u64, address: Address) -> Option<Lease> {
+        let key = LeaseKey::new(self.running, session, address);
+        self.leases.get(&key, 0).ok()
+    }
+
     /// Notes which name stands behind a lease.
     pub fn note(&mut self, key: &JournalKey, entry: &JournalEntry) -> Result<(), KernelError> {
         self.journal.insert(key, entry, 0).map_err(named("JOURNAL"))

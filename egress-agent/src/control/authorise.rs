@@ -1,0 +1,176 @@
+//! Who may ask what. Pure, and the only place where it is decided.
+//!
+//! | peer | may |
+//! |---|---|
+//! | root, outside of every guard | everything |
+//! | who can reach the socket, outside | look at everything, enter, end sessions of the same uid |
+//! | guarded, whatever its uid | `status`, `why` and `denials` of its own session |
+//!
+//! A request of a guarded peer that names no session is narrowed to its own, so that what is
+//! carried out never says "everything" for it.
+
+use super::{
+    message::{Code, Failure, Request},
+    peer::Peer,
+};
+
+/// Where a peer runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    Outside,
+    /// Inside a guarded cgroup, or nobody knows where.
+    Guarded {
+        /// Absent when it is in no session, or in one that nobody knows.
+        session: Option<String>,
+    },
+}
+
+/// Says what may be carried out for `peer`. `owner` tells the uid that entered a session.
+pub fn authorise(
+    peer: &Peer,
+    standing: &Standing,
+    owner: impl FnOnce(&str) -> Option<u32>,
+    request: Request,
+) -> Result<Request, Failure> {
+    match standing {
+        Standing::Guarded { session } => narrow(session.as_deref(), request),
+        Standing::Outside if peer.uid == 0 => Ok(request),
+        Standing::Outside => {
+            let refusal = match &request {
+                Request::Status { .. }
+                | Request::Sessions {}
+                | Request::Why { .. }
+                | Request::Log { .. }
+                | Request::Denials { .. }
+                | Request::Enter { .. } => None,
+                Request::End { session } if owner(session) == Some(peer.uid) => None,
+                Request::End { .. } => Some("end a session of somebody else"),
+                Request::Reload { .. } => Some("reload a policy"),
+                Request::Release { .. } => Some("take a guard off"),
+                Request::Verbosity { .. } => Some("change the diagnostic log"),
+            };
+            refusal.map_or(Ok(request), |what| {
+                let message = format!("uid {} may not {what}: only root may", peer.uid);
+                Err(Failure::new(Code::Forbidden, message).with_help("run it with sudo"))
+            })
+        }
+    }
+}
+
+/// What a guarded peer may ask, narrowed to its own session.
+fn narrow(own: Option<&str>, request: Request) -> Result<Request, Failure> {
+    let forbidden = |message: &str| {
+        Err(Failure::new(Code::Forbidden, message).with_help("ask from outside of the guarded cgroup"))
+    };
+    let mut request = request;
+    let asked = match &mut request {
+        Request::Status { session } | Request::Why { session, .. } | Request::Denials { session } => {
+            session
+        }
+        Request::Sessions {} | Request::Log { .. } => {
+            return forbidden("a guarded process sees no more than its own session");
+        }
+        Request::Reload { .. }
+        | Request::Release { .. }
+        | Request::Enter { .. }
+        | Request::End { .. }
+        | Request::Verbosity { .. } => {
+            return forbidden("a guarded process cannot change a guard, whatever its uid");
+        }
+    };
+    let Some(own) = own else {
+        return forbidden("the process is in no session that egressd knows");
+    };
+    if asked.as_deref().is_some_and(|asked| asked != own) {
+        return forbidden("a guarded process sees no more than its own session");
+    }
+    *asked = Some(own.to_owned());
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Request> {
+        let session = Some("mine".to_owned());
+        vec![
+            Request::Status { session: None },
+            Request::Status {
+                session: session.clone(),
+            },
+            Request::Why {
+                target: "x:1".to_owned(),
+                session: None,
+            },
+            Request::Denials { session },
+            Request::Sessions {},
+            Request::Log {
+                filter: crate::audit::filter::Filter::default(),
+                last: None,
+                follow: false,
+            },
+            Request::Enter {
+                guard: None,
+                command: Vec::new(),
+            },
+            Request::End {
+                session: "mine".to_owned(),
+            },
+            Request::End {
+                session: "other".to_owned(),
+            },
+            Request::Reload { guard: None },
+            Request::Release { guard: None },
+            Request::Verbosity {
+                filter: "debug".to_owned(),
+            },
+        ]
+    }
+
+    /// How many of [`all`] are allowed: they stand in the order of the rights they need.
+    #[track_caller]
+    fn check(uid: u32, standing: &Standing, allowed: &[bool]) {
+        let peer = Peer::new(9, uid, uid, Some("/".to_owned()));
+        let owner = |session: &str| (session == "mine").then_some(1000);
+        let got: Vec<_> = all()
+            .into_iter()
+            .map(|request| match authorise(&peer, standing, owner, request) {
+                Ok(_) => true,
+                Err(failure) => {
+                    assert_eq!(failure.code, Code::Forbidden);
+                    false
+                }
+            })
+            .collect();
+        assert_eq!(got, allowed, "uid {uid} {standing:?}");
+    }
+
+    #[test]
+    fn rights_follow_place_before_uid() {
+        const Y: bool = true;
+        const N: bool = false;
+        let session = |name: Option<&str>| Standing::Guarded {
+            session: name.map(str::to_owned),
+        };
+        check(0, &Standing::Outside, &[Y; 12]);
+        check(1000, &Standing::Outside, &[Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N]);
+        check(1001, &Standing::Outside, &[Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N]);
+        for uid in [0, 1000] {
+            check(uid, &session(Some("mine")), &[Y, Y, Y, Y, N, N, N, N, N, N, N, N]);
+            check(uid, &session(Some("their")), &[Y, N, Y, N, N, N, N, N, N, N, N, N]);
+            check(uid, &session(None), &[N; 12]);
+        }
+    }
+
+    #[test]
+    fn a_guarded_peer_never_asks_about_everything() {
+        let peer = Peer::new(9, 0, 0, None);
+        let standing = Standing::Guarded {
+            session: Some("mine".to_owned()),
+        };
+        let request = authorise(&peer, &standing, |_| None, Request::Status { session: None });
+        let session = Some("mine".to_owned());
+        assert_eq!(request, Ok(Request::Status { session }));
+    }
+}

@@ -1,0 +1,370 @@
+//! What is said over the control socket: one request or reply on each line.
+//!
+//! A line of another version, an unknown operation or member, or anything that is not the JSON
+//! it should be, is answered with a [`Failure`]; nothing is guessed.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::{Entered, Session, Status, Why};
+use crate::audit::{feed::Told, filter::Filter, record::Record};
+
+/// Version of requests and replies, member `v` of every line.
+pub const VERSION: u64 = 1;
+
+/// What a client asks.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// What is enforced; of one session, or of everything.
+    Status {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// The sessions that run.
+    Sessions {},
+    /// How `HOST:PORT[/PROTO]` is decided now, and why.
+    Why {
+        target: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// Records, oldest first.
+    Log {
+        #[serde(default)]
+        filter: Filter,
+        /// Only this many of the latest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<u64>,
+        /// Go on with what is recorded from now on.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// The last denials of a session.
+    Denials {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// Read the policy again; of one guarded cgroup, or of all.
+    Reload {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guard: Option<String>,
+    },
+    /// Take the guard off.
+    Release {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guard: Option<String>,
+    },
+    /// Put the asking process into a new session.
+    Enter {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        guard: Option<String>,
+        /// What it is about to run, for the record.
+        #[serde(default)]
+        command: Vec<String>,
+    },
+    /// End a session.
+    End { session: String },
+    /// Change what the daemon's diagnostic log says (`tracing` filter syntax).
+    Verbosity { filter: String },
+}
+
+/// What the daemon says when it did what was asked.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    Status(Box<Status>),
+    Sessions(Vec<Session>),
+    Why(Box<Why>),
+    Denials(Vec<Record>),
+    Entered(Entered),
+    /// One line of the log, exactly as it stands there.
+    Line(String),
+    /// The client read too slowly for this many records.
+    Missed(u64),
+    /// Something in the log could not be read.
+    Unreadable(String),
+    /// Done, or the end of a log that is not followed. May carry a word for people.
+    Done(String),
+}
+
+/// What the daemon says when it did not.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub code: Code,
+    /// What happened, and why.
+    pub message: String,
+    /// What to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// The kinds of failure that a program may want to tell apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// Not a request.
+    BadRequest,
+    WrongVersion,
+    /// The request is longer than the daemon reads.
+    TooLarge,
+    /// The request did not arrive in time.
+    TooSlow,
+    /// Too many connections.
+    Busy,
+    Forbidden,
+    /// No such session or guard.
+    NotFound,
+    /// The new policy is not valid, and the old one stays.
+    InvalidPolicy,
+    /// The daemon could not do it.
+    Failed,
+}
+
+impl Failure {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            help: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    fn wrong_version(found: u64) -> Self {
+        Self::new(
+            Code::WrongVersion,
+            format!("the line has version {found}, and this side speaks version {VERSION}"),
+        )
+        .with_help("use egressctl and egressd of the same release, and restart egressd after an update")
+    }
+}
+
+impl Request {
+    /// Reads one line, without its newline.
+    pub fn parse(line: &[u8]) -> Result<Self, Failure> {
+        let bad = |error: serde_json::Error| {
+            Failure::new(Code::BadRequest, format!("the request cannot be read: {error}"))
+                .with_help(r#"send one JSON object on a line, such as {"v":1,"op":"status"}"#)
+        };
+        let mut members: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(line).map_err(bad)?;
+        match members.remove("v") {
+            Some(version) if version == VERSION => {}
+            Some(version) if version.is_u64() => {
+                return Err(Failure::wrong_version(version.as_u64().unwrap_or_default()));
+            }
+            Some(_) | None => {
+                let message = format!("the request has no version: `v` must be {VERSION}");
+                return Err(Failure::new(Code::BadRequest, message));
+            }
+        }
+        serde_json::from_value(members.into()).map_err(bad)
+    }
+
+    /// One line, newline included.
+    pub fn line(&self) -> Result<Vec<u8>, serde_json::Error> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            v: u64,
+            #[serde(flatten)]
+            request: &'a Request,
+        }
+        line(&Line {
+            v: VERSION,
+            request: self,
+        })
+    }
+}
+
+/// Reads one line of a reply, without its newline.
+pub fn parse_reply(line: &[u8]) -> Result<Result<Reply, Failure>, Failure> {
+    let bad = |message: String| Failure::new(Code::BadRequest, message);
+    let Version { v } = serde_json::from_slice(line)
+        .map_err(|error| bad(format!("the reply cannot be read: {error}")))?;
+    if v != VERSION {
+        return Err(Failure::wrong_version(v));
+    }
+    let Members { ok, error } = serde_json::from_slice(line)
+        .map_err(|error| bad(format!("the reply cannot be read: {error}")))?;
+    match (ok, error) {
+        (Some(reply), None) => Ok(Ok(reply)),
+        (None, Some(failure)) => Ok(Err(failure)),
+        _ => Err(bad("the reply says neither `ok` nor `error`, or both".to_owned())),
+    }
+}
+
+/// One line of a reply, newline included.
+pub fn reply_line(reply: Result<&Reply, &Failure>) -> Result<Vec<u8>, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        v: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        ok: Option<&'a Reply>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'a Failure>,
+    }
+    line(&Line {
+        v: VERSION,
+        ok: reply.ok(),
+        error: reply.err(),
+    })
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u64,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    ok: Option<Reply>,
+    error: Option<Failure>,
+}
+
+fn line(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+impl From<Told> for Reply {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Line(text) => Self::Line(text),
+            Told::Missed(missed) => Self::Missed(missed),
+            Told::Unreadable(why) => Self::Unreadable(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn requests() -> Vec<(Request, &'static str)> {
+        vec![
+            (Request::Status { session: None }, r#"{"v":1,"op":"status"}"#),
+            (Request::Sessions {}, r#"{"v":1,"op":"sessions"}"#),
+            (
+                Request::Why {
+                    target: "github.com:443".to_owned(),
+                    session: Some("s1".to_owned()),
+                },
+                r#"{"v":1,"op":"why","target":"github.com:443","session":"s1"}"#,
+            ),
+            (
+                Request::Log {
+                    filter: Filter {
+                        denied: true,
+                        ..Filter::default()
+                    },
+                    last: Some(0),
+                    follow: true,
+                },
+                r#"{"v":1,"op":"log","filter":{"denied":true},"last":0,"follow":true}"#,
+            ),
+            (
+                Request::Enter {
+                    guard: None,
+                    command: vec!["claude".to_owned()],
+                },
+                r#"{"v":1,"op":"enter","command":["claude"]}"#,
+            ),
+            (
+                Request::End {
+                    session: "s1".to_owned(),
+                },
+                r#"{"v":1,"op":"end","session":"s1"}"#,
+            ),
+        ]
+    }
+
+    #[test]
+    fn requests_have_the_documented_lines() {
+        for (request, text) in requests() {
+            let line = request.line().unwrap();
+            assert_eq!(String::from_utf8(line).unwrap(), format!("{text}\n"));
+            assert_eq!(Request::parse(text.as_bytes()), Ok(request));
+        }
+    }
+
+    #[track_caller]
+    fn check_bad(line: &str, code: Code, message: &str) {
+        let failure = Request::parse(line.as_bytes()).unwrap_err();
+        assert_eq!(failure.code, code, "{line}: {failure}");
+        assert!(failure.message.contains(message), "{line}: {failure}");
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_refused_with_a_reason() {
+        check_bad("", Code::BadRequest, "cannot be read");
+        check_bad("[]", Code::BadRequest, "cannot be read");
+        check_bad("{\"v\":1", Code::BadRequest, "cannot be read");
+        check_bad(r#"{"op":"status"}"#, Code::BadRequest, "no version");
+        check_bad(r#"{"v":"1","op":"status"}"#, Code::BadRequest, "no version");
+        check_bad(r#"{"v":2,"op":"status"}"#, Code::WrongVersion, "version 2, and this side speaks version 1");
+        check_bad(r#"{"v":1,"op":"destroy"}"#, Code::BadRequest, "destroy");
+        check_bad(r#"{"v":1,"op":"status","sesion":"x"}"#, Code::BadRequest, "sesion");
+        check_bad(r#"{"v":1,"op":"sessions","all":true}"#, Code::BadRequest, "all");
+        check_bad(r#"{"v":1,"op":"end"}"#, Code::BadRequest, "session");
+        check_bad(&"[".repeat(60_000), Code::BadRequest, "cannot be read");
+    }
+
+    #[test]
+    fn replies_and_failures_read_back() {
+        for reply in [
+            Reply::Sessions(Vec::new()),
+            Reply::Line(r#"{"v":1}"#.to_owned()),
+            Reply::Missed(3),
+            Reply::Done(String::new()),
+        ] {
+            let line = reply_line(Ok(&reply)).unwrap();
+            assert_eq!(parse_reply(&line), Ok(Ok(reply)));
+        }
+        let failure = Failure::new(Code::NotFound, "no session `x`").with_help("see `egressctl session list`");
+        let line = reply_line(Err(&failure)).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&line),
+            concat!(
+                r#"{"v":1,"error":{"code":"not-found","message":"no session `x`","#,
+                r#""help":"see `egressctl session list`"}}"#,
+                "\n"
+            )
+        );
+        assert_eq!(parse_reply(&line), Ok(Err(failure)));
+        let newer = parse_reply(br#"{"v":9,"ok":"whatever"}"#).unwrap_err();
+        assert_eq!(newer.code, Code::WrongVersion);
+        assert!(parse_reply(br#"{"v":1}"#).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(line in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(Request::parse(&line).is_err());
+            prop_assert!(parse_reply(&line).is_err());
+        }
+
+        #[test]
+        fn any_change_of_a_request_is_read_or_refused(
+            which in 0..6_usize,
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut line = requests()[which].1.as_bytes().to_vec();
+            let at = at.index(line.len());
+            line[at] = byte;
+            if let Ok(request) = Request::parse(&line) {
+                let again = request.line().unwrap();
+                prop_assert_eq!(Request::parse(again.trim_ascii_end()), Ok(request));
+            }
+        }
+    }
+}

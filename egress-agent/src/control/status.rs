@@ -1,0 +1,149 @@
+//! What the daemon tells about itself. Members may be added within a version.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::audit::record::{Layer, Mode, Record, Time, Verdict};
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the daemon.
+    pub version: String,
+    pub pid: u32,
+    pub uptime_ms: u64,
+    /// The weakest mode of all guards.
+    pub mode: Mode,
+    pub guards: Vec<Guard>,
+    pub sessions: Vec<Session>,
+    /// Absent for a guarded peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+}
+
+/// One guarded cgroup.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Guard {
+    /// Path below the cgroup2 mount.
+    pub cgroup: String,
+    pub policy: Policy,
+    pub mode: Mode,
+    pub dns: Dns,
+    pub hooks: Vec<Hook>,
+    /// By name, such as `connect-denied`.
+    pub counters: BTreeMap<String, u64>,
+    /// Live ones.
+    pub leases: u64,
+    pub sessions: u64,
+    /// Kernel events that found their ring full.
+    pub lost: u64,
+    /// What was asked for and is not enforced; empty for a whole guard.
+    pub gaps: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Policy {
+    pub name: String,
+    pub file: String,
+    /// SHA-256 of the file, in hex.
+    pub digest: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dns {
+    /// Every question goes to the guard resolver.
+    Steer,
+    /// The resolver is untouched, and its answers are watched: a first connect may be refused.
+    Snoop,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hook {
+    pub name: String,
+    pub attached: bool,
+}
+
+/// One run of an agent.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Session {
+    pub id: String,
+    /// The guarded cgroup that it runs below.
+    pub guard: String,
+    /// Of the process that entered.
+    pub pid: u32,
+    pub uid: u32,
+    pub command: Vec<String>,
+    pub started: Time,
+    pub denials: u64,
+    pub leases: u64,
+}
+
+/// How the audit log is doing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Audit {
+    pub file: String,
+    /// Records since the start of the daemon.
+    pub written: u64,
+    /// Records that could not be kept, since the start of the daemon.
+    pub lost: BTreeMap<Layer, u64>,
+    /// Why it cannot be written at the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// How a destination is decided.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Why {
+    pub target: String,
+    pub verdict: Verdict,
+    pub mode: Mode,
+    /// A stable code; absent when allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason in words, or the `reason` that the rule gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_text: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<Rule>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<Lease>,
+    /// The last ones of this destination, latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<Record>,
+    /// The rule that would allow it, as it would stand in `network.allow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_with: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// A rule and its place.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Rule {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// From 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+}
+
+/// An address that is allowed because a name resolved to it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lease {
+    pub name: String,
+    pub address: std::net::IpAddr,
+    /// Negative when it has expired.
+    pub expires_in_ms: i64,
+    pub age_ms: u64,
+}
+
+/// The session that a process was put into.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Entered {
+    pub session: String,
+    /// Path below the cgroup2 mount.
+    pub cgroup: String,
+}

@@ -1,0 +1,154 @@
+//! The world of one guard, as its resolver sees it: policy, kernel tables, audit log.
+
+use std::{cell::RefCell, io, net::IpAddr, rc::Rc, sync::Arc};
+
+use egress_common::{Address, Client, ClientKey, PortSet, Reason, RuleId};
+
+use super::{journal::Journal, records::Records, sessions::Sessions};
+use crate::{
+    dns::{Changes, Host, NameVerdict, Names, Outcome, Settings, Terms},
+    kernel::{KernelError, Tables, boot},
+    policy::{METADATA, Name, NameDecision, Policy, PortSets, Rule},
+};
+
+/// A policy as far as names go.
+#[derive(Debug)]
+pub struct PolicyNames {
+    pub policy: Arc<Policy>,
+    settings: Settings,
+}
+
+impl PolicyNames {
+    pub fn new(policy: Arc<Policy>) -> Self {
+        let dns = policy.dns();
+        let settings = Settings {
+            terms: Terms {
+                ttl_min: dns.ttl_min,
+                ttl_max: dns.ttl_max,
+                grace: dns.grace,
+                addresses_per_name: dns.addresses_per_name,
+            },
+            wildcard_names: usize::try_from(dns.wildcard_names).unwrap_or(usize::MAX),
+            extra_types: dns.types.iter().map(|kind| u16::from(*kind)).collect(),
+            observe: policy.mode() == egress_common::Mode::Observe,
+        };
+        Self { policy, settings }
+    }
+}
+
+impl Names for PolicyNames {
+    fn decide_name(&self, name: &str) -> NameVerdict {
+        let Ok(name) = Name::parse(name) else {
+            return NameVerdict::Deny {
+                reason: Reason::NameDenied,
+                rule: RuleId::NONE,
+            };
+        };
+        match self.policy.decide_name(&name) {
+            NameDecision::Allow(grant) => NameVerdict::Allow {
+                rules: grant.rules,
+                wildcard: grant.wildcard.map(|pattern| pattern.to_string()),
+            },
+            NameDecision::Deny { reason, rule } => NameVerdict::Deny { reason, rule },
+        }
+    }
+
+    fn is_private_allowed(&self, name: &str) -> bool {
+        Name::parse(name).is_ok_and(|name| self.policy.is_private_allowed(&name))
+    }
+
+    fn is_metadata(&self, address: &Address) -> bool {
+        METADATA.contains(&IpAddr::from(*address))
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn denial_text(&self, rule: RuleId) -> Option<String> {
+        let rule: &Rule = self.policy.rule(rule)?;
+        let reason = rule.reason.as_deref();
+        Some(match reason {
+            Some(reason) => format!("{}: {reason}", rule.name),
+            None => format!("rule {} denies it", rule.name),
+        })
+    }
+}
+
+/// What changes while a guard runs. Borrowed for one step at a time, never across an await.
+pub struct World {
+    pub tables: RefCell<Tables>,
+    pub sets: RefCell<PortSets>,
+    pub names: RefCell<Arc<PolicyNames>>,
+    pub journal: RefCell<Journal>,
+    pub sessions: RefCell<Sessions>,
+    pub records: Rc<Records>,
+    /// Path of the guarded cgroup, for records.
+    pub cgroup: String,
+}
+
+impl World {
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.names.borrow().policy)
+    }
+}
+
+impl Host for World {
+    type Names = PolicyNames;
+
+    fn client(&self, key: &ClientKey) -> Option<Client> {
+        self.tables.borrow().client(key)
+    }
+
+    fn now(&self) -> u64 {
+        boot::now()
+    }
+
+    fn names(&self) -> Arc<PolicyNames> {
+        Arc::clone(&self.names.borrow())
+    }
+
+    fn port_set(&self, rules: &[RuleId]) -> io::Result<PortSet> {
+        let policy = self.policy();
+        let (set, entries) = self.sets.borrow_mut().for_rules(&policy, rules);
+        let entries: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.key, entry.bits, entry.rule))
+            .collect();
+        self.tables
+            .borrow_mut()
+            .install_ports(&entries)
+            .map_err(io::Error::other)?;
+        Ok(set)
+    }
+
+    fn install(&self, changes: &Changes) -> io::Result<()> {
+        let mut tables = self.tables.borrow_mut();
+        let mut journal = self.journal.borrow_mut();
+        let mut write = || -> Result<(), KernelError> {
+            for (session, address) in &changes.remove {
+                tables.unlease(*session, *address)?;
+                journal.forget(&mut tables, *session, *address)?;
+            }
+            for (session, address, lease) in &changes.write {
+                tables.lease(*session, *address, lease)?;
+            }
+            Ok(())
+        };
+        write().map_err(io::Error::other)
+    }
+
+    fn record(&self, outcome: &Outcome<'_>) {
+        if let Some(client) = outcome.client {
+            let mut tables = self.tables.borrow_mut();
+            let mut journal = self.journal.borrow_mut();
+            for address in outcome.addresses {
+                let noted = journal.note(&mut tables, client.session, *address, outcome.name, boot::now());
+                if let Err(error) = noted {
+                    tracing::warn!(name = outcome.name, %error, "a restarted daemon will not know this lease's name");
+                }
+            }
+        }
+        self.records.question(self, outcome);
+    }
+}

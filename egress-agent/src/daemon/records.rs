@@ -1,0 +1,154 @@
+//! From what happened to audit records.
+
+use std::{borrow::Cow, net::IpAddr, sync::Arc};
+
+use egress_common::{Event, Hook, Protocol, Reason, RuleId};
+use hickory_proto::rr::RecordType;
+
+use super::host::World;
+use crate::{
+    audit::{
+        record::{Flow, Kind, Layer, Mode, Process, Record, Rule, Time, Verdict},
+        sink::Sink,
+    },
+    dns::{Decision, Leases, Outcome},
+    policy::{Policy, suggest},
+};
+
+/// Makes records and hands them to the log.
+#[derive(Debug)]
+pub struct Records {
+    sink: Sink,
+}
+
+impl Records {
+    pub fn new(sink: Sink) -> Self {
+        Self { sink }
+    }
+
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// A record of the daemon's own life.
+    pub fn life(&self, kind: Kind, change: impl FnOnce(&mut Record)) {
+        let mut record = Record::new(now(), Layer::Daemon, kind);
+        change(&mut record);
+        self.sink.record(record);
+    }
+
+    /// A decision of the kernel.
+    pub fn event(&self, world: &World, leases: &Leases, event: &Event) {
+        let policy = world.policy();
+        let kind = if event.hook == Hook::SockCreate as u8 {
+            Kind::Socket
+        } else {
+            Kind::Flow
+        };
+        let mut record = self.of_session(world, Layer::Kernel, kind, event.session);
+        record.boot_ns = Some(event.time);
+        record.process = Some(Process::from(event.process));
+        record.hook = Hook::from_number(event.hook).map(Into::into);
+        record.mode = Some(mode(event.observed == 1));
+        record.rule = rule(&policy, RuleId(event.rule));
+        record.flow = Some(Flow::from(event.flow));
+        let held = leases.name(event.session, event.flow.destination);
+        record.name = held.map(|held| held.name.to_string());
+        if event.allowed == 1 {
+            record.verdict = Some(Verdict::Allow);
+        } else {
+            record.verdict = Some(Verdict::Deny);
+            let reason = Reason::from_number(event.reason).unwrap_or(Reason::Malformed);
+            record.reason = Some(Cow::Borrowed(reason.code()));
+            record.message = reason_text(&policy, RuleId(event.rule));
+            if is_allowable(reason) && event.flow.protocol.is_tcp_or_udp() {
+                let target = record
+                    .name
+                    .clone()
+                    .unwrap_or_else(|| IpAddr::from(event.flow.destination).to_string());
+                record.allow_with =
+                    allow_with(&target, event.flow.port, event.flow.protocol);
+            }
+        }
+        self.sink.record(record);
+    }
+
+    /// A question to the guard resolver.
+    pub fn question(&self, world: &World, outcome: &Outcome<'_>) {
+        let policy = world.policy();
+        let session = outcome.client.map_or(0, |client| client.session);
+        let mut record = self.of_session(world, Layer::Dns, Kind::Question, session);
+        record.process = outcome.client.map(|client| Process::from(client.process));
+        record.name = (!outcome.name.is_empty()).then(|| outcome.name.to_owned());
+        record.qtype = (outcome.kind != 0).then(|| RecordType::from(outcome.kind).to_string());
+        record.answers = outcome.addresses.iter().map(|address| IpAddr::from(*address)).collect();
+        record.mode = Some(mode(outcome.observed));
+        match outcome.decision {
+            Decision::Allow { rules } => {
+                record.verdict = Some(Verdict::Allow);
+                record.rule = rules.first().and_then(|id| rule(&policy, *id));
+            }
+            Decision::Deny { reason, rule: id } => {
+                record.verdict = Some(Verdict::Deny);
+                record.reason = Some(Cow::Borrowed(reason.code()));
+                record.rule = rule(&policy, id);
+                record.message = reason_text(&policy, id);
+                if reason == Reason::NameDenied && !outcome.name.is_empty() {
+                    record.allow_with = allow_with(outcome.name, 443, Protocol::TCP);
+                }
+            }
+        }
+        self.sink.record(record);
+    }
+
+    fn of_session(&self, world: &World, layer: Layer, kind: Kind, session: u64) -> Record {
+        let mut record = Record::new(now(), layer, kind);
+        record.guard = Some(world.cgroup.clone());
+        record.session = world.sessions.borrow().name_of(session);
+        record
+    }
+}
+
+pub fn now() -> Time {
+    Time::new(jiff::Timestamp::now())
+}
+
+/// Whether one more allow rule would have made the difference.
+fn is_allowable(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NoRule | Reason::PortNotAllowed | Reason::LeaseExpired | Reason::Revoked
+    )
+}
+
+fn allow_with(target: &str, port: u16, protocol: Protocol) -> Option<serde_json::Value> {
+    serde_json::from_str(&suggest(target, port, protocol)).ok()
+}
+
+/// A rule by its name and place. egressd's own allowances have names too.
+fn rule(policy: &Arc<Policy>, id: RuleId) -> Option<Rule> {
+    let own = |name: &str| {
+        Some(Rule {
+            name: name.to_owned(),
+            line: None,
+        })
+    };
+    match id {
+        RuleId::NONE => None,
+        RuleId::RESOLVER => own("egressd:resolver"),
+        RuleId::SESSION => own("egressd:session"),
+        RuleId::INBOUND => own("egressd:inbound"),
+        id => policy.rule(id).map(|rule| Rule {
+            name: rule.name.clone(),
+            line: Some(rule.line),
+        }),
+    }
+}
+
+fn reason_text(policy: &Arc<Policy>, id: RuleId) -> Option<String> {
+    policy.rule(id).and_then(|rule| rule.reason.clone())
+}
+
+const fn mode(observed: bool) -> Mode {
+    if observed { Mode::Observe } else { Mode::Enforce }
+}

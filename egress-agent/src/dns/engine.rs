@@ -1,0 +1,539 @@
+//! The resolver's decisions: what to answer at once, what to ask upstream, what becomes a lease.
+//!
+//! One engine belongs to one guard. It holds the leases, the cache and the budgets; `R` is
+//! whatever leads a reply back to its client. A reply is handed out only after [`Host::install`]
+//! returned for the leases behind it.
+
+mod judge;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use egress_common::{Address, Client, ClientKey, Protocol, Reason, RuleId};
+use hickory_proto::op::Message;
+
+use super::{
+    Host, Names, Settings,
+    answer::{Filter, Filtered, wire_name},
+    budget::Budgets,
+    cache::{Cache, Cached},
+    leases::{Grant, Leases, Terms},
+    local::{self, Local},
+    name::Name,
+    outcome::{Decision, Outcome},
+    question::{self, BadQuestion, Key, Question},
+    reply::{self, Ede, Head, OwnedHead, Rcode, Template},
+};
+pub(super) use judge::Judged;
+use judge::{Denial, judge};
+
+/// Questions of one session that may wait for an upstream at a time.
+const MAX_OPEN: usize = 256;
+const SECOND: u64 = 1_000_000_000;
+
+/// What to do for a client's message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Send what was written.
+    Reply,
+    /// Nothing is due: not a question.
+    Silent,
+    /// Another client's question will answer this one.
+    Wait,
+    /// Ask an upstream, and hand the result to [`Engine::answered`].
+    Ask(Lookup),
+}
+
+/// A question for an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lookup {
+    pub name: Name,
+    /// The record type.
+    pub kind: u16,
+}
+
+/// What an upstream answered.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub message: Box<Message>,
+    pub server: SocketAddr,
+    pub latency: Duration,
+}
+
+/// The state of one guard's resolver.
+#[derive(Debug)]
+pub struct Engine<N, R> {
+    /// The policy by which the cache was filled.
+    names: Option<Arc<N>>,
+    cache: Cache,
+    leases: Leases,
+    budgets: Budgets,
+    waiting: HashMap<Lookup, Vec<Waiter<R>>>,
+    /// Waiters of each session.
+    open: HashMap<u64, usize>,
+}
+
+/// A client whose question is on its way.
+#[derive(Debug)]
+struct Waiter<R> {
+    head: OwnedHead,
+    asker: Asker,
+    reply_to: R,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asker {
+    from: ClientKey,
+    client: Client,
+}
+
+/// How an answer came about.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    cached: bool,
+    upstream: Option<(SocketAddr, Duration)>,
+}
+
+impl<N: Names, R> Engine<N, R> {
+    pub fn new(leases: Leases) -> Self {
+        Self {
+            names: None,
+            cache: Cache::new(),
+            leases,
+            budgets: Budgets::default(),
+            waiting: HashMap::new(),
+            open: HashMap::new(),
+        }
+    }
+
+    pub fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
+    /// Takes over the table that [`Leases::rejudged`] made, once the kernel has its image.
+    pub fn replace_leases(&mut self, leases: Leases) {
+        self.leases = leases;
+    }
+
+    pub fn budgets(&self) -> &Budgets {
+        &self.budgets
+    }
+
+    /// Answers in the cache.
+    pub fn cached(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// The session is over: its leases go, and nobody waits in it.
+    pub fn end(&mut self, host: &impl Host<Names = N>, session: u64) -> std::io::Result<()> {
+        self.budgets.end(session);
+        self.open.remove(&session);
+        for (_, waiters) in self.waiting.iter_mut() {
+            waiters.retain(|waiter| waiter.asker.client.session != session);
+        }
+        self.leases.end(session);
+        self.write(host)
+    }
+
+    /// Writes what the kernel does not have yet; after a restart, everything.
+    pub fn write(&mut self, host: &impl Host<Names = N>) -> std::io::Result<()> {
+        let changes = self.leases.changes();
+        if !changes.is_empty() {
+            host.install(&changes)?;
+        }
+        self.leases.settle();
+        Ok(())
+    }
+
+    /// Takes one message of a client. `out` has the reply when the step says so; `reply_to` is
+    /// asked for only when the client has to wait.
+    pub fn ask(
+        &mut self,
+        host: &impl Host<Names = N>,
+        from: ClientKey,
+        message: &[u8],
+        out: &mut Vec<u8>,
+        reply_to: impl FnOnce() -> R,
+    ) -> Step {
+        let question = match question::parse(message, from.protocol == Protocol::TCP) {
+            Ok(question) => question,
+            Err(BadQuestion::Silent) => return Step::Silent,
+            Err(BadQuestion::Reply(head, rcode, text)) => {
+                let text = format!("egressd: {}: {text}", Reason::BadQuestion.code());
+                reply::error(out, &head, rcode, Some((Ede::OTHER, &text)));
+                host.record(&Outcome {
+                    from,
+                    client: host.client(&from),
+                    name: "",
+                    kind: 0,
+                    decision: deny(Reason::BadQuestion, RuleId::NONE),
+                    observed: false,
+                    rcode,
+                    addresses: &[],
+                    cached: false,
+                    upstream: None,
+                });
+                return Step::Reply;
+            }
+        };
+        let Some(client) = host.client(&from) else {
+            let denial = Denial::new(Reason::UnknownClient);
+            refuse(out, host, &question.head, from, None, (question.key.name(), question.kind), &denial, None);
+            return Step::Reply;
+        };
+        let asker = Asker { from, client };
+        let names = self.renew(host);
+        match self.decide(host, &*names, asker, &question, out) {
+            Ok(Some(judged)) => self.enqueue(asker, &question, &judged, reply_to).unwrap_or_else(|denial| {
+                denied(out, host, &question, asker, &denial);
+                Step::Reply
+            }),
+            Ok(None) => Step::Reply,
+            Err(denial) => {
+                denied(out, host, &question, asker, &denial);
+                Step::Reply
+            }
+        }
+    }
+
+    /// Takes what an upstream answered to a [`Step::Ask`], and says who gets which reply.
+    pub fn answered<E: std::fmt::Display>(
+        &mut self,
+        host: &impl Host<Names = N>,
+        lookup: &Lookup,
+        result: Result<Upstream, E>,
+    ) -> Vec<(R, Vec<u8>)> {
+        let waiters = self.waiting.remove(lookup).unwrap_or_default();
+        if waiters.is_empty() {
+            return Vec::new();
+        }
+        let names = self.renew(host);
+        let (origin, cached) = match result {
+            Ok(upstream) => {
+                let origin = Origin { cached: false, upstream: Some((upstream.server, upstream.latency)) };
+                (origin, self.learn_answer(host, &*names, lookup, &upstream.message))
+            }
+            Err(error) => {
+                let origin = Origin { cached: false, upstream: None };
+                (origin, Err(Denial::with_text(Reason::UpstreamFailed, error.to_string())))
+            }
+        };
+        let mut replies = Vec::with_capacity(waiters.len());
+        for Waiter { head, asker, reply_to } in waiters {
+            if let Some(open) = self.open.get_mut(&asker.client.session) {
+                *open = open.saturating_sub(1);
+                if *open == 0 {
+                    self.open.remove(&asker.client.session);
+                }
+            }
+            let mut out = Vec::new();
+            let finished = match &cached {
+                Ok(cached) => self.finish(host, names.settings(), asker, &head.head(), lookup.kind, cached, origin, &mut out),
+                Err(denial) => Err(denial.clone()),
+            };
+            if let Err(denial) = finished {
+                let question = (&*lookup.name, lookup.kind);
+                refuse(&mut out, host, &head.head(), asker.from, Some(asker.client), question, &denial, origin.upstream);
+            }
+            replies.push((reply_to, out));
+        }
+        replies
+    }
+
+    /// Learns what an answer to a question that did not pass here would teach: `dns.mode: snoop`.
+    /// Nobody gets a reply; the outcome is recorded.
+    pub fn observe(&mut self, host: &impl Host<Names = N>, client: Client, from: ClientKey, lookup: &Lookup, message: &Message) {
+        let names = self.renew(host);
+        let asker = Asker { from, client };
+        let origin = Origin { cached: false, upstream: None };
+        let learned = self
+            .learn_answer(host, &*names, lookup, message)
+            .and_then(|cached| self.admit(&*names, asker, &cached.judged).map(|()| cached))
+            .and_then(|cached| {
+                self.lease(host, names.settings(), asker, &cached)?;
+                Ok(cached)
+            });
+        match learned {
+            Ok(cached) => record(host, asker, lookup.kind, &cached, origin),
+            Err(denial) => host.record(&Outcome {
+                from,
+                client: Some(client),
+                name: &lookup.name,
+                kind: lookup.kind,
+                decision: deny(denial.reason, denial.rule),
+                observed: true,
+                rcode: Rcode::NO_ERROR,
+                addresses: &[],
+                cached: false,
+                upstream: None,
+            }),
+        }
+    }
+
+    /// The running policy. The cache is of one policy and goes with it.
+    fn renew(&mut self, host: &impl Host<Names = N>) -> Arc<N> {
+        let names = host.names();
+        if !self.names.as_ref().is_some_and(|known| Arc::ptr_eq(known, &names)) {
+            self.cache.clear();
+            self.names = Some(Arc::clone(&names));
+        }
+        names
+    }
+
+    /// Answers at once, or says for which judged name an upstream is needed.
+    fn decide(
+        &mut self,
+        host: &impl Host<Names = N>,
+        names: &N,
+        asker: Asker,
+        question: &Question<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Judged>, Denial> {
+        let now = host.now();
+        if let Some(cached) = self.cache.get(&question.key, now) {
+            self.admit(names, asker, &cached.judged)?;
+            let origin = Origin { cached: true, upstream: None };
+            self.finish(host, names.settings(), asker, &question.head, question.kind, &cached, origin, out)?;
+            return Ok(None);
+        }
+        let name = question.key.name();
+        match local::answer(name, question.kind, asker.client.session, &self.leases, now) {
+            Local::Unknown => {}
+            Local::Answer(template) => {
+                reply::answer(out, &question.head, &template, local::TTL);
+                host.record(&Outcome {
+                    from: asker.from,
+                    client: Some(asker.client),
+                    name,
+                    kind: question.kind,
+                    decision: Decision::Allow { rules: &[RuleId::RESOLVER] },
+                    observed: false,
+                    rcode: template.rcode(),
+                    addresses: &[],
+                    cached: false,
+                    upstream: None,
+                });
+                return Ok(None);
+            }
+            Local::NoSuchLease => {
+                let text = "no name of this session led to the address".to_owned();
+                return Err(Denial::with_text(Reason::NameDenied, text));
+            }
+            Local::Designation => {
+                let text = "other resolvers are not announced under a guard".to_owned();
+                return Err(Denial::with_text(Reason::NameDenied, text));
+            }
+        }
+        let judged = judge(names, name, question.kind)?;
+        self.admit(names, asker, &judged)?;
+        Ok(Some(judged))
+    }
+
+    /// Counts the name against its wildcard's budget.
+    fn admit(&mut self, names: &N, asker: Asker, judged: &Judged) -> Result<(), Denial> {
+        let Some(pattern) = &judged.pattern else {
+            return Ok(());
+        };
+        let settings = names.settings();
+        let is_admitted = self.budgets.admit(asker.client.session, pattern, &judged.name, settings.wildcard_names);
+        if is_admitted || settings.observe {
+            return Ok(());
+        }
+        let text = format!(
+            "the session has used up its {} names under {pattern}; name the host itself in the policy",
+            settings.wildcard_names
+        );
+        Err(Denial::with_text(Reason::NameBudget, text))
+    }
+
+    fn enqueue(
+        &mut self,
+        asker: Asker,
+        question: &Question<'_>,
+        judged: &Judged,
+        reply_to: impl FnOnce() -> R,
+    ) -> Result<Step, Denial> {
+        let open = self.open.entry(asker.client.session).or_default();
+        if *open >= MAX_OPEN {
+            let text = format!("{MAX_OPEN} questions of the session wait for an answer; ask again later");
+            return Err(Denial::with_text(Reason::TooManyQuestions, text));
+        }
+        *open += 1;
+        let lookup = Lookup { name: judged.name.clone(), kind: question.kind };
+        let waiter = Waiter { head: question.head.to_owned(), asker, reply_to: reply_to() };
+        if let Some(waiters) = self.waiting.get_mut(&lookup) {
+            waiters.push(waiter);
+            return Ok(Step::Wait);
+        }
+        self.waiting.insert(lookup.clone(), vec![waiter]);
+        Ok(Step::Ask(lookup))
+    }
+
+    /// Judges the name by the present policy, filters the answer and keeps it for its TTL.
+    fn learn_answer(
+        &mut self,
+        host: &impl Host<Names = N>,
+        names: &N,
+        lookup: &Lookup,
+        message: &Message,
+    ) -> Result<Rc<Cached>, Denial> {
+        let judged = judge(names, &lookup.name, lookup.kind)?;
+        let settings = names.settings();
+        let filter = Filter {
+            names,
+            keep_private: judged.private || settings.observe,
+            max_addresses: settings.terms.addresses_per_name,
+            ttl_max: u32::try_from(settings.terms.ttl_max.as_secs()).unwrap_or(u32::MAX),
+        };
+        let (Some(wire), Some(key)) = (wire_name(&lookup.name), Key::new(&lookup.name, lookup.kind)) else {
+            return Err(Denial::new(Reason::BadQuestion));
+        };
+        let filtered = filter
+            .apply(message, &wire, lookup.kind)
+            .map_err(|useless| Denial::with_text(Reason::UpstreamFailed, useless.to_string()))?;
+        let is_private = filtered.is_private && !judged.private;
+        if is_private && !settings.observe {
+            let text = format!("{} leads into private space; list it in dns.private if it should", lookup.name);
+            return Err(Denial::with_text(Reason::PrivateAnswer, text));
+        }
+        let Filtered { rcode, answers, authorities, addresses, ttl, is_private: _ } = filtered;
+        let template = Template::new(&wire, lookup.kind, rcode, answers, authorities)
+            .map_err(|error| Denial::with_text(Reason::UpstreamFailed, error.to_string()))?;
+        let judged = if addresses.is_empty() || judged.denied.is_some() {
+            judged
+        } else {
+            let set = host
+                .port_set(&judged.grant.rules)
+                .map_err(|error| Denial::with_text(Reason::LeaseFailed, format!("the rules' ports could not be written: {error}")))?;
+            Judged { grant: Grant { set, ..judged.grant }, ..judged }
+        };
+        let cached = Rc::new(Cached {
+            template,
+            judged: Rc::new(judged),
+            addresses,
+            expires: host.now().saturating_add(u64::from(ttl) * SECOND),
+            is_private,
+        });
+        if ttl > 0 {
+            self.cache.insert(&key, &cached);
+        }
+        Ok(cached)
+    }
+
+    /// Leases what the answer leads to, then writes it.
+    fn finish(
+        &mut self,
+        host: &impl Host<Names = N>,
+        settings: &Settings,
+        asker: Asker,
+        head: &Head<'_>,
+        kind: u16,
+        cached: &Cached,
+        origin: Origin,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Denial> {
+        let left = self.lease(host, settings, asker, cached)?;
+        let ttl = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
+        reply::answer(out, head, &cached.template, ttl);
+        record(host, asker, kind, cached, origin);
+        Ok(())
+    }
+
+    /// Makes sure that the session's leases outlive the answer; returns how long that lives.
+    fn lease(
+        &mut self,
+        host: &impl Host<Names = N>,
+        settings: &Settings,
+        asker: Asker,
+        cached: &Cached,
+    ) -> Result<Duration, Denial> {
+        let now = host.now();
+        let left = Duration::from_nanos(cached.expires.saturating_sub(now));
+        if cached.addresses.is_empty() {
+            return Ok(left);
+        }
+        let session = asker.client.session;
+        let Judged { name, grant, .. } = &*cached.judged;
+        let terms = &settings.terms;
+        if self.leases.touch(session, name, &cached.addresses, lasting(terms, left, now)) {
+            return Ok(left);
+        }
+        self.leases
+            .learn(session, name, grant, &cached.addresses, left, terms, now)
+            .map_err(|error| Denial::with_text(Reason::LeaseFailed, error.to_string()))?;
+        if let Err(error) = self.write(host) {
+            self.leases.withdraw(session, name, &cached.addresses);
+            let text = format!("the kernel did not take the leases: {error}");
+            return Err(Denial::with_text(Reason::LeaseFailed, text));
+        }
+        Ok(left)
+    }
+}
+
+/// Until when a lease must last to go unrenewed: somewhat less than a fresh one would, so that a
+/// name that is asked all the time is not written all the time, and never less than the answer.
+fn lasting(terms: &Terms, left: Duration, now: u64) -> u64 {
+    let slack = terms.ttl_min / 4 + terms.grace / 2;
+    let slack = u64::try_from(slack.as_nanos()).unwrap_or(u64::MAX);
+    let answer = now.saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX));
+    terms.expiry(left, now).saturating_sub(slack).max(answer)
+}
+
+fn deny(reason: Reason, rule: RuleId) -> Decision<'static> {
+    Decision::Deny { reason, rule }
+}
+
+fn denied<H: Host>(out: &mut Vec<u8>, host: &H, question: &Question<'_>, asker: Asker, denial: &Denial) {
+    let asked = (question.key.name(), question.kind);
+    refuse(out, host, &question.head, asker.from, Some(asker.client), asked, denial, None);
+}
+
+/// Writes and records a denial.
+fn refuse<H: Host>(
+    out: &mut Vec<u8>,
+    host: &H,
+    head: &Head<'_>,
+    from: ClientKey,
+    client: Option<Client>,
+    (name, kind): (&str, u16),
+    denial: &Denial,
+    upstream: Option<(SocketAddr, Duration)>,
+) {
+    let (rcode, ede) = denial.codes();
+    reply::error(out, head, rcode, Some((ede, &denial.message(&*host.names(), name, kind))));
+    host.record(&Outcome {
+        from,
+        client,
+        name,
+        kind,
+        decision: deny(denial.reason, denial.rule),
+        observed: false,
+        rcode,
+        addresses: &[],
+        cached: false,
+        upstream,
+    });
+}
+
+fn record<H: Host>(host: &H, asker: Asker, kind: u16, cached: &Cached, origin: Origin) {
+    let Judged { name, grant, denied, .. } = &*cached.judged;
+    let observed = denied.or(cached.is_private.then_some((Reason::PrivateAnswer, RuleId::NONE)));
+    let addresses: &[Address] = if observed.is_some() { &[] } else { &cached.addresses };
+    host.record(&Outcome {
+        from: asker.from,
+        client: Some(asker.client),
+        name,
+        kind,
+        decision: observed.map_or(Decision::Allow { rules: &grant.rules }, |(reason, rule)| deny(reason, rule)),
+        observed: observed.is_some(),
+        rcode: cached.template.rcode(),
+        addresses,
+        cached: origin.cached,
+        upstream: origin.upstream,
+    });
+}
