@@ -17,8 +17,9 @@ pub mod reader;
 pub mod record;
 pub mod sink;
 
+pub mod file;
+
 mod denials;
-mod file;
 
 /// Where the log is when the policy names no other place.
 pub const DEFAULT_FILE: &str = "/var/log/egressd/audit.jsonl";

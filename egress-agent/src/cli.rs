@@ -2,7 +2,14 @@
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
 
-
+pub mod admin;
+pub mod log;
+pub mod policy;
+pub mod run;
+pub mod session;
+pub mod status;
+pub mod table;
+pub mod why;
 
 use std::{
     fmt,
@@ -111,4 +118,28 @@ pub enum Paint {
     Warn,
     Dim,
     Strong,
+}
+
+/// Where guards are pinned.
+pub const PIN_DIR: &str = "/sys/fs/bpf/egressd";
+/// Where the control socket and the session files are.
+pub const RUNTIME_DIR: &str = "/run/egressd";
+
+/// One line to standard error.
+#[expect(clippy::print_stderr, reason = "this is where a command says that it failed")]
+pub fn complain(line: &str) {
+    eprintln!("{line}");
+}
+
+/// A duration in its two largest units: `2h 13m`, `45s`, `350ms`.
+pub fn duration(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes, seconds) {
+        (0, 0, 0, 0) => format!("{}ms", duration.as_millis()),
+        (0, 0, 0, seconds) => format!("{seconds}s"),
+        (0, 0, minutes, seconds) => format!("{minutes}m {}s", seconds % 60),
+        (0, hours, minutes, _) => format!("{hours}h {minutes}m"),
+        (days, hours, _, _) => format!("{days}d {hours}h"),
+    }
 }

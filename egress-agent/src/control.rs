@@ -29,3 +29,9 @@ pub const DEFAULT_SOCKET: &str = "/run/egressd/control.sock";
 
 /// Its members may use the socket.
 pub const GROUP: &str = "egressd";
+
+/// The number of [`GROUP`]; `None` where it does not exist.
+pub fn group_id() -> Option<u32> {
+    let group = nix::unistd::Group::from_name(GROUP).ok().flatten();
+    group.map(|group| group.gid.as_raw())
+}

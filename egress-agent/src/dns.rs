@@ -27,7 +27,7 @@ mod query;
 mod question;
 mod reply;
 mod resolv;
-mod server;
+pub mod server;
 mod special;
 mod suspicion;
 mod tcp;

@@ -4,7 +4,9 @@
 pub mod audit;
 pub mod cli;
 pub mod control;
+pub mod daemon;
 pub mod dns;
 pub mod kernel;
+pub mod launch;
 pub mod policy;
 pub mod trust;

@@ -1,1 +1,376 @@
-//! policy.
+//! The policy: parse, check, compile, and the look-ups that every layer shares.
+//!
+//! ```text
+//! text ──text──▶ places ┐
+//!   └─serde──▶ file ────┴─check──▶ rules ──compile──▶ kernel tables
+//!               └ shape (why serde refused)   └──▶ decide_name, explain
+//! ```
+//!
+//! A [`Policy`] cannot be wrong: whatever could not be enforced as written was refused with its
+//! line and what to write instead. Nothing here does I/O but [`Policy::load`].
+//!
+//! ```
+//! use egress_agent::policy::{Name, NameDecision, Policy};
+//!
+//! let text = r#"{
+//!   "version": 1,
+//!   "network": { "allow": [
+//!     { "name": "anthropic", "hosts": ["api.anthropic.com"], "ports": ["443/tcp"] }
+//!   ] }
+//! }"#;
+//! let policy = Policy::parse(text, "policy.json").unwrap();
+//! let decide = |name| policy.decide_name(&Name::parse(name).unwrap());
+//! assert!(matches!(decide("api.anthropic.com"), NameDecision::Allow(_)));
+//! assert!(matches!(decide("example.com"), NameDecision::Deny { .. }));
+//! ```
+
+mod check;
+mod compile;
+mod explain;
+mod file;
+mod lint;
+mod name;
+pub mod net;
+mod pattern;
+mod port;
+mod problem;
+mod quantity;
+mod rule;
+mod settings;
+mod shape;
+mod suggest;
+mod tables;
+mod text;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod shipped;
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use egress_common::{Mode, Reason, RuleId};
+use sha2::{Digest as _, Sha256};
+
+pub use self::{
+    compile::{PortEntry, PortSets, Tables},
+    explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
+    file::schema,
+    name::{InvalidName, Name},
+    net::METADATA,
+    pattern::{InvalidPattern, NamePattern},
+    port::{InvalidPorts, PortRange},
+    problem::{Invalid, Problem, Related, Severity, draw},
+    rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Rule, Upstream},
+    suggest::suggest,
+    tables::TableRules,
+};
+use self::{check::Checked, pattern::PatternTable};
+
+/// No policy is read beyond this many bytes.
+const MAX_BYTES: u64 = 64 << 20;
+/// Policies that may extend each other in a row.
+const MAX_DEPTH: usize = 8;
+
+/// A checked policy. Immutable; share it in an `Arc`.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    name: String,
+    source: String,
+    files: Vec<PathBuf>,
+    digest: Arc<str>,
+    checked: Checked,
+    allow: PatternTable<RuleId>,
+    /// Names that are denied on every port.
+    deny: PatternTable<RuleId>,
+    /// Names that are denied on some ports.
+    deny_ports: PatternTable<RuleId>,
+    private: PatternTable<()>,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    #[error("cannot read the policy `{}`", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+}
+
+/// What a policy says about a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NameDecision {
+    /// `rule` is [`RuleId::NONE`] when no rule names it.
+    Deny { reason: Reason, rule: RuleId },
+    Allow(NameGrant),
+}
+
+/// What an allowed name is allowed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NameGrant {
+    /// Allow rules, the most specific first: exact, then the longer pattern; the earlier rule of
+    /// equals. Behind them the deny rules that take some ports away. At least one allow rule.
+    pub rules: Vec<RuleId>,
+    /// The pattern that the first rule matched by, when it is no exact name: budgets count for
+    /// each pattern.
+    pub wildcard: Option<NamePattern>,
+}
+
+impl Policy {
+    /// Reads and checks a policy file, and the ones that it extends.
+    pub fn load(path: &Path) -> Result<Self, PolicyError> {
+        load(path, MAX_DEPTH)
+    }
+
+    /// Checks a policy. `source` is the name of its file for messages. One that extends another
+    /// must be loaded.
+    pub fn parse(text: &str, source: &str) -> Result<Self, Invalid> {
+        let refuse = &mut |_path: &str| Err("`extends` needs a policy that is read from a file".to_owned());
+        parse(text, source, refuse)
+    }
+
+    pub fn warnings(&self) -> &[Problem] {
+        &self.checked.warnings
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of the file, as it was given.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Every file that it was read from, its own first. Empty for a text.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
+    /// SHA-256 of the text in hexadecimal; with `extends`, of the text, a zero byte and the
+    /// digest of the extended policy.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.checked.mode
+    }
+
+    /// A positive errno.
+    pub fn denial_errno(&self) -> u32 {
+        use rustix::io::Errno;
+        let errno = match self.checked.errno {
+            file::Errno::Eperm => Errno::PERM,
+            file::Errno::Eacces => Errno::ACCESS,
+            file::Errno::Econnrefused => Errno::CONNREFUSED,
+        };
+        errno.raw_os_error().unsigned_abs()
+    }
+
+    /// Whether listeners of the session may answer clients on this machine's loopback device.
+    pub fn inbound_loopback(&self) -> bool {
+        self.checked.inbound == file::Inbound::Loopback
+    }
+
+    /// Whether listeners of the same session on loopback are reachable.
+    pub fn session_loopback(&self) -> bool {
+        self.checked.session_loopback
+    }
+
+    pub fn dns(&self) -> &DnsSettings {
+        &self.checked.dns
+    }
+
+    pub fn audit(&self) -> &AuditSettings {
+        &self.checked.audit
+    }
+
+    pub fn rule(&self, id: RuleId) -> Option<&Rule> {
+        compile::find(self.rules(), id)
+    }
+
+    /// Allow rules, deny rules, then the rule for loopback ports if there is one. The rule at
+    /// index 0 has the id 1.
+    pub fn rules(&self) -> &[Rule] {
+        &self.checked.rules
+    }
+
+    /// Decides about a name. Costs one hash for each label.
+    pub fn decide_name(&self, name: &Name) -> NameDecision {
+        let ids = |table: &PatternTable<RuleId>| -> Vec<RuleId> {
+            table.find(name).flat_map(|hit| hit.values).copied().collect()
+        };
+        if let Some(rule) = self.deny.find(name).flat_map(|hit| hit.values).next() {
+            return NameDecision::Deny {
+                reason: Reason::DeniedByRule,
+                rule: *rule,
+            };
+        }
+        let Some(first) = self.allow.find(name).next() else {
+            return NameDecision::Deny {
+                reason: Reason::NameDenied,
+                rule: RuleId::NONE,
+            };
+        };
+        let pattern = first.pattern();
+        let mut rules = ids(&self.allow);
+        dedup(&mut rules);
+        let mut denials = ids(&self.deny_ports);
+        dedup(&mut denials);
+        let denying = denials.first().copied();
+        rules.append(&mut denials);
+        if let Some(rule) = denying
+            && compile::allowed_pieces(self.rules(), &rules).is_empty()
+        {
+            return NameDecision::Deny {
+                reason: Reason::DeniedByRule,
+                rule,
+            };
+        }
+        NameDecision::Allow(NameGrant {
+            rules,
+            wildcard: (!pattern.is_exact()).then_some(pattern),
+        })
+    }
+
+    /// Whether a name may resolve to private, shared and link-local addresses.
+    pub fn is_private_allowed(&self, name: &Name) -> bool {
+        self.private.find(name).next().is_some()
+    }
+
+    /// The kernel tables, with port sets numbered by `sets`.
+    pub fn compile(&self, sets: &mut PortSets) -> Tables {
+        self.checked.plan.number(&self.digest, sets)
+    }
+
+    pub(crate) fn digest_shared(&self) -> &Arc<str> {
+        &self.digest
+    }
+
+    pub(crate) fn errno(&self) -> file::Errno {
+        self.checked.errno
+    }
+
+    pub(crate) fn inbound(&self) -> file::Inbound {
+        self.checked.inbound
+    }
+
+    fn new(text: &str, source: &str, checked: Checked) -> Self {
+        let mut hash = Sha256::new_with_prefix(text);
+        if let Some(base) = &checked.base_digest {
+            hash.update([0]);
+            hash.update(base.as_bytes());
+        }
+        let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let mut policy = Self {
+            name: checked.name.clone().unwrap_or_else(|| stem(source)),
+            source: source.to_owned(),
+            files: checked.base_files.clone(),
+            digest: digest.into(),
+            checked,
+            allow: PatternTable::default(),
+            deny: PatternTable::default(),
+            deny_ports: PatternTable::default(),
+            private: PatternTable::default(),
+        };
+        for rule in &policy.checked.rules {
+            let table = match rule.effect {
+                Effect::Allow => &mut policy.allow,
+                Effect::Deny if rule.covers_every_port() => &mut policy.deny,
+                Effect::Deny => &mut policy.deny_ports,
+            };
+            for host in &rule.hosts {
+                table.insert(host, rule.id);
+            }
+        }
+        for pattern in &policy.checked.dns.private {
+            policy.private.insert(pattern, ());
+        }
+        policy
+    }
+}
+
+fn parse(text: &str, source: &str, load: check::LoadBase<'_>) -> Result<Policy, Invalid> {
+    match check::check(text, source, load) {
+        Ok(checked) => Ok(Policy::new(text, source, checked)),
+        Err(problems) => Err(Invalid::new(source, text, problems)),
+    }
+}
+
+fn load(path: &Path, depth: usize) -> Result<Policy, PolicyError> {
+    let read = |source| PolicyError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes = read_bounded(path).map_err(read)?;
+    let source = path.display().to_string();
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(&source, error))?;
+    let base = &mut |name: &str| load_base(path, name, depth);
+    let mut policy = parse(&text, &source, base)?;
+    policy.files.insert(0, path.to_owned());
+    Ok(policy)
+}
+
+fn load_base(path: &Path, name: &str, depth: usize) -> Result<Policy, String> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(format!("more than {MAX_DEPTH} policies extend each other, perhaps in a circle"));
+    };
+    let base = path.parent().unwrap_or(Path::new("")).join(name);
+    load(&base, depth).map_err(|error| match error {
+        PolicyError::Read { path, source } => {
+            format!("cannot read the extended policy `{}`: {source}", path.display())
+        }
+        PolicyError::Invalid(invalid) => {
+            let count = invalid.problems().len();
+            let first = invalid.problems().first().map(ToString::to_string);
+            format!(
+                "the extended policy is not valid, {count} problems: {}:{}",
+                invalid.source(),
+                first.unwrap_or_default()
+            )
+        }
+    })
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_BYTES) {
+        return Ok(bytes);
+    }
+    let message = format!("it is larger than {} MiB", MAX_BYTES >> 20);
+    Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
+}
+
+fn not_utf8(source: &str, error: std::string::FromUtf8Error) -> Invalid {
+    let valid = error.utf8_error().valid_up_to();
+    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+    let help = Some("save the file as UTF-8");
+    let mut problems = vec![text::syntax("the text is not UTF-8", valid..valid, help)];
+    text::locate(&mut problems, &text);
+    Invalid::new(source, &text, problems)
+}
+
+fn stem(source: &str) -> String {
+    let stem = Path::new(source).file_stem().unwrap_or_default();
+    stem.to_string_lossy().into_owned()
+}
+
+/// Keeps the first of each.
+fn dedup(rules: &mut Vec<RuleId>) {
+    let mut seen = std::collections::HashSet::new();
+    rules.retain(|rule| seen.insert(*rule));
+}
+
+#[cfg(test)]
+mod tests;

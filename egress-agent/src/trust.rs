@@ -277,7 +277,10 @@ mod tests {
 
     #[test]
     fn the_mending_command_survives_a_shell() {
-        assert_eq!(Quoted(Path::new("/a b/it's")).to_string(), r"'/a b/it'\''s'");
+        assert_eq!(
+            Quoted(Path::new("/a b/it's")).to_string(),
+            r"'/a b/it'\''s'"
+        );
     }
 
     #[test]
@@ -314,12 +317,21 @@ mod tests {
         let link = dir.path().join("link.json");
         symlink("open/../open/policy.json", &link).unwrap();
         let error = check(&link, &Trusted::default()).unwrap_err();
-        assert!(matches!(&error, Untrusted::Writable { path, .. } if *path == open), "{error}");
+        assert!(
+            matches!(&error, Untrusted::Writable { path, .. } if *path == open),
+            "{error}"
+        );
 
         let ring = dir.path().join("ring");
         symlink(&ring, &ring).unwrap();
-        assert!(matches!(check(&ring, &Trusted::default()), Err(Untrusted::Links(_))));
+        assert!(matches!(
+            check(&ring, &Trusted::default()),
+            Err(Untrusted::Links(_))
+        ));
         let nowhere = dir.path().join("nowhere");
-        assert!(matches!(check(&nowhere, &Trusted::default()), Err(Untrusted::Io { .. })));
+        assert!(matches!(
+            check(&nowhere, &Trusted::default()),
+            Err(Untrusted::Io { .. })
+        ));
     }
 }

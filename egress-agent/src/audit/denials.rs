@@ -169,7 +169,11 @@ mod tests {
             }
         }
         assert!(denials.total <= TOTAL);
-        let counted: usize = denials.sessions.values().map(|kept| kept.records.len()).sum();
+        let counted: usize = denials
+            .sessions
+            .values()
+            .map(|kept| kept.records.len())
+            .sum();
         assert_eq!(denials.total, counted);
     }
 }

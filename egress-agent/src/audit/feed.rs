@@ -69,14 +69,16 @@ async fn run(
 /// The reader has gone.
 struct Deaf;
 
+impl From<mpsc::error::SendError<Told>> for Deaf {
+    fn from(_: mpsc::error::SendError<Told>) -> Self {
+        Self
+    }
+}
+
 /// Tells what is in the files, and says the number of the last record in them, when there is one;
 /// an error when nobody listens any more.
-fn replay(
-    path: &Path,
-    wanted: &Wanted,
-    teller: &mpsc::Sender<Told>,
-) -> Result<Option<u64>, Deaf> {
-    let tell = |told| teller.blocking_send(told).map_err(|_| Deaf);
+fn replay(path: &Path, wanted: &Wanted, teller: &mpsc::Sender<Told>) -> Result<Option<u64>, Deaf> {
+    let tell = |told| teller.blocking_send(told).map_err(Deaf::from);
     let most = wanted.last.map(|last| last.min(MOST_LAST));
     let mut kept = VecDeque::new();
     let mut last = None;
@@ -108,7 +110,8 @@ fn replay(
             kept.pop_front();
         }
     }
-    kept.into_iter().try_for_each(|text| tell(Told::Line(text)))?;
+    kept.into_iter()
+        .try_for_each(|text| tell(Told::Line(text)))?;
     Ok(last)
 }
 

@@ -8,13 +8,16 @@
 mod tail;
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown, fchown},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::{
+    fs::{FlockOperation, OFlags, flock},
+    io::Errno,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -137,20 +140,26 @@ impl LogFile {
             path: path.clone(),
             source,
         };
+        make_directory(directory(path), &settings)?;
         trust::check(directory(path), &settings.trusted)?;
-        let file = open(&settings, false).map_err(|source| match source.raw_os_error() {
-            // A link, a directory.
-            Some(40 | 21) => OpenError::NotAFile(path.clone()),
-            _ => fail("open", source),
+        let file = open(&settings, false).map_err(|source| {
+            if let Some(Errno::LOOP | Errno::ISDIR) = Errno::from_io_error(&source) {
+                OpenError::NotAFile(path.clone())
+            } else {
+                fail("open", source)
+            }
         })?;
         let metadata = file.metadata().map_err(|source| fail("look at", source))?;
         if !metadata.is_file() {
             return Err(OpenError::NotAFile(path.clone()));
         }
         trust::check(path, &settings.trusted)?;
-        lock(&file).map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked(path.clone()),
-            _ => fail("lock", source),
+        lock(&file).map_err(|source| {
+            if source.kind() == io::ErrorKind::WouldBlock {
+                OpenError::Locked(path.clone())
+            } else {
+                fail("lock", source)
+            }
         })?;
         let mut tail = tail::read(&file).map_err(|source| fail("read", source))?;
         if tail.is_foreign {
@@ -221,17 +230,25 @@ impl LogFile {
     /// Moves every file one number up and begins a new one. When that fails in the middle, the
     /// log goes on in the file that is open.
     pub(super) fn rotate(&mut self) -> io::Result<()> {
-        let path = &self.settings.file;
-        for number in (0..self.settings.keep).rev() {
-            match fs::rename(rotated(path, number), rotated(path, number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        if self.settings.keep == 0 {
-            fs::remove_file(path)?;
+        // When the last rotation got no further than moving the files, they stay where they are.
+        if self.is_in_place() {
+            self.move_up()?;
         }
         self.begin()
+    }
+
+    /// Frees the path of the log. Files move up to the first free number only, so that a rotation
+    /// that fails again and again pushes none out.
+    fn move_up(&self) -> io::Result<()> {
+        let Settings { file, keep, .. } = &self.settings;
+        if *keep == 0 {
+            return fs::remove_file(file);
+        }
+        let free = (1..*keep).find(|number| !rotated(file, *number).exists());
+        for number in (0..free.unwrap_or(*keep)).rev() {
+            fs::rename(rotated(file, number), rotated(file, number + 1))?;
+        }
+        Ok(())
     }
 
     /// Whether the open file is still the one at its path.
@@ -279,6 +296,31 @@ impl LogFile {
     }
 }
 
+/// Makes the directory of the log, when only that is missing.
+fn make_directory(path: &Path, settings: &Settings) -> Result<(), OpenError> {
+    if path.exists() {
+        return Ok(());
+    }
+    trust::check(directory(path), &settings.trusted)?;
+    let made = DirBuilder::new().mode(0o750).create(path);
+    made.map_err(|source| OpenError::Io {
+        call: "make the directory of",
+        path: settings.file.clone(),
+        source,
+    })?;
+    give_to_group(settings.gid, |gid| chown(path, None, Some(gid)));
+    Ok(())
+}
+
+/// Without `CAP_CHOWN` the group reads through the control socket.
+fn give_to_group(gid: Option<u32>, chown: impl FnOnce(u32) -> io::Result<()>) {
+    if let Some(gid) = gid
+        && let Err(error) = chown(gid)
+    {
+        tracing::debug!(%error, gid, "the audit log keeps its group");
+    }
+}
+
 fn open(settings: &Settings, fresh: bool) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = OpenOptions::new()
@@ -289,12 +331,7 @@ fn open(settings: &Settings, fresh: bool) -> io::Result<File> {
         .mode(0o640)
         .custom_flags(flags.bits().cast_signed())
         .open(&settings.file)?;
-    // Without CAP_CHOWN the group reads through the control socket.
-    if let Some(gid) = settings.gid
-        && let Err(error) = fchown(&file, None, Some(gid))
-    {
-        tracing::debug!(%error, gid, "the audit log keeps its group");
-    }
+    give_to_group(settings.gid, |gid| fchown(&file, None, Some(gid)));
     Ok(file)
 }
 

@@ -47,7 +47,9 @@ pub enum Since {
 pub enum InvalidFilter {
     #[error("`{0}` is not a host: write an address, a name, or `.name` for every name below it")]
     Host(String),
-    #[error("`{0}` is not a time: write how long ago (`10m`, `2h`, `3d`) or `2026-03-01T10:20:30Z`")]
+    #[error(
+        "`{0}` is not a time: write how long ago (`10m`, `2h`, `3d`) or `2026-03-01T10:20:30Z`"
+    )]
     Since(String),
 }
 
@@ -61,7 +63,9 @@ impl Filter {
             layer,
         } = self;
         (!denied || record.is_denial())
-            && session.as_ref().is_none_or(|session| record.session.as_ref() == Some(session))
+            && session
+                .as_ref()
+                .is_none_or(|session| record.session.as_ref() == Some(session))
             && host.as_ref().is_none_or(|host| host.matches(record))
             && since.is_none_or(|since| record.time >= since)
             && layer.is_none_or(|layer| record.layer == layer)
@@ -74,7 +78,10 @@ impl Host {
         let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
         match self {
             Self::Address(address) => {
-                record.flow.as_ref().is_some_and(|flow| flow.address == *address)
+                record
+                    .flow
+                    .as_ref()
+                    .is_some_and(|flow| flow.address == *address)
                     || record.answers.contains(address)
             }
             Self::Name(wanted) => name.eq_ignore_ascii_case(wanted.as_bytes()),
@@ -91,7 +98,9 @@ impl FromStr for Host {
     type Err = InvalidFilter;
 
     fn from_str(text: &str) -> Result<Self, InvalidFilter> {
-        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        let bare = text
+            .strip_prefix('[')
+            .and_then(|text| text.strip_suffix(']'));
         if let Ok(address) = bare.unwrap_or(text).parse::<IpAddr>() {
             return Ok(Self::Address(address.to_canonical()));
         }
@@ -152,7 +161,8 @@ impl FromStr for Since {
             let is_calendar = span.get_years() != 0 || span.get_months() != 0;
             !span.is_negative() && !is_calendar && text.starts_with(|c: char| c.is_ascii_digit())
         });
-        span.map(Self::Ago).ok_or_else(|| InvalidFilter::Since(text.to_owned()))
+        span.map(Self::Ago)
+            .ok_or_else(|| InvalidFilter::Since(text.to_owned()))
     }
 }
 
@@ -197,7 +207,15 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", ".", "..", "a..b", "*.github.com", "github.com:443", "a b"] {
+        for text in [
+            "",
+            ".",
+            "..",
+            "a..b",
+            "*.github.com",
+            "github.com:443",
+            "a b",
+        ] {
             assert!(text.parse::<Host>().is_err(), "{text}");
         }
     }
@@ -226,12 +244,18 @@ mod tests {
     #[test]
     fn times_are_spans_or_points() {
         let now: Timestamp = "2026-03-02T10:00:00Z".parse().unwrap();
-        let since = |text: &str| text.parse::<Since>().map(|since| since.before(now).to_string());
+        let since = |text: &str| {
+            text.parse::<Since>()
+                .map(|since| since.before(now).to_string())
+        };
         assert_eq!(since("10m").unwrap(), "2026-03-02T09:50:00.000000Z");
         assert_eq!(since("2h").unwrap(), "2026-03-02T08:00:00.000000Z");
         assert_eq!(since("1d").unwrap(), "2026-03-01T10:00:00.000000Z");
         assert_eq!(since("1h 30m").unwrap(), "2026-03-02T08:30:00.000000Z");
-        assert_eq!(since("2026-03-01T00:00:00+01:00").unwrap(), "2026-02-28T23:00:00.000000Z");
+        assert_eq!(
+            since("2026-03-01T00:00:00+01:00").unwrap(),
+            "2026-02-28T23:00:00.000000Z"
+        );
         for text in ["", "10", "-10m", "10m ago", "yesterday", "2 months", "P1Y"] {
             assert!(text.parse::<Since>().is_err(), "{text}");
         }

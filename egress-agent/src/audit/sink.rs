@@ -130,7 +130,11 @@ impl Sink {
     /// Hands a record in. Returns at once, whatever the state of the disk.
     pub fn record(&self, record: Record) {
         let layer = record.layer;
-        if self.queue.try_send(Message::Record(Box::new(record))).is_err() {
+        if self
+            .queue
+            .try_send(Message::Record(Box::new(record)))
+            .is_err()
+        {
             self.shared.lose(layer, 1);
         }
     }
@@ -202,7 +206,9 @@ impl Shared {
     }
 
     fn lost(&self) -> [u64; Layer::ALL.len()] {
-        self.lost.each_ref().map(|counter| counter.load(Ordering::Relaxed))
+        self.lost
+            .each_ref()
+            .map(|counter| counter.load(Ordering::Relaxed))
     }
 
     // A panic elsewhere leaves nothing half done here: both locks guard single steps.

@@ -1,1 +1,93 @@
-fn main() {}
+//! egressctl: starts agents under the guard, shows what is enforced and what was denied.
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use egress_agent::{
+    cli::{self, Exit, Screen, admin, log, policy, run, session, status, why},
+    control::DEFAULT_SOCKET,
+};
+
+/// Starts agents under the guard of egressd, and shows what is enforced and why.
+#[derive(Debug, Parser)]
+#[command(name = "egressctl", version, propagate_version = true)]
+struct Arguments {
+    /// The control socket of egressd.
+    #[arg(long, global = true, env = "EGRESSD_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
+    socket: PathBuf,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a command under the guard, and return its status.
+    Run(run::RunArgs),
+    /// Show what is enforced; exit 1 when something that was asked for is not.
+    Status(status::StatusArgs),
+    /// Show what was decided, and why.
+    Log(log::LogArgs),
+    /// Say how a destination is decided, why, and what would change it; exit 1 for deny.
+    Why(why::WhyArgs),
+    /// The sessions that run.
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Check, test and explain policies, without a daemon.
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Make egressd read its policies again; a bad one leaves the old one in force (exit 3).
+    Reload(admin::ReloadArgs),
+    /// Take the guard off. Only root, and only from outside.
+    Release(admin::ReleaseArgs),
+    /// Print completions for a shell.
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Enter a session and become a command.
+    #[command(hide = true)]
+    Enter(run::EnterArgs),
+}
+
+fn main() -> ExitCode {
+    let Arguments {
+        socket,
+        json,
+        verb,
+    } = Arguments::parse();
+    let is_run = matches!(verb, Verb::Run(_));
+    let mut screen = Screen::stdout(json);
+    let done = match verb {
+        Verb::Run(args) => run::run(args, &socket),
+        Verb::Enter(args) => Ok(run::enter(&args)),
+        Verb::Status(args) => status::run(args, &socket, &mut screen),
+        Verb::Log(args) => log::run(args, &mut screen),
+        Verb::Why(args) => why::run(args, &socket, &mut screen),
+        Verb::Session(command) => session::run(command, &socket, &mut screen),
+        Verb::Policy(command) => policy::run(command, &mut screen),
+        Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
+        Verb::Release(args) => admin::release(args, &socket, &mut screen),
+        Verb::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "egressctl", &mut std::io::stdout());
+            Ok(Exit::Ok)
+        }
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(error) if cli::is_broken_pipe(&error) => Exit::Ok.into(),
+        Err(error) => {
+            cli::complain(&format!("egressctl: {error:#}"));
+            if is_run {
+                run::NOT_STARTED.into()
+            } else {
+                Exit::Failure.into()
+            }
+        }
+    }
+}

@@ -1,1 +1,162 @@
-fn main() {}
+//! egressd: guards cgroups.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::bail;
+use clap::{Parser, Subcommand};
+use egress_agent::{
+    cli::{self, Exit, PIN_DIR, RUNTIME_DIR, run as cli_run},
+    daemon::run::{InvalidPolicy, OneShot, Options, Outcome, run},
+    launch::parent,
+};
+use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
+
+/// Guards what AI coding agents may reach from this machine.
+#[derive(Debug, Parser)]
+#[command(name = "egressd", version)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Guard cgroups until told to stop; or guard one command and return its status.
+    Run(RunArgs),
+    /// Enter a session and become a command.
+    #[command(hide = true)]
+    Enter(cli_run::EnterArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArgs {
+    /// A cgroup to guard, with its policy when it is not that of `--policy`. It is made when it
+    /// is missing.
+    #[arg(long = "cgroup", value_name = "PATH[=POLICY]")]
+    cgroups: Vec<String>,
+    /// The policy of every cgroup that names none of its own.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Where the control socket and the session files go.
+    #[arg(long, value_name = "DIR", default_value = RUNTIME_DIR)]
+    runtime_dir: PathBuf,
+    /// Where programs and tables are pinned, on a BPF file system.
+    #[arg(long, value_name = "DIR", default_value = PIN_DIR)]
+    pin_dir: PathBuf,
+    /// Where the system's DNS servers are named.
+    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
+    resolv_conf: PathBuf,
+    /// Say more of what it does; twice for every name and address.
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(flatten)]
+    user: cli_run::UserArgs,
+    /// With a command: let it run as root.
+    #[arg(long, requires = "command")]
+    allow_root: bool,
+    /// With a command: use the policy though others than root could change it.
+    #[arg(long, requires = "command")]
+    trust_policy: bool,
+    /// Guard this command alone, in a cgroup of its own.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().verb {
+        Verb::Enter(args) => cli_run::enter(&args).into(),
+        Verb::Run(args) => match start(args) {
+            Ok(exit) => exit.into(),
+            Err(error) => match error.downcast::<InvalidPolicy>() {
+                Ok(InvalidPolicy(text)) => {
+                    cli::complain(&text);
+                    Exit::InvalidPolicy.into()
+                }
+                Err(error) => {
+                    cli::complain(&format!("egressd: {error:#}"));
+                    Exit::Failure.into()
+                }
+            },
+        },
+    }
+}
+
+fn start(args: RunArgs) -> anyhow::Result<Exit> {
+    let default = match (args.verbose, args.command.is_empty()) {
+        (0, true) => "info",
+        (0, false) => "warn",
+        (1, _) => "debug",
+        (_, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter);
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_target(false)
+                .with_ansi(false),
+        )
+        .init();
+    let set_verbosity = Box::new(move |text: &str| {
+        let filter = EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    });
+    let options = options(args)?;
+    Ok(match run(options, set_verbosity)? {
+        Outcome::Stopped => Exit::Ok,
+        Outcome::Command(status) => Exit::Child(parent::code(status)),
+    })
+}
+
+fn options(args: RunArgs) -> anyhow::Result<Options> {
+    if args.command.is_empty() {
+        let guards = guards(&args.cgroups, args.policy.as_deref())?;
+        return Ok(Options {
+            guards,
+            runtime_dir: args.runtime_dir,
+            pin_dir: args.pin_dir,
+            resolv_conf: args.resolv_conf,
+            command: None,
+        });
+    }
+    let Some(policy) = args.policy else {
+        bail!("name the policy of the command with `--policy FILE`");
+    };
+    if !args.cgroups.is_empty() {
+        bail!("a guarded command gets a cgroup of its own: leave `--cgroup` out");
+    }
+    let name = format!("egressd-run-{}", std::process::id());
+    Ok(Options {
+        guards: vec![(name.clone(), policy)],
+        runtime_dir: Path::new("/run").join(name),
+        pin_dir: args.pin_dir,
+        resolv_conf: args.resolv_conf,
+        command: Some(OneShot {
+            user: args.user.resolve()?,
+            allow_root: args.allow_root,
+            trust_policy: args.trust_policy,
+            command: args.command,
+        }),
+    })
+}
+
+/// `PATH[=POLICY]` each, with the common policy where none is named.
+fn guards(cgroups: &[String], policy: Option<&Path>) -> anyhow::Result<Vec<(String, PathBuf)>> {
+    if cgroups.is_empty() {
+        bail!("name a cgroup with `--cgroup agent.slice`, or a command behind `--`");
+    }
+    cgroups
+        .iter()
+        .map(|text| match (text.split_once('='), policy) {
+            (Some((path, policy)), _) => Ok((path.to_owned(), PathBuf::from(policy))),
+            (None, Some(policy)) => Ok((text.clone(), policy.to_path_buf())),
+            (None, None) => bail!("`{text}` has no policy: write `--cgroup {text}=FILE`, or name one for all with `--policy FILE`"),
+        })
+        .collect()
+}

@@ -57,16 +57,29 @@ pub fn authorise(
     }
 }
 
+/// What of `cgroup` is below `guard`, both as in `/proc/PID/cgroup`: empty for the guarded cgroup
+/// itself, `None` outside of it. Compares whole components.
+pub fn below<'a>(cgroup: &'a str, guard: &str) -> Option<&'a str> {
+    // What the kernel adds to the path of a removed cgroup.
+    let cgroup = cgroup.strip_suffix(" (deleted)").unwrap_or(cgroup);
+    let rest = cgroup.strip_prefix(guard.trim_end_matches('/'))?;
+    match rest.strip_prefix('/') {
+        Some(below) => Some(below),
+        None => rest.is_empty().then_some(rest),
+    }
+}
+
 /// What a guarded peer may ask, narrowed to its own session.
 fn narrow(own: Option<&str>, request: Request) -> Result<Request, Failure> {
     let forbidden = |message: &str| {
-        Err(Failure::new(Code::Forbidden, message).with_help("ask from outside of the guarded cgroup"))
+        Err(Failure::new(Code::Forbidden, message)
+            .with_help("ask from outside of the guarded cgroup"))
     };
     let mut request = request;
     let asked = match &mut request {
-        Request::Status { session } | Request::Why { session, .. } | Request::Denials { session } => {
-            session
-        }
+        Request::Status { session }
+        | Request::Why { session, .. }
+        | Request::Denials { session } => session,
         Request::Sessions {} | Request::Log { .. } => {
             return forbidden("a guarded process sees no more than its own session");
         }
@@ -112,6 +125,7 @@ mod tests {
             },
             Request::Enter {
                 guard: None,
+                session: None,
                 command: Vec::new(),
             },
             Request::End {
@@ -154,13 +168,42 @@ mod tests {
             session: name.map(str::to_owned),
         };
         check(0, &Standing::Outside, &[Y; 12]);
-        check(1000, &Standing::Outside, &[Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N]);
-        check(1001, &Standing::Outside, &[Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N]);
+        check(
+            1000,
+            &Standing::Outside,
+            &[Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
+        );
+        check(
+            1001,
+            &Standing::Outside,
+            &[Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
+        );
         for uid in [0, 1000] {
-            check(uid, &session(Some("mine")), &[Y, Y, Y, Y, N, N, N, N, N, N, N, N]);
-            check(uid, &session(Some("their")), &[Y, N, Y, N, N, N, N, N, N, N, N, N]);
+            check(
+                uid,
+                &session(Some("mine")),
+                &[Y, Y, Y, Y, N, N, N, N, N, N, N, N],
+            );
+            check(
+                uid,
+                &session(Some("their")),
+                &[Y, N, Y, N, N, N, N, N, N, N, N, N],
+            );
             check(uid, &session(None), &[N; 12]);
         }
+    }
+
+    #[test]
+    fn a_cgroup_is_below_another_by_whole_components() {
+        assert_eq!(below("/agent.slice/s1/x", "/agent.slice"), Some("s1/x"));
+        assert_eq!(below("/agent.slice", "/agent.slice"), Some(""));
+        assert_eq!(
+            below("/agent.slice/s1 (deleted)", "/agent.slice"),
+            Some("s1")
+        );
+        assert_eq!(below("/agent.slice-2/s1", "/agent.slice"), None);
+        assert_eq!(below("/", "/agent.slice"), None);
+        assert_eq!(below("/agent.slice", "/"), Some("agent.slice"));
     }
 
     #[test]
@@ -169,7 +212,12 @@ mod tests {
         let standing = Standing::Guarded {
             session: Some("mine".to_owned()),
         };
-        let request = authorise(&peer, &standing, |_| None, Request::Status { session: None });
+        let request = authorise(
+            &peer,
+            &standing,
+            |_| None,
+            Request::Status { session: None },
+        );
         let session = Some("mine".to_owned());
         assert_eq!(request, Ok(Request::Status { session }));
     }

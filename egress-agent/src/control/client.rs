@@ -39,7 +39,7 @@ pub enum ClientError {
     Request(#[source] serde_json::Error),
     /// What the daemon answered, or why its answer cannot be read.
     #[error("{}", full(.0))]
-    Failed(#[source] Failure),
+    Failed(Failure),
     #[error("egressd answered something else than was asked for")]
     Unexpected,
 }
@@ -51,16 +51,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Client {
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
-        let stream = UnixStream::connect(path).map_err(|source| match source.kind() {
-            io::ErrorKind::PermissionDenied => ClientError::NotAllowed {
-                path: path.to_owned(),
-                uid: rustix::process::geteuid().as_raw(),
-                source,
-            },
-            _ => ClientError::Unreachable {
-                path: path.to_owned(),
-                source,
-            },
+        let stream = UnixStream::connect(path).map_err(|source| {
+            if source.kind() == io::ErrorKind::PermissionDenied {
+                ClientError::NotAllowed {
+                    path: path.to_owned(),
+                    uid: rustix::process::geteuid().as_raw(),
+                    source,
+                }
+            } else {
+                ClientError::Unreachable {
+                    path: path.to_owned(),
+                    source,
+                }
+            }
         })?;
         for set in [
             stream.set_read_timeout(Some(PATIENCE)),
@@ -76,7 +79,8 @@ impl Client {
     /// Asks once and waits for the answer.
     pub fn request(&mut self, request: &Request) -> Result<Reply, ClientError> {
         self.send(request)?;
-        self.receive()?.ok_or_else(|| ClientError::Broken(io::ErrorKind::UnexpectedEof.into()))
+        self.receive()?
+            .ok_or_else(|| ClientError::Broken(io::ErrorKind::UnexpectedEof.into()))
     }
 
     /// Asks for a log, and gives its replies until the daemon is done or gone. Waits without
@@ -94,7 +98,10 @@ impl Client {
                 return None;
             }
             let reply = self.receive().transpose();
-            is_over = !matches!(reply, Some(Ok(Reply::Line(_) | Reply::Missed(_) | Reply::Unreadable(_))));
+            is_over = !matches!(
+                reply,
+                Some(Ok(Reply::Line(_) | Reply::Missed(_) | Reply::Unreadable(_)))
+            );
             reply.filter(|reply| !matches!(reply, Ok(Reply::Done(_))))
         }))
     }
@@ -113,7 +120,9 @@ impl Client {
     fn receive(&mut self) -> Result<Option<Reply>, ClientError> {
         let mut line = Vec::new();
         let mut limited = (&mut self.stream).take(LONGEST_REPLY);
-        limited.read_until(b'\n', &mut line).map_err(ClientError::Broken)?;
+        limited
+            .read_until(b'\n', &mut line)
+            .map_err(ClientError::Broken)?;
         if line.is_empty() {
             return Ok(None);
         }
@@ -157,7 +166,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let daemon = daemon(&path, reply);
-        let got = Client::connect(&path).unwrap().request(&Request::Sessions {});
+        let got = Client::connect(&path)
+            .unwrap()
+            .request(&Request::Sessions {});
         assert_eq!(daemon.join().unwrap(), "{\"v\":1,\"op\":\"sessions\"}\n");
         match (got, expected) {
             (Ok(got), Ok(expected)) => assert_eq!(got, expected),
@@ -168,12 +179,18 @@ mod tests {
 
     #[test]
     fn an_answer_is_a_reply_or_says_what_is_wrong() {
-        check("{\"v\":1,\"ok\":{\"sessions\":[]}}\n", Ok(Reply::Sessions(Vec::new())));
+        check(
+            "{\"v\":1,\"ok\":{\"sessions\":[]}}\n",
+            Ok(Reply::Sessions(Vec::new())),
+        );
         check(
             "{\"v\":1,\"error\":{\"code\":\"busy\",\"message\":\"full\",\"help\":\"wait\"}}\n",
             Err("full: wait"),
         );
-        check("{\"v\":7}\n", Err("version 7, and this side speaks version 1"));
+        check(
+            "{\"v\":7}\n",
+            Err("version 7, and this side speaks version 1"),
+        );
         check("garbage\n", Err("cannot be read"));
         check("", Err("did not answer"));
     }
@@ -184,7 +201,10 @@ mod tests {
         let path = dir.path().join("s");
         let reply = "{\"v\":1,\"ok\":{\"line\":\"a\"}}\n{\"v\":1,\"ok\":{\"missed\":2}}\n{\"v\":1,\"ok\":{\"done\":\"\"}}\n";
         let daemon = daemon(&path, reply);
-        let replies = Client::connect(&path).unwrap().stream(&Request::Sessions {}).unwrap();
+        let replies = Client::connect(&path)
+            .unwrap()
+            .stream(&Request::Sessions {})
+            .unwrap();
         let replies: Vec<_> = replies.map(Result::unwrap).collect();
         assert_eq!(replies, [Reply::Line("a".to_owned()), Reply::Missed(2)]);
         daemon.join().unwrap();

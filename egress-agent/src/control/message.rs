@@ -58,6 +58,9 @@ pub enum Request {
     Enter {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         guard: Option<String>,
+        /// The name of the session; the daemon makes one up when it is absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
         /// What it is about to run, for the record.
         #[serde(default)]
         command: Vec<String>,
@@ -233,6 +236,23 @@ fn line(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     Ok(line)
 }
 
+impl Reply {
+    /// What `enter` is answered with.
+    pub fn into_entered(self) -> Option<Entered> {
+        match self {
+            Self::Entered(entered) => Some(entered),
+            Self::Status(_)
+            | Self::Sessions(_)
+            | Self::Why(_)
+            | Self::Denials(_)
+            | Self::Line(_)
+            | Self::Missed(_)
+            | Self::Unreadable(_)
+            | Self::Done(_) => None,
+        }
+    }
+}
+
 impl From<Told> for Reply {
     fn from(told: Told) -> Self {
         match told {
@@ -274,6 +294,7 @@ mod tests {
             (
                 Request::Enter {
                     guard: None,
+                    session: None,
                     command: vec!["claude".to_owned()],
                 },
                 r#"{"v":1,"op":"enter","command":["claude"]}"#,

@@ -72,7 +72,9 @@ mod tests {
     use super::*;
 
     fn fill(seats: &mut Seats, holder: Holder) -> usize {
-        std::iter::repeat_with(|| seats.take(holder)).take_while(Result::is_ok).count()
+        std::iter::repeat_with(|| seats.take(holder))
+            .take_while(Result::is_ok)
+            .count()
     }
 
     #[test]

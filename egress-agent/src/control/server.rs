@@ -77,7 +77,12 @@ async fn serve_with<H: Handler>(
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            Some(_) = connections.join_next() => continue,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a control connection was cut off");
+                }
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -116,7 +121,11 @@ fn admit<H: Handler>(
     };
     let standing = standing(&peer, handler);
     let Some(seat) = Seat::take(seats, Holder::new(peer.uid, &standing)) else {
-        tracing::debug!(pid = peer.pid, uid = peer.uid, "too many control connections");
+        tracing::debug!(
+            pid = peer.pid,
+            uid = peer.uid,
+            "too many control connections"
+        );
         refuse(&stream);
         return None;
     };
@@ -161,7 +170,9 @@ enum Line {
     Whole(Vec<u8>),
     TooLong,
     /// The peer ended, with or without half a line.
-    End { half: bool },
+    End {
+        half: bool,
+    },
 }
 
 impl Connection {
@@ -188,9 +199,10 @@ impl Connection {
         let failure = match timeout(self.patience, read_line(&mut self.reader)).await {
             Ok(Ok(Line::Whole(line))) => return Some(Request::parse(&line)),
             Ok(Ok(Line::End { half: false }) | Err(_)) => return None,
-            Ok(Ok(Line::End { half: true })) => {
-                Failure::new(Code::BadRequest, "the connection ended in the middle of a request")
-            }
+            Ok(Ok(Line::End { half: true })) => Failure::new(
+                Code::BadRequest,
+                "the connection ended in the middle of a request",
+            ),
             Ok(Ok(Line::TooLong)) => Failure::new(
                 Code::TooLarge,
                 format!("a request has at most {LONGEST_REQUEST} bytes"),
@@ -239,16 +251,17 @@ impl Connection {
 
     async fn send(&mut self, reply: Result<&Reply, &Failure>) -> io::Result<()> {
         let line = reply_line(reply)?;
-        timeout(self.patience, self.writer.write_all(&line))
-            .await
-            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        timeout(self.patience, self.writer.write_all(&line)).await?
     }
 }
 
 /// Reads up to a newline, and never more than [`LONGEST_REQUEST`] of one line.
 async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Line> {
     let mut line = Vec::new();
-    reader.take(LONGEST_REQUEST as u64).read_until(b'\n', &mut line).await?;
+    reader
+        .take(LONGEST_REQUEST as u64)
+        .read_until(b'\n', &mut line)
+        .await?;
     Ok(match line.pop() {
         Some(b'\n') => Line::Whole(line),
         Some(_) if line.len() + 1 == LONGEST_REQUEST => Line::TooLong,

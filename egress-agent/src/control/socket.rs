@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::GROUP;
+use super::group_id;
 use crate::trust::{self, Trusted, Untrusted};
 
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +31,15 @@ pub enum BindError {
     },
 }
 
-/// Listens at `path`: mode 0660, root and the group [`GROUP`] where that exists. Makes the
+/// Listens at `path`: mode 0660, root and the group [`super::GROUP`] where that exists. Makes the
 /// directory, replaces the socket of a daemon that is gone.
 pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     if !directory.exists() {
-        let made = DirBuilder::new().mode(0o755).recursive(true).create(directory);
+        let made = DirBuilder::new()
+            .mode(0o755)
+            .recursive(true)
+            .create(directory);
         made.map_err(fail("make the directory", directory))?;
     }
     trust::check(directory, &Trusted::default())?;
@@ -70,12 +73,13 @@ fn refuse_occupied(path: &Path) -> Result<(), BindError> {
 fn bind_within(private: &Path, path: &Path) -> Result<UnixListener, BindError> {
     let fresh = private.join("s");
     let listener = UnixListener::bind(&fresh).map_err(fail("listen at", path))?;
-    let gid = nix::unistd::Group::from_name(GROUP).ok().flatten();
-    let gid = gid.map_or(0, |group| group.gid.as_raw());
-    chown(&fresh, Some(0), Some(gid)).map_err(fail("set the group of", path))?;
+    chown(&fresh, Some(0), Some(group_id().unwrap_or(0)))
+        .map_err(fail("set the group of", path))?;
     let mode = fs::set_permissions(&fresh, Permissions::from_mode(0o660));
     mode.map_err(fail("set the mode of", path))?;
-    listener.set_nonblocking(true).map_err(fail("listen at", path))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(fail("listen at", path))?;
     fs::rename(&fresh, path).map_err(fail("put in place", path))?;
     Ok(listener)
 }

@@ -5,6 +5,7 @@
 
 use std::{
     cell::RefCell,
+    net::SocketAddr,
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -24,13 +25,13 @@ use super::{
 };
 use crate::{
     dns::{
-        Engine, Leases,
+        Leases,
         leases::{Bounds, Grant, Hold},
         name::Name as DnsName,
-        server::ReplyTo,
+        server::Server,
     },
     kernel::{
-        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, boot, pins::Pins, programs,
+        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, pins::Pins, programs,
         tables::Generation,
     },
     policy::{Name, NameDecision, Policy, PortSets},
@@ -72,8 +73,8 @@ pub struct Guard {
     pub cgroup: Cgroup,
     pub pins: Pins,
     pub policy_path: PathBuf,
-    pub world: Rc<World>,
-    pub engine: Rc<RefCell<Engine<PolicyNames, ReplyTo>>>,
+    /// The guard resolver, with the world that it decides about.
+    pub resolver: Server<World>,
     resolver_ports: [u16; RESOLVER_SLOTS],
     /// Held for as long as the guard is ours.
     _lock: std::fs::File,
@@ -93,12 +94,12 @@ pub struct Prepared {
 }
 
 /// What a guard is started with.
-#[derive(Debug)]
 pub struct Start<'a> {
     pub policy: Arc<Policy>,
     pub policy_path: PathBuf,
     pub resolver_ports: [u16; RESOLVER_SLOTS],
     pub sessions: &'a Path,
+    pub upstreams: &'a [SocketAddr],
     pub records: Rc<Records>,
 }
 
@@ -185,7 +186,7 @@ impl Prepared {
         let sessions = Sessions::open(cgroup.clone(), start.sessions.to_path_buf(), hierarchy)?;
         let (journal, entries) = Journal::read(&tables)?;
         let names = Arc::new(PolicyNames::new(Arc::clone(&start.policy)));
-        let leases = recall(&tables, entries, &sessions)?;
+        let leases = recall(&tables, entries, &sessions);
         let world = World {
             sets: RefCell::new(PortSets::starting_at(tables.next_set())),
             tables: RefCell::new(tables),
@@ -199,8 +200,7 @@ impl Prepared {
             cgroup,
             pins,
             policy_path: start.policy_path,
-            world: Rc::new(world),
-            engine: Rc::new(RefCell::new(Engine::new(leases))),
+            resolver: Server::new(world, leases, start.upstreams),
             resolver_ports: start.resolver_ports,
             _lock: lock,
         };
@@ -219,7 +219,7 @@ impl Guard {
     /// Leases are judged anew. A name that the policy no longer allows loses its addresses at
     /// that same instant, and the flows that it led to are cut.
     pub fn install(&self, policy: Arc<Policy>) -> Result<(), KernelError> {
-        let world = &self.world;
+        let world = self.world();
         let mut sets = PortSets::starting_at(world.tables.borrow().next_set());
         let compiled = policy.compile(&mut sets);
         let mut ports: Vec<(PortKey, u32, RuleId)> = compiled
@@ -228,7 +228,7 @@ impl Guard {
             .map(|entry| (entry.key, entry.bits, entry.rule))
             .collect();
         let observes = policy.mode() == egress_common::Mode::Observe;
-        let rejudged = self.engine.borrow().leases().rejudged(|name| {
+        let rejudged = self.resolver.with_engine(|engine, _| engine.leases().rejudged(|name| {
             let name = Name::parse(name).ok()?;
             let rules = match policy.decide_name(&name) {
                 NameDecision::Allow(grant) => grant.rules,
@@ -246,7 +246,7 @@ impl Guard {
                 rules: rules.into(),
                 set,
             })
-        });
+        }));
         let leases: Vec<_> = rejudged.image().collect();
         let networks: Vec<(Address, u8, Network)> = compiled.networks;
         world.tables.borrow_mut().install(&Generation {
@@ -255,30 +255,26 @@ impl Guard {
             ports: &ports,
             leases: &leases,
         })?;
-        self.engine.borrow_mut().replace_leases(rejudged);
+        self.resolver.with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
         *world.names.borrow_mut() = Arc::new(PolicyNames::new(policy));
         Ok(())
     }
 
+    pub fn world(&self) -> &World {
+        self.resolver.host()
+    }
+
     fn config(&self, policy: &Policy) -> Config {
         Config {
             guard: self.cgroup.id(),
-            abi: ABI_VERSION,
-            generation: 0,
-            mode: policy.mode() as u32,
-            dns: policy.dns().mode as u32,
-            denial_errno: policy.denial_errno(),
-            session_loopback: u32::from(policy.session_loopback()),
-            inbound_loopback: u32::from(policy.inbound_loopback()),
-            report_allowed: u32::from(policy.audit().allowed),
-            resolver_ports: self.resolver_ports,
+            ..policy.config(0, self.resolver_ports)
         }
     }
 
     /// What is asked for and not held in full.
     pub fn gaps(&self) -> Vec<String> {
-        let policy = self.world.policy();
+        let policy = self.world().policy();
         let mut gaps = Vec::new();
         if policy.dns().mode == DnsMode::Snoop {
             gaps.push(
@@ -305,16 +301,13 @@ impl Guard {
 }
 
 /// The names that an earlier daemon learnt, with the expiry that their leases have.
-fn recall(
-    tables: &Tables,
-    entries: Vec<journal::Entry>,
-    sessions: &Sessions,
-) -> Result<Leases, KernelError> {
+fn recall(tables: &Tables, entries: Vec<journal::Entry>, sessions: &Sessions) -> Leases {
     let mut holds = Vec::new();
     for journal::Entry {
         session,
         address,
         name,
+        learned,
     } in entries
     {
         let is_alive = sessions.is_alive(session);
@@ -329,9 +322,10 @@ fn recall(
             name,
             address,
             expires: expires.unwrap_or(0),
+            since: learned,
         });
     }
-    Ok(Leases::recall(Bounds::default(), holds, boot::now()))
+    Leases::recall(Bounds::default(), holds)
 }
 
 /// Takes over a pinned set, if it still guards this very cgroup: removing a cgroup takes its links

@@ -22,6 +22,8 @@ pub struct Entry {
     pub session: u64,
     pub address: Address,
     pub name: String,
+    /// Boot time in nanoseconds.
+    pub learned: u64,
 }
 
 impl Journal {
@@ -41,6 +43,7 @@ impl Journal {
                 session: key.session,
                 address: key.address,
                 name: name.into_owned(),
+                learned: value.learned,
             }));
         }
         Ok((journal, entries))

@@ -12,7 +12,7 @@ use crate::{
         sink::Sink,
     },
     dns::{Decision, Leases, Outcome},
-    policy::{Policy, suggest},
+    policy::{Host, Name, Policy, suggest},
 };
 
 /// Makes records and hands them to the log.
@@ -62,12 +62,12 @@ impl Records {
             record.reason = Some(Cow::Borrowed(reason.code()));
             record.message = reason_text(&policy, RuleId(event.rule));
             if is_allowable(reason) && event.flow.protocol.is_tcp_or_udp() {
-                let target = record
-                    .name
-                    .clone()
-                    .unwrap_or_else(|| IpAddr::from(event.flow.destination).to_string());
-                record.allow_with =
-                    allow_with(&target, event.flow.port, event.flow.protocol);
+                let name = record.name.as_deref().and_then(|name| Name::parse(name).ok());
+                let host = name.map_or_else(
+                    || Host::Address(IpAddr::from(event.flow.destination)),
+                    Host::Name,
+                );
+                record.allow_with = allow_with(&host, event.flow.port, event.flow.protocol);
             }
         }
         self.sink.record(record);
@@ -93,8 +93,10 @@ impl Records {
                 record.reason = Some(Cow::Borrowed(reason.code()));
                 record.rule = rule(&policy, id);
                 record.message = reason_text(&policy, id);
-                if reason == Reason::NameDenied && !outcome.name.is_empty() {
-                    record.allow_with = allow_with(outcome.name, 443, Protocol::TCP);
+                if reason == Reason::NameDenied
+                    && let Ok(name) = Name::parse(outcome.name)
+                {
+                    record.allow_with = allow_with(&Host::Name(name), 443, Protocol::TCP);
                 }
             }
         }
@@ -121,7 +123,7 @@ fn is_allowable(reason: Reason) -> bool {
     )
 }
 
-fn allow_with(target: &str, port: u16, protocol: Protocol) -> Option<serde_json::Value> {
+fn allow_with(target: &Host, port: u16, protocol: Protocol) -> Option<serde_json::Value> {
     serde_json::from_str(&suggest(target, port, protocol)).ok()
 }
 
@@ -135,9 +137,9 @@ fn rule(policy: &Arc<Policy>, id: RuleId) -> Option<Rule> {
     };
     match id {
         RuleId::NONE => None,
-        RuleId::RESOLVER => own("egressd:resolver"),
-        RuleId::SESSION => own("egressd:session"),
-        RuleId::INBOUND => own("egressd:inbound"),
+        RuleId::RESOLVER => own("resolver"),
+        RuleId::SESSION => own("session"),
+        RuleId::INBOUND => own("inbound"),
         id => policy.rule(id).map(|rule| Rule {
             name: rule.name.clone(),
             line: Some(rule.line),

@@ -11,7 +11,7 @@
 //! one, learning fails and the client gets no answer.
 
 mod session;
-mod snapshot;
+mod recall;
 #[cfg(test)]
 mod tests;
 
@@ -25,7 +25,7 @@ use egress_common::{Address, Lease, PortSet, RuleId, limits};
 
 use super::name::Name;
 use session::Session;
-pub use snapshot::Snapshot;
+pub use recall::Hold;
 
 /// What a policy grants to a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +106,8 @@ pub struct Held<'a> {
     pub address: Address,
     /// Boot time in nanoseconds.
     pub expires: u64,
+    /// When it was learnt last; boot time in nanoseconds.
+    pub since: u64,
 }
 
 /// All leases of one guard.
@@ -154,7 +156,7 @@ impl Leases {
         let table = self.sessions.entry(session).or_default();
         let before = table.len();
         let expires = terms.expiry(ttl, now);
-        let touched = table.hold(name, grant, addresses, expires, &mut self.learned);
+        let touched = table.hold(name, grant, addresses, expires, now, &mut self.learned);
         self.marked.extend(touched.into_iter().map(|address| (session, address)));
         let dropped = table.drop_oldest(name, terms.addresses_per_name, now);
         self.marked.extend(dropped.into_iter().map(|address| (session, address)));

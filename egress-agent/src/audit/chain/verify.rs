@@ -50,7 +50,7 @@ pub struct Place {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{place}: {why}")]
+#[error("{place}")]
 pub struct Broken {
     pub place: Place,
     #[source]
@@ -65,7 +65,9 @@ pub enum Why {
     Version(u32),
     #[error("the line does not fit its hash: it was changed after it was written")]
     Changed,
-    #[error("record {found} stands where record {expected} belongs: lines are missing, repeated or out of order")]
+    #[error(
+        "record {found} stands where record {expected} belongs: lines are missing, repeated or out of order"
+    )]
     OutOfOrder { expected: u64, found: u64 },
     #[error("the line does not carry the hash of the one before it: one of the two was exchanged")]
     Unlinked,

@@ -3,9 +3,7 @@
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use super::LONGEST_LINE;
-use crate::audit::{
-    chain::{Hash, Head, Link},
-};
+use crate::audit::chain::{Hash, Head, Link};
 
 /// The end of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,7 +50,10 @@ fn tail(bytes: &[u8], is_all: bool) -> Tail {
     let mut end = whole.len();
     loop {
         let before = whole.get(..end).unwrap_or_default();
-        let start = before.iter().rposition(|byte| *byte == b'\n').map(|at| at + 1);
+        let start = before
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map(|at| at + 1);
         let line = before.get(start.unwrap_or(0)..).unwrap_or_default();
         if let Ok(link) = Link::read(line) {
             let torn = whole.get(end + 1..).unwrap_or_default();
@@ -110,7 +111,10 @@ mod tests {
         let (mut log, head) = two();
         log.pop();
         let tail = tail(&log, true);
-        assert_eq!((tail.head, tail.unended, tail.torn_hash), (Some(head), true, None));
+        assert_eq!(
+            (tail.head, tail.unended, tail.torn_hash),
+            (Some(head), true, None)
+        );
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Writer {
     /// Sleeps until there is something to do; without a timer when nothing is left over.
     fn wait(&self, messages: &Receiver<Message>) -> Result<Message, RecvTimeoutError> {
         if self.saved == Some(self.head) && !self.has_losses() && self.gap.is_none() {
-            return messages.recv().map_err(|_| RecvTimeoutError::Disconnected);
+            return messages.recv().map_err(RecvTimeoutError::from);
         }
         messages.recv_timeout(INTERVAL)
     }
@@ -151,7 +151,10 @@ impl Writer {
         let lost = self.shared.lost();
         if lost != self.recorded {
             let mut record = new(Kind::Lost);
-            let since = lost.iter().zip(&self.recorded).map(|(lost, old)| lost.saturating_sub(*old));
+            let since = lost
+                .iter()
+                .zip(&self.recorded)
+                .map(|(lost, old)| lost.saturating_sub(*old));
             let by_layer = Layer::ALL.into_iter().zip(since);
             record.lost = by_layer.filter(|(_, count)| *count > 0).collect();
             record.message = Some("records could not be kept".to_owned());
@@ -294,7 +297,9 @@ fn collect(first: Message, messages: &Receiver<Message>) -> (Vec<Arc<Record>>, O
             Message::Flush(done) => return (batch, Some(End::Flush(done))),
             Message::Stop => return (batch, Some(End::Stop)),
         }
-        next = (batch.len() < BATCH).then(|| messages.try_recv().ok()).flatten();
+        next = (batch.len() < BATCH)
+            .then(|| messages.try_recv().ok())
+            .flatten();
     }
     (batch, None)
 }

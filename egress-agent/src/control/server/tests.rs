@@ -11,18 +11,18 @@ use std::{
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::control::{client::Client, socket};
+use crate::control::{authorise::below, client::Client, socket};
 
-/// Everything below `/guarded-…` is guarded; the last component is the session.
+/// Everything below `guard` is guarded; the path below it is the session.
 struct Echo {
     guard: String,
 }
 
 impl Handler for Echo {
     fn standing(&self, cgroup: &str) -> Standing {
-        match cgroup.strip_prefix(&self.guard) {
+        match below(cgroup, &self.guard) {
             Some(session) => Standing::Guarded {
-                session: session.strip_prefix('/').map(str::to_owned),
+                session: Some(session.to_owned()),
             },
             None => Standing::Outside,
         }
@@ -33,20 +33,16 @@ impl Handler for Echo {
     }
 
     async fn handle(&self, peer: Peer, request: Request) -> Response {
-        match request {
-            Request::Log { follow, .. } => {
-                let (teller, told) = mpsc::channel(4);
-                teller.send(Told::Line("first".to_owned())).await.unwrap();
-                if follow {
-                    tokio::spawn(async move { teller.closed().await });
-                }
-                Response::Log(told)
-            }
-            request => {
-                assert!(peer.is_alive());
-                Response::One(Reply::Done(format!("{request:?}")))
-            }
+        let Request::Log { follow, .. } = request else {
+            assert!(peer.is_alive());
+            return Response::One(Reply::Done(format!("{request:?}")));
+        };
+        let (teller, told) = mpsc::channel(4);
+        teller.send(Told::Line("first".to_owned())).await.unwrap();
+        if follow {
+            tokio::spawn(async move { teller.closed().await });
         }
+        Response::Log(told)
     }
 }
 
@@ -68,7 +64,9 @@ impl Served {
         let (stop, stopped) = oneshot::channel::<()>();
         let guard = guard.to_owned();
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
             runtime.unwrap().block_on(async {
                 let listener = UnixListener::from_std(listener).unwrap();
                 let stopped = async { stopped.await.unwrap() };
@@ -88,7 +86,9 @@ impl Served {
 
     fn connect(&self) -> StdStream {
         let stream = StdStream::connect(self.path()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
         stream
     }
 
@@ -96,9 +96,15 @@ impl Served {
     #[track_caller]
     fn check_alive(&self) {
         let begin = Instant::now();
-        let reply = Client::connect(&self.path()).unwrap().request(&Request::Sessions {});
+        let reply = Client::connect(&self.path())
+            .unwrap()
+            .request(&Request::Sessions {});
         assert_eq!(reply.unwrap(), Reply::Done("Sessions".to_owned()));
-        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+        assert!(
+            begin.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begin.elapsed()
+        );
     }
 
     /// Sends bytes, then reads the one line that comes back.
@@ -144,12 +150,19 @@ fn a_log_is_streamed_until_it_ends_or_the_client_leaves() {
         follow,
     };
     let client = Client::connect(&served.path()).unwrap();
-    let replies: Vec<_> = client.stream(&log(false)).unwrap().map(Result::unwrap).collect();
+    let replies: Vec<_> = client
+        .stream(&log(false))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(replies, [Reply::Line("first".to_owned())]);
     for _ in 0..300 {
         let client = Client::connect(&served.path()).unwrap();
         let mut replies = client.stream(&log(true)).unwrap();
-        assert_eq!(replies.next().unwrap().unwrap(), Reply::Line("first".to_owned()));
+        assert_eq!(
+            replies.next().unwrap().unwrap(),
+            Reply::Line("first".to_owned())
+        );
     }
     served.check_alive();
 }
@@ -157,11 +170,27 @@ fn a_log_is_streamed_until_it_ends_or_the_client_leaves() {
 #[test]
 fn bad_input_is_answered_and_the_server_goes_on() {
     let served = Served::new("/none");
-    assert!(served.ask(b"\xff\x00garbage\n").contains(r#""code":"bad-request""#));
-    assert!(served.ask(b"{\"v\":1,\"op\":\"sta").contains("in the middle of a request"));
-    assert!(served.ask(b"{\"v\":3,\"op\":\"sessions\"}\n").contains("version 3, and this side speaks version 1"));
+    assert!(
+        served
+            .ask(b"\xff\x00garbage\n")
+            .contains(r#""code":"bad-request""#)
+    );
+    assert!(
+        served
+            .ask(b"{\"v\":1,\"op\":\"sta")
+            .contains("in the middle of a request")
+    );
+    assert!(
+        served
+            .ask(b"{\"v\":3,\"op\":\"sessions\"}\n")
+            .contains("version 3, and this side speaks version 1")
+    );
     assert_eq!(served.ask(b""), "");
-    assert!(served.ask(&vec![b'['; LONGEST_REQUEST - 1]).contains("in the middle"));
+    assert!(
+        served
+            .ask(&vec![b'['; LONGEST_REQUEST - 1])
+            .contains("in the middle")
+    );
     served.check_alive();
 }
 
@@ -169,7 +198,9 @@ fn bad_input_is_answered_and_the_server_goes_on() {
 fn after_a_bad_line_the_next_request_is_answered() {
     let served = Served::new("/none");
     let mut stream = served.connect();
-    stream.write_all(b"nonsense\n{\"v\":1,\"op\":\"sessions\"}\n").unwrap();
+    stream
+        .write_all(b"nonsense\n{\"v\":1,\"op\":\"sessions\"}\n")
+        .unwrap();
     let mut lines = StdReader::new(stream).lines();
     assert!(lines.next().unwrap().unwrap().contains("bad-request"));
     assert!(lines.next().unwrap().unwrap().contains("Sessions"));
@@ -211,11 +242,18 @@ fn a_thousand_clients_at_once_starve_nobody_for_long() {
     assert!(begin.elapsed() < Duration::from_secs(5));
     let mut first = &clients[0];
     first.write_all(b"{\"v\":1,\"op\":\"sessions\"}\n").unwrap();
-    assert!(first_line(first).contains("Sessions"), "who has a seat is served");
+    assert!(
+        first_line(first).contains("Sessions"),
+        "who has a seat is served"
+    );
     drop(clients);
     // The server sees the ends when it comes to them.
     let deadline = Instant::now() + Duration::from_secs(5);
-    while Client::connect(&served.path()).unwrap().request(&Request::Sessions {}).is_err() {
+    while Client::connect(&served.path())
+        .unwrap()
+        .request(&Request::Sessions {})
+        .is_err()
+    {
         assert!(Instant::now() < deadline);
         thread::sleep(Duration::from_millis(10));
     }
@@ -257,10 +295,16 @@ fn a_guarded_peer_is_known_by_its_cgroup_whatever_its_uid() {
         r#"{"v":1,"op":"status","session":"s2"}"#,
     ] {
         let answer = ask(refused);
-        assert!(answer.contains(r#""code":"forbidden""#), "{refused} {answer}");
+        assert!(
+            answer.contains(r#""code":"forbidden""#),
+            "{refused} {answer}"
+        );
     }
     let outside = served.ask(b"{\"v\":1,\"op\":\"release\"}\n");
-    assert!(outside.contains("Release"), "the same uid outside: {outside}");
+    assert!(
+        outside.contains("Release"),
+        "the same uid outside: {outside}"
+    );
 }
 
 #[test]
@@ -341,7 +385,12 @@ impl Cgroup {
         fs::write(cgroup.join("cgroup.procs"), child.id().to_string()).unwrap();
         child.stdin.take().unwrap().write_all(b"\n").unwrap();
         let mut answer = String::new();
-        child.stdout.take().unwrap().read_to_string(&mut answer).unwrap();
+        child
+            .stdout
+            .take()
+            .unwrap()
+            .read_to_string(&mut answer)
+            .unwrap();
         assert!(child.wait().unwrap().success());
         answer
     }
@@ -353,7 +402,9 @@ impl Drop for Cgroup {
         let _killed = fs::write(self.path.join("cgroup.kill"), "1").is_ok();
         let deadline = Instant::now() + Duration::from_secs(5);
         let children = fs::read_dir(&self.path).into_iter().flatten().flatten();
-        let children = children.map(|entry| entry.path()).filter(|path| path.is_dir());
+        let children = children
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir());
         for path in children.chain([self.path.clone()]).collect::<Vec<_>>() {
             while fs::remove_dir(&path).is_err() && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(5));

@@ -32,6 +32,8 @@ struct Hold {
     address: Address,
     expires: u64,
     learned: u64,
+    /// When it was learnt last; boot time in nanoseconds.
+    since: u64,
 }
 
 /// An address and who holds it.
@@ -78,6 +80,7 @@ impl Session {
         grant: &Grant,
         addresses: &[Address],
         expires: u64,
+        now: u64,
         learned: &mut u64,
     ) -> Vec<Address> {
         let id = self.intern(name, grant);
@@ -90,7 +93,7 @@ impl Session {
         }
         for address in addresses {
             *learned += 1;
-            if self.hold_one(id, *address, expires, *learned) {
+            if self.hold_one(id, *address, expires, now, *learned) {
                 touched.push(*address);
             }
         }
@@ -254,7 +257,7 @@ impl Session {
     }
 
     /// Says whether the address's image changed.
-    fn hold_one(&mut self, id: NameId, address: Address, expires: u64, learned: u64) -> bool {
+    fn hold_one(&mut self, id: NameId, address: Address, expires: u64, now: u64, learned: u64) -> bool {
         let Some(known) = self.names.get_mut(id) else {
             return false;
         };
@@ -266,13 +269,14 @@ impl Session {
         entry.newest = id;
         let expires = if let Some(hold) = known.holds.iter_mut().find(|hold| hold.address == address) {
             hold.learned = learned;
+            hold.since = now;
             let later = expires.max(hold.expires);
             self.order.remove(&(hold.expires, id, address));
             hold.expires = later;
             later
         } else {
             entry.holders.push(id);
-            known.holds.push(Hold { address, expires, learned });
+            known.holds.push(Hold { address, expires, learned, since: now });
             expires
         };
         self.order.insert((expires, id, address));
@@ -358,6 +362,7 @@ fn held<'a>(session: u64, known: &'a Known, hold: &Hold) -> Held<'a> {
         grant: &known.grant,
         address: hold.address,
         expires: hold.expires,
+        since: hold.since,
     }
 }
 

@@ -188,23 +188,30 @@ fn a_watched_name_is_remembered_and_grants_nothing() {
 }
 
 #[test]
-fn a_snapshot_survives_the_daemon_but_neither_boot_nor_policy() {
-    let mut leases = Leases::default();
-    learn(&mut leases, "a.example", 7, &[1], 20, 0).unwrap();
-    learn(&mut leases, "b.example", 7, &[2], 90, 0).unwrap();
-    let text = serde_json::to_string(&leases.save("boot-1")).unwrap();
-    let snapshot: Snapshot = serde_json::from_str(&text).unwrap();
-    let restore = |boot: &str, alive: bool| {
-        let decide = |name: &Name| (&**name != "c.example").then(|| grant(8));
-        Leases::restore(Bounds::default(), &snapshot, boot, 60 * SECOND, decide, |_| alive)
+fn what_is_recalled_is_allowed_nothing_until_it_is_judged() {
+    let hold = |name: &str, expires| Hold {
+        session: 7,
+        name: Name::parse(name).unwrap(),
+        address: Address::from_v4([203, 0, 113, 1]),
+        expires,
+        since: SECOND,
     };
-    let table = restore("boot-1", true);
-    assert_eq!(grants(&table, 1), [(8, 25)]);
-    assert_eq!(grants(&table, 2), [(8, 60)], "cut to the latest expiry there could be");
-    assert_eq!(table.changes().write.len(), 2);
-    assert!(restore("boot-2", true).is_empty());
-    assert!(restore("boot-1", false).is_empty());
-    assert!(serde_json::from_str::<Snapshot>(&text.replace("a.example", "a b")).is_err());
+    let holds = [hold("a.example", 60 * SECOND), hold("b.example", 90 * SECOND)];
+    let recalled = Leases::recall(Bounds::default(), holds);
+    assert_eq!(recalled.len(), 2);
+    assert_eq!(recalled.image().count(), 0);
+    let judged = recalled.rejudged(|name| {
+        (name.as_str() == "a.example").then(|| Grant {
+            rules: [RuleId(1)].into(),
+            set: PortSet(5),
+        })
+    });
+    let image: Vec<_> = judged.image().collect();
+    assert_eq!(image.len(), 1);
+    assert!(image.iter().all(|(_, _, lease)| lease
+        .grants
+        .iter()
+        .all(|grant| grant.set == 0 || (grant.set == 5 && grant.expires == 60 * SECOND))));
 }
 
 #[test]

@@ -1,0 +1,263 @@
+//! `egressctl log`: shows, follows, verifies and describes the audit log.
+//!
+//! Reads the files where it may, and asks the daemon where it may not. To follow, it always asks
+//! the daemon, which joins what is written with what is to come.
+
+mod human;
+mod verify;
+
+use std::{
+    collections::VecDeque,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use super::{Exit, Screen};
+use crate::{
+    audit::{
+        self,
+        filter::{Filter, Host, Since},
+        reader::{Entry, ReadError, Records},
+        record::{Layer, Sealed},
+    },
+    control::{
+        self,
+        client::Client,
+        message::{Reply, Request},
+    },
+};
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use human::Human;
+use jiff::{Timestamp, tz::TimeZone};
+
+/// Show what was decided, and why.
+#[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct LogArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
+
+    /// Go on with what is recorded from now on
+    #[arg(short, long)]
+    follow: bool,
+
+    /// Show only the last N records [default: 10 with --follow, else all]
+    #[arg(short = 'n', long = "lines", value_name = "N")]
+    last: Option<u64>,
+
+    /// Show only denials
+    #[arg(long)]
+    denied: bool,
+
+    /// Show only this session
+    #[arg(long, value_name = "S")]
+    session: Option<String>,
+
+    /// Show only this destination: an address, a name, or `.name` for every name below it
+    #[arg(long, value_name = "H")]
+    host: Option<Host>,
+
+    /// Show only what is newer: `10m`, `2h`, `3d`, or a time such as `2026-03-01T10:20:30Z`
+    #[arg(long, value_name = "T")]
+    since: Option<Since>,
+
+    /// Show only this layer: kernel, dns, hook, mcp, proxy or daemon
+    #[arg(long, value_name = "L", value_parser = layer)]
+    layer: Option<Layer>,
+
+    /// Show for each denial the rule that would allow it
+    #[arg(long)]
+    explain: bool,
+
+    /// Read this file and its rotated ones
+    #[arg(long, value_name = "FILE", conflicts_with = "follow")]
+    file: Option<PathBuf>,
+
+    /// Where the daemon listens
+    #[arg(long, value_name = "PATH", default_value = control::DEFAULT_SOCKET, hide = true)]
+    socket: PathBuf,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Action {
+    /// Check that no record was changed, removed or inserted; exit 1 if one was
+    Verify {
+        /// The log; its rotated files are checked with it
+        file: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of a line
+    Schema,
+}
+
+/// Records that a followed log begins with.
+const FOLLOW_LAST: u64 = 10;
+
+pub fn run(args: LogArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let result = match args.action {
+        Some(Action::Verify { file }) => {
+            let file = file.unwrap_or_else(|| locate(&args.socket));
+            verify::verify(&file, screen)
+        }
+        Some(Action::Schema) => schema(screen),
+        None => show(args, screen),
+    };
+    match result {
+        // Who reads has read enough.
+        Err(error) if is_broken_pipe(&error) => Ok(Exit::Ok),
+        result => result,
+    }
+}
+
+fn show(args: LogArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let filter = Filter {
+        denied: args.denied,
+        session: args.session,
+        host: args.host,
+        since: args.since.map(|since| since.before(Timestamp::now())),
+        layer: args.layer,
+    };
+    let mut human = Human::new(TimeZone::system(), args.explain);
+    if args.follow {
+        let last = args.last.unwrap_or(FOLLOW_LAST);
+        let request = Request::Log {
+            filter,
+            last: Some(last),
+            follow: true,
+        };
+        show_from_daemon(&args.socket, &request, &mut human, screen)?;
+        bail!("egressd closed the connection: see `systemctl status egressd`");
+    }
+    let is_named = args.file.is_some();
+    let file = args.file.unwrap_or_else(|| locate(&args.socket));
+    match Records::open(&file) {
+        Ok(records) => show_from_files(records, &filter, args.last, &mut human, screen),
+        Err(ReadError::Io { source, .. })
+            if !is_named && source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            let request = Request::Log {
+                filter,
+                last: args.last,
+                follow: false,
+            };
+            show_from_daemon(&args.socket, &request, &mut human, screen)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn show_from_files(
+    records: Records,
+    filter: &Filter,
+    last: Option<u64>,
+    human: &mut Human,
+    screen: &mut Screen,
+) -> anyhow::Result<Exit> {
+    let mut kept = VecDeque::new();
+    for entry in records {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                note(&format!("{:#}", anyhow::Error::from(error)))?;
+                continue;
+            }
+        };
+        if !filter.matches(&entry.sealed.record) {
+            continue;
+        }
+        let Some(last) = last else {
+            print(&entry, human, screen)?;
+            continue;
+        };
+        kept.push_back(entry);
+        if kept.len() as u64 > last {
+            kept.pop_front();
+        }
+    }
+    for entry in &kept {
+        print(entry, human, screen)?;
+    }
+    screen.flush()?;
+    Ok(Exit::Ok)
+}
+
+fn show_from_daemon(
+    socket: &Path,
+    request: &Request,
+    human: &mut Human,
+    screen: &mut Screen,
+) -> anyhow::Result<Exit> {
+    for reply in Client::connect(socket)?.stream(request)? {
+        match reply? {
+            Reply::Line(text) => {
+                let sealed: Sealed = serde_json::from_str(&text)
+                    .context("egressd sent a record that this egressctl cannot read: use the same release of both")?;
+                print(&Entry { sealed, text }, human, screen)?;
+                screen.flush()?;
+            }
+            Reply::Missed(missed) => note(&format!(
+                "{missed} records were missed: this reader was too slow"
+            ))?,
+            Reply::Unreadable(why) => note(&why)?,
+            Reply::Status(_)
+            | Reply::Sessions(_)
+            | Reply::Why(_)
+            | Reply::Denials(_)
+            | Reply::Entered(_)
+            | Reply::Done(_) => return Err(control::client::ClientError::Unexpected.into()),
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn print(entry: &Entry, human: &mut Human, screen: &mut Screen) -> io::Result<()> {
+    if screen.is_json() {
+        return screen.line(&entry.text);
+    }
+    for line in human.lines(&entry.sealed.record, screen) {
+        screen.line(line)?;
+    }
+    Ok(())
+}
+
+/// A word beside the records, which alone are on standard output.
+fn note(text: &str) -> io::Result<()> {
+    writeln!(
+        io::stderr().lock(),
+        "egressctl: {}",
+        super::table::plain(text)
+    )
+}
+
+fn schema(screen: &mut Screen) -> anyhow::Result<Exit> {
+    let schema = schemars::schema_for!(Sealed);
+    screen.line(serde_json::to_string_pretty(&schema)?)?;
+    screen.flush()?;
+    Ok(Exit::Ok)
+}
+
+/// Where the log is: as the daemon says, or where it is by default.
+fn locate(socket: &Path) -> PathBuf {
+    let status = Client::connect(socket)
+        .and_then(|mut client| client.request(&Request::Status { session: None }));
+    match status {
+        Ok(Reply::Status(status)) => status.audit.map(|audit| audit.file.into()),
+        _ => None,
+    }
+    .unwrap_or_else(|| audit::DEFAULT_FILE.into())
+}
+
+fn layer(text: &str) -> Result<Layer, String> {
+    let layer = Layer::ALL.into_iter().find(|layer| layer.code() == text);
+    layer.ok_or_else(|| "expected kernel, dns, hook, mcp, proxy or daemon".to_owned())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        kind == Some(io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests;

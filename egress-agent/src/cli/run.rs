@@ -1,0 +1,215 @@
+//! `egressctl run -- COMMAND`: starts an agent under the guard, and says at its end what was
+//! denied.
+
+use std::{ffi::OsString, path::Path};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Exit, complain};
+use crate::{
+    audit::record::Record,
+    control::{
+        client::Client,
+        message::{Reply, Request},
+    },
+    launch::{
+        self,
+        child::{self, User},
+        parent, status,
+    },
+};
+
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// The guarded cgroup to run in, when there are several.
+    #[arg(long, value_name = "CGROUP")]
+    guard: Option<String>,
+    /// A name for the session: letters, digits, `-` and `_`.
+    #[arg(long, value_name = "NAME")]
+    session: Option<String>,
+    /// Run as root; what root can undo is then not held.
+    #[arg(long)]
+    allow_root: bool,
+    /// Do not print what was denied.
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    user: UserArgs,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Whom to become.
+#[derive(Clone, Debug, Args)]
+pub struct UserArgs {
+    /// Run as this user: a name or a number. Needs root.
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+}
+
+impl UserArgs {
+    /// The user that was named; for root under sudo, the user who called it.
+    pub fn resolve(&self) -> anyhow::Result<Option<User>> {
+        let Some(name) = &self.user else {
+            return Ok(sudo_user());
+        };
+        if let Ok(uid) = name.parse() {
+            let known = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid))?;
+            let gid = known.map_or(uid, |user| user.gid.as_raw());
+            return Ok(Some(User { uid, gid }));
+        }
+        let user = nix::unistd::User::from_name(name)?
+            .with_context(|| format!("there is no user `{name}`"))?;
+        Ok(Some(User {
+            uid: user.uid.as_raw(),
+            gid: user.gid.as_raw(),
+        }))
+    }
+}
+
+fn sudo_user() -> Option<User> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let number = |name: &str| std::env::var(name).ok()?.parse().ok();
+    let user = User {
+        uid: number("SUDO_UID")?,
+        gid: number("SUDO_GID")?,
+    };
+    (user.uid != 0).then_some(user)
+}
+
+/// Runs the command to its end. Returns its status.
+pub fn run(args: RunArgs, socket: &Path) -> anyhow::Result<Exit> {
+    let session = args.session.unwrap_or_else(|| {
+        launch::session_name(jiff::Timestamp::now(), std::process::id())
+    });
+    let user = args.user.resolve()?;
+    let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
+    arguments.extend(["--session".into(), session.clone().into()]);
+    if let Some(guard) = args.guard {
+        arguments.extend(["--guard".into(), guard.into()]);
+    }
+    if let Some(user) = user {
+        arguments.extend(["--uid".into(), user.uid.to_string().into()]);
+        arguments.extend(["--gid".into(), user.gid.to_string().into()]);
+    }
+    if args.allow_root {
+        arguments.push("--allow-root".into());
+    }
+    arguments.push("--".into());
+    arguments.extend(args.command);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(async {
+        let mut child = parent::spawn(&"/proc/self/exe".into(), &arguments)?;
+        parent::wait(&mut child).await
+    });
+    let code = parent::code(ended.context("start the command")?);
+    if !args.quiet {
+        // The summary must not hide the command's own end.
+        drop(summarise(socket, &session));
+    }
+    Ok(Exit::Child(code))
+}
+
+/// Prints what was denied in this session, grouped, each with the rule that would allow it.
+fn summarise(socket: &Path, session: &str) -> anyhow::Result<()> {
+    let request = Request::Denials {
+        session: Some(session.to_owned()),
+    };
+    if let Reply::Denials(denials) = Client::connect(socket)?.request(&request)? {
+        for line in summary(&denials) {
+            complain(&line);
+        }
+    }
+    Ok(())
+}
+
+/// The lines of the summary; none when nothing was denied.
+pub fn summary(denials: &[Record]) -> Vec<String> {
+    let mut groups: Vec<(String, u64, Option<String>)> = Vec::new();
+    for record in denials {
+        let what = format!(
+            "{}  {}",
+            destination(record),
+            record.reason.as_deref().unwrap_or("denied")
+        );
+        let allow = record.allow_with.as_ref().map(ToString::to_string);
+        match groups.iter_mut().find(|(known, _, _)| *known == what) {
+            Some((_, count, _)) => *count += record.count,
+            None => groups.push((what, record.count, allow)),
+        }
+    }
+    if groups.is_empty() {
+        return Vec::new();
+    }
+    let total: u64 = groups.iter().map(|(_, count, _)| count).sum();
+    let mut lines = vec![format!(
+        "egressd denied {total} attempt{} of this run:",
+        if total == 1 { "" } else { "s" }
+    )];
+    for (what, count, allow) in groups {
+        lines.push(format!("  {count:>4}x {what}"));
+        if let Some(allow) = allow {
+            lines.push(format!("        to allow it, add to network.allow: {allow}"));
+        }
+    }
+    lines
+}
+
+fn destination(record: &Record) -> String {
+    match (&record.flow, &record.name) {
+        (Some(flow), _) if flow.port == 0 => format!("{} socket", flow.protocol),
+        (Some(flow), Some(name)) => format!("{name}:{}/{} ({})", flow.port, flow.protocol, flow.address),
+        (Some(flow), None) if flow.address.is_ipv6() => format!("[{}]:{}/{}", flow.address, flow.port, flow.protocol),
+        (Some(flow), None) => format!("{}:{}/{}", flow.address, flow.port, flow.protocol),
+        (None, Some(name)) => format!("{name} {}", record.qtype.as_deref().unwrap_or("")).trim_end().to_owned(),
+        (None, None) => "unknown destination".to_owned(),
+    }
+}
+
+/// The child's side, a verb that people do not call.
+#[derive(Clone, Debug, Args)]
+pub struct EnterArgs {
+    #[arg(long)]
+    socket: std::path::PathBuf,
+    #[arg(long)]
+    session: String,
+    #[arg(long)]
+    guard: Option<String>,
+    #[arg(long, requires = "gid")]
+    uid: Option<u32>,
+    #[arg(long, requires = "uid")]
+    gid: Option<u32>,
+    #[arg(long)]
+    allow_root: bool,
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+/// Becomes the command, or says why not.
+pub fn enter(args: &EnterArgs) -> Exit {
+    let user = args.uid.zip(args.gid).map(|(uid, gid)| User { uid, gid });
+    let started = child::start(&child::Start {
+        socket: &args.socket,
+        guard: args.guard.clone(),
+        session: args.session.clone(),
+        user,
+        allow_root: args.allow_root,
+        command: &args.command,
+    });
+    match started {
+        Ok(never) => match never {},
+        Err(error) => {
+            complain(&format!("egressctl run: {error:#}"));
+            Exit::Child(error.status())
+        }
+    }
+}
+
+/// The status for a `run` that never got to its command.
+pub const NOT_STARTED: Exit = Exit::Child(status::NOT_STARTED);

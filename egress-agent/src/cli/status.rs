@@ -1,0 +1,125 @@
+//! `egressctl status`: what is enforced now, and what is not.
+
+use std::path::Path;
+
+use anyhow::bail;
+use clap::Args;
+
+use super::{
+    Exit, Paint, Screen, session,
+    table::{Cell, Table},
+};
+use crate::{
+    audit::record::Mode,
+    control::{
+        client::Client,
+        message::{Reply, Request},
+        status::{Dns, Guard, Status},
+    },
+};
+
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Only what concerns this session.
+    #[arg(long)]
+    session: Option<String>,
+}
+
+/// Exit 0 when everything that was asked for is enforced, 1 when something is not.
+pub fn run(args: StatusArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let request = Request::Status {
+        session: args.session,
+    };
+    let Reply::Status(status) = Client::connect(socket)?.request(&request)? else {
+        bail!("egressd answered something else");
+    };
+    let whole = status.guards.iter().all(|guard| {
+        guard.gaps.is_empty() && guard.hooks.iter().all(|hook| hook.attached)
+    });
+    if screen.is_json() {
+        screen.json(&status)?;
+    } else {
+        print(&status, screen)?;
+    }
+    Ok(if whole { Exit::Ok } else { Exit::No })
+}
+
+fn print(status: &Status, screen: &mut Screen) -> anyhow::Result<()> {
+    let uptime = super::duration(std::time::Duration::from_millis(status.uptime_ms));
+    screen.line(format!("egressd {} (pid {}, up {uptime})", status.version, status.pid))?;
+    for guard in &status.guards {
+        print_guard(guard, screen)?;
+    }
+    if let Some(audit) = &status.audit {
+        let lost: u64 = audit.lost.values().sum();
+        let mut line = format!("audit log  {}, {} records, {lost} lost", audit.file, audit.written);
+        if let Some(failure) = &audit.failure {
+            line.push_str(&format!("; cannot be written now: {failure}"));
+        }
+        let is_whole = lost == 0 && audit.failure.is_none();
+        screen.line("")?;
+        screen.line(if is_whole { line } else { screen.paint(Paint::Warn, &line) })?;
+    }
+    screen.line("")?;
+    session::print(&status.sessions, screen)
+}
+
+fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
+    let Guard {
+        cgroup,
+        policy,
+        mode,
+        dns,
+        hooks,
+        counters,
+        leases,
+        sessions,
+        lost,
+        gaps,
+    } = guard;
+    let state = match mode {
+        Mode::Enforce => screen.paint(Paint::Allow, "enforcing"),
+        Mode::Observe => screen.paint(Paint::Warn, "observing: nothing is refused"),
+    };
+    screen.line("")?;
+    screen.line(format!("{} {state}", screen.paint(Paint::Strong, cgroup)))?;
+    let count = |name: &str| counters.get(name).copied().unwrap_or(0);
+    let missing: Vec<&str> = hooks
+        .iter()
+        .filter(|hook| !hook.attached)
+        .map(|hook| hook.name.as_str())
+        .collect();
+    let mut table = Table::plain();
+    let mut row = |name: &str, value: String| table.row([Cell::new(format!("  {name}")), Cell::new(value)]);
+    let digest = policy.digest.get(..12).unwrap_or(&policy.digest);
+    row("policy", format!("{} ({}, sha256 {digest})", policy.name, policy.file));
+    row("hooks", if missing.is_empty() {
+        format!("all {} attached", hooks.len())
+    } else {
+        format!("NOT ATTACHED: {}", missing.join(", "))
+    });
+    row("dns", match dns {
+        Dns::Steer => format!("steer: every question goes to the guard resolver ({} so far)", count("dns-steered")),
+        Dns::Snoop => "snoop: best effort, a first connect may be refused".to_owned(),
+    });
+    row("leases", format!("{leases} live"));
+    row("sessions", sessions.to_string());
+    row(
+        "flows",
+        format!(
+            "{} allowed, {} denied by connect and sendmsg; {} flows ({} packets) dropped; {} sockets refused",
+            count("connect-allowed") + count("send-allowed"),
+            count("connect-denied") + count("send-denied"),
+            count("packet-denied"),
+            count("packet-denied") + count("packet-denied-again"),
+            count("socket-denied"),
+        ),
+    );
+    row("lost", format!("{lost} events"));
+    table.print(screen)?;
+    for gap in gaps {
+        let line = screen.paint(Paint::Warn, &format!("  gap: {gap}"));
+        screen.line(line)?;
+    }
+    Ok(())
+}

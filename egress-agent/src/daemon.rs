@@ -1,0 +1,247 @@
+//! egressd: guards cgroups, resolves names for them, records what was decided, and answers on the
+//! control socket.
+//!
+//! One task owns everything that changes ([`Daemon`]); the others wait for the world and tell it:
+//! events of the kernel, requests, signals, sessions that ended. The order of the start is the
+//! order of safety: everything that can fail without a trace is tried first, then the tables are
+//! filled, then the programs are attached, and only then does anyone hear of it.
+
+mod answers;
+mod door;
+pub mod guard;
+mod host;
+mod journal;
+pub mod notify;
+pub mod privileges;
+mod records;
+mod requests;
+pub mod run;
+mod sessions;
+mod snoop;
+
+use std::{
+    path::PathBuf,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use egress_common::Counter;
+use tokio::{
+    sync::mpsc,
+    task::{AbortHandle, spawn_local},
+};
+
+use crate::{
+    audit::record::{Kind, Layer},
+    control::message::{Code, Failure},
+    kernel::{Hierarchy, boot, events::Events, watch},
+    policy::Policy,
+};
+
+use door::Known;
+use guard::Guard;
+use records::Records;
+
+/// A guard and the tasks that serve it.
+struct Running {
+    guard: Rc<Guard>,
+    tasks: Vec<AbortHandle>,
+}
+
+/// A session that lost its last process.
+#[derive(Debug)]
+struct Ended {
+    cgroup: String,
+    session: u64,
+}
+
+/// Changes the filter of the diagnostic log.
+pub type SetVerbosity = Box<dyn FnMut(&str) -> Result<(), String>>;
+
+/// Everything that changes while egressd runs.
+pub struct Daemon {
+    guards: Vec<Running>,
+    hierarchy: Hierarchy,
+    records: Rc<Records>,
+    audit_file: PathBuf,
+    known: Arc<Mutex<Known>>,
+    /// Boot time in nanoseconds.
+    started: u64,
+    set_verbosity: SetVerbosity,
+    ended: mpsc::UnboundedSender<Ended>,
+}
+
+impl Daemon {
+    /// Tells the door which cgroups are guarded and who owns which session.
+    fn know(&self) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.guards = self
+            .guards
+            .iter()
+            .map(|running| running.guard.cgroup.path().to_owned())
+            .collect();
+        known.owners = self
+            .guards
+            .iter()
+            .flat_map(|running| {
+                let sessions = running.guard.world().sessions.borrow();
+                let owners: Vec<_> = sessions
+                    .iter()
+                    .map(|running| (running.session.name.clone(), running.session.uid))
+                    .collect();
+                owners
+            })
+            .collect();
+    }
+
+    /// Serves the events of one guard.
+    fn serve_events(&self, guard: &Rc<Guard>, mut events: Events) -> AbortHandle {
+        let (guard, records, hierarchy) = (
+            Rc::clone(guard),
+            Rc::clone(&self.records),
+            self.hierarchy.clone(),
+        );
+        let mut lost = 0;
+        let task = spawn_local(async move {
+            loop {
+                match events.next().await {
+                    Ok(batch) => {
+                        for event in batch {
+                            let world = guard.world();
+                            world.sessions.borrow_mut().discover(event.session, &hierarchy);
+                            guard.resolver.with_engine(|engine, world| {
+                                records.event(world, engine.leases(), &event);
+                            });
+                        }
+                        let total = Self::counter(&guard, Counter::EventLost);
+                        if total > lost {
+                            records.sink().lose(Layer::Kernel, total - lost);
+                            lost = total;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "events of the kernel cannot be read: decisions go on, records do not");
+                        return;
+                    }
+                }
+            }
+        });
+        task.abort_handle()
+    }
+
+    /// Waits in the background for a session's end.
+    fn watch(&mut self, index: usize, session: u64) {
+        let Some(running) = self.guards.get_mut(index) else {
+            return;
+        };
+        let cgroup = running
+            .guard
+            .world()
+            .sessions
+            .borrow()
+            .by_id(session)
+            .map(|running| running.cgroup.clone());
+        let Some(cgroup) = cgroup else {
+            return;
+        };
+        let ended = self.ended.clone();
+        let guard = running.guard.cgroup.path().to_owned();
+        let task = spawn_local(async move {
+            if let Err(error) = watch::emptied(&cgroup).await {
+                tracing::warn!(cgroup = cgroup.path(), %error, "the end of a session will not be noticed");
+                return;
+            }
+            // The receiver is gone when the daemon is.
+            drop(ended.send(Ended {
+                cgroup: guard,
+                session,
+            }));
+        });
+        running.tasks.push(task.abort_handle());
+    }
+
+    /// A session is over: its leases go, its cgroup goes, and that it ended is recorded.
+    fn finish(&mut self, ended: &Ended) {
+        let Some(running) = self
+            .guards
+            .iter_mut()
+            .find(|running| running.guard.cgroup.path() == ended.cgroup)
+        else {
+            return;
+        };
+        running.tasks.retain(|task| !task.is_finished());
+        let gone = running.guard.world().sessions.borrow_mut().end(ended.session);
+        let Some(gone) = gone else {
+            return;
+        };
+        let erased = running
+            .guard
+            .resolver
+            .with_engine(|engine, world| engine.end(world, ended.session));
+        if let Err(error) = erased {
+            tracing::warn!(session = gone.session.name, %error, "leases of an ended session stay until they expire");
+        }
+        self.records.life(Kind::SessionEnd, |record| {
+            record.guard = Some(ended.cgroup.clone());
+            record.session = Some(gone.session.name.clone());
+        });
+        self.know();
+    }
+
+    /// Reads policies again. A bad one changes nothing and is told of.
+    fn reload(&mut self, name: Option<&str>) -> Result<String, Failure> {
+        let mut done = Vec::new();
+        for index in self.chosen(name)? {
+            let Some(running) = self.guards.get(index) else {
+                continue;
+            };
+            let guard = &running.guard;
+            let started = boot::now();
+            let loaded = run::load_policy(&guard.policy_path).and_then(|policy| {
+                if policy.audit() != guard.world().policy().audit() {
+                    anyhow::bail!(
+                        "{}: section `audit` changed; that takes effect with `systemctl restart egressd`",
+                        guard.policy_path.display()
+                    );
+                }
+                let policy = Arc::new(policy);
+                guard.install(Arc::clone(&policy))?;
+                Ok(policy)
+            });
+            let path = guard.cgroup.path().to_owned();
+            match loaded {
+                Ok(policy) => {
+                    self.record_policy(Kind::PolicyLoaded, &path, &policy);
+                    let millis = (boot::now() - started) / 1_000_000;
+                    done.push(format!("{path}: policy {} in {millis} ms", policy.name()));
+                }
+                Err(error) => {
+                    let message = format!("{error:#}");
+                    tracing::error!(cgroup = path, "the new policy was refused and the old one stays: {message}");
+                    self.records.life(Kind::PolicyRefused, |record| {
+                        record.guard = Some(path.clone());
+                        record.message = Some(message.clone());
+                    });
+                    return Err(Failure::new(
+                        Code::InvalidPolicy,
+                        format!("the old policy stays in force: {message}"),
+                    )
+                    .with_help(format!("check it with `egressctl policy check {}`", guard.policy_path.display())));
+                }
+            }
+        }
+        Ok(done.join("; "))
+    }
+
+    fn record_policy(&self, kind: Kind, cgroup: &str, policy: &Policy) {
+        tracing::info!(cgroup, policy = policy.name(), mode = ?policy.mode(), "policy in force");
+        self.records.life(kind, |record| {
+            record.guard = Some(cgroup.to_owned());
+            record.mode = Some(policy.mode().into());
+            record.policy = Some(crate::audit::record::Policy {
+                name: policy.name().to_owned(),
+                digest: policy.digest().to_owned(),
+            });
+        });
+    }
+}

@@ -1,0 +1,86 @@
+//! The control socket's handler: it stands on the network side and hands every request to the
+//! one task that owns the guards.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    control::{
+        authorise::Standing,
+        message::{Code, Failure, Request},
+        peer::Peer,
+        server::{Handler, Response},
+    },
+    kernel::cgroup,
+};
+
+/// A request that was let through, and where its answer goes.
+#[derive(Debug)]
+pub struct Errand {
+    pub peer: Peer,
+    pub request: Request,
+    pub answer: oneshot::Sender<Response>,
+}
+
+/// What the handler knows without asking.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Paths of the guarded cgroups.
+    pub guards: Vec<String>,
+    /// Who entered which session.
+    pub owners: BTreeMap<String, u32>,
+}
+
+/// The handler.
+#[derive(Debug)]
+pub struct Door {
+    errands: mpsc::Sender<Errand>,
+    known: Arc<Mutex<Known>>,
+}
+
+impl Door {
+    pub fn new(errands: mpsc::Sender<Errand>, known: Arc<Mutex<Known>>) -> Self {
+        Self { errands, known }
+    }
+}
+
+impl Handler for Door {
+    fn standing(&self, path: &str) -> Standing {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = path.trim_start_matches('/');
+        let Some(guard) = known.guards.iter().find(|guard| cgroup::holds(guard, path)) else {
+            return Standing::Outside;
+        };
+        let below = path.get(guard.len() + 1..).unwrap_or_default();
+        let session = below.split('/').next().filter(|name| !name.is_empty());
+        Standing::Guarded {
+            session: session.map(str::to_owned),
+        }
+    }
+
+    fn owner(&self, session: &str) -> Option<u32> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.owners.get(session).copied()
+    }
+
+    async fn handle(&self, peer: Peer, request: Request) -> Response {
+        let (answer, wait) = oneshot::channel();
+        let errand = Errand {
+            peer,
+            request,
+            answer,
+        };
+        let stopping = || {
+            Failure::new(Code::Failed, "egressd is stopping")
+                .with_help("ask again when it has started")
+        };
+        if self.errands.send(errand).await.is_err() {
+            return Response::Failed(stopping());
+        }
+        wait.await.unwrap_or_else(|_| Response::Failed(stopping()))
+    }
+}

@@ -1,0 +1,231 @@
+//! Carrying out what the control socket lets through.
+
+use std::path::Path;
+
+use egress_common::Counter;
+
+use super::{
+    Daemon, answers,
+    guard::Guard,
+    records,
+    sessions::Session,
+};
+use crate::{
+    audit::{
+        feed::{Wanted, feed},
+        record::Kind,
+    },
+    control::{
+        message::{Code, Failure, Reply, Request},
+        peer::Peer,
+        server::Response,
+        status::Entered,
+    },
+};
+
+impl Daemon {
+    /// Answers one request. The peer may ask it: that was decided before.
+    pub(super) fn answer(&mut self, peer: &Peer, request: Request) -> Response {
+        let done = match request {
+            Request::Log {
+                filter,
+                last,
+                follow,
+            } => {
+                let wanted = Wanted {
+                    filter,
+                    last,
+                    follow,
+                };
+                return Response::Log(feed(self.audit_file.clone(), wanted, self.records.sink()));
+            }
+            Request::Status { session } => answers::status(self, session.as_deref())
+                .map(|status| Reply::Status(Box::new(status))),
+            Request::Sessions {} => Ok(Reply::Sessions(answers::sessions(self, None))),
+            Request::Why { target, session } => {
+                answers::why(self, &target, session.as_deref()).map(|why| Reply::Why(Box::new(why)))
+            }
+            Request::Denials { session } => Ok(self.denials(session.as_deref())),
+            Request::Reload { guard } => self.reload(guard.as_deref()).map(Reply::Done),
+            Request::Release { guard } => self.release(guard.as_deref()).map(Reply::Done),
+            Request::Enter {
+                guard,
+                session,
+                command,
+            } => self
+                .enter(peer, guard.as_deref(), session, command)
+                .map(Reply::Entered),
+            Request::End { session } => self.end(&session),
+            Request::Verbosity { filter } => self.verbosity(&filter),
+        };
+        match done {
+            Ok(reply) => Response::One(reply),
+            Err(failure) => Response::Failed(failure),
+        }
+    }
+
+    /// The guards that a request means: the named one, or all.
+    pub(super) fn chosen(&self, name: Option<&str>) -> Result<Vec<usize>, Failure> {
+        let Some(name) = name else {
+            return Ok((0..self.guards.len()).collect());
+        };
+        let name = name.trim_matches('/');
+        let found = self.guards.iter().position(|running| running.guard.cgroup.path() == name);
+        found.map(|index| vec![index]).ok_or_else(|| {
+            let known: Vec<&str> = self.guards.iter().map(|running| running.guard.cgroup.path()).collect();
+            Failure::new(Code::NotFound, format!("the cgroup `{name}` is not guarded"))
+                .with_help(format!("guarded: {}", known.join(", ")))
+        })
+    }
+
+    fn denials(&self, session: Option<&str>) -> Reply {
+        let sink = self.records.sink();
+        let names: Vec<String> = match session {
+            Some(session) => vec![session.to_owned()],
+            None => answers::sessions(self, None)
+                .into_iter()
+                .map(|session| session.id)
+                .collect(),
+        };
+        let mut denials = Vec::new();
+        for name in names {
+            sink.flush();
+            denials.extend(sink.recent_denials(&name).iter().map(|record| (**record).clone()));
+        }
+        Reply::Denials(denials)
+    }
+
+    fn enter(
+        &mut self,
+        peer: &Peer,
+        guard: Option<&str>,
+        session: Option<String>,
+        command: Vec<String>,
+    ) -> Result<Entered, Failure> {
+        let index = match (self.chosen(guard)?.as_slice(), guard) {
+            ([index], _) => *index,
+            ([], _) => return Err(Failure::new(Code::NotFound, "no cgroup is guarded any more")),
+            (_, _) => {
+                return Err(Failure::new(Code::BadRequest, "several cgroups are guarded")
+                    .with_help("name one with `--guard CGROUP`"));
+            }
+        };
+        if peer.pid == 0 {
+            return Err(Failure::new(
+                Code::Failed,
+                "the process is in a PID namespace that egressd cannot see into",
+            ));
+        }
+        let started = records::now();
+        let name = session.unwrap_or_else(|| {
+            crate::launch::session_name(started.timestamp(), peer.pid)
+        });
+        if self.guards.iter().any(|running| running.guard.world().sessions.borrow().by_name(&name).is_some()) {
+            return Err(Failure::new(Code::Failed, format!("a session `{name}` is running"))
+                .with_help("choose another name"));
+        }
+        let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, error.to_string());
+        let guard = self
+            .guards
+            .get(index)
+            .map(|running| std::rc::Rc::clone(&running.guard))
+            .ok_or_else(|| Failure::new(Code::NotFound, "no such guard"))?;
+        let gone: Vec<_> = guard.gaps().into_iter().filter(|gap| gap.contains("no longer the one")).collect();
+        if let Some(gap) = gone.first() {
+            return Err(Failure::new(Code::Failed, gap.clone()));
+        }
+        let cgroup = guard
+            .world()
+            .sessions
+            .borrow_mut()
+            .begin(
+                Session {
+                    name: name.clone(),
+                    pid: peer.pid,
+                    uid: peer.uid,
+                    command: command.clone(),
+                    started: started.to_string(),
+                },
+                &self.hierarchy,
+            )
+            .map_err(|error| failed(&error))?;
+        let entered = cgroup.enter(peer.pid).map_err(|error| failed(&error));
+        // Alive after the move: the number still meant this process when it was written.
+        let is_there = entered.is_ok() && peer.is_alive();
+        if !is_there {
+            guard.world().sessions.borrow_mut().end(cgroup.id());
+            entered?;
+            return Err(Failure::new(Code::Failed, "the process ended while it entered the session"));
+        }
+        self.watch(index, cgroup.id());
+        self.know();
+        self.records.life(Kind::SessionBegin, |record| {
+            record.guard = Some(guard.cgroup.path().to_owned());
+            record.session = Some(name.clone());
+            record.message = Some(format!("pid {} uid {}: {}", peer.pid, peer.uid, command.join(" ")));
+        });
+        Ok(Entered {
+            session: name,
+            cgroup: cgroup.path().to_owned(),
+        })
+    }
+
+    /// Kills what runs in a session; the watch takes it away.
+    fn end(&mut self, session: &str) -> Result<Reply, Failure> {
+        for running in &self.guards {
+            let sessions = running.guard.world().sessions.borrow();
+            let Some(running) = sessions.by_name(session) else {
+                continue;
+            };
+            let kill = running.cgroup.directory().join("cgroup.kill");
+            std::fs::write(&kill, "1").map_err(|error| {
+                Failure::new(Code::Failed, format!("write {}: {error}", kill.display()))
+            })?;
+            return Ok(Reply::Done(format!("session {session} was ended")));
+        }
+        Err(Failure::new(Code::NotFound, format!("no session `{session}` is running"))
+            .with_help("see `egressctl session list`"))
+    }
+
+    fn verbosity(&mut self, filter: &str) -> Result<Reply, Failure> {
+        (self.set_verbosity)(filter).map_err(|error| {
+            Failure::new(Code::BadRequest, format!("`{filter}` is not a filter: {error}"))
+                .with_help("write one like `info` or `egress_agent::dns=debug`")
+        })?;
+        self.records.life(Kind::SettingChanged, |record| {
+            record.message = Some(format!("verbosity: {filter}"));
+        });
+        Ok(Reply::Done(format!("the diagnostic log now shows {filter}")))
+    }
+
+    /// Takes guards off. Everything that they guarded is free from then on.
+    fn release(&mut self, name: Option<&str>) -> Result<String, Failure> {
+        let mut released = Vec::new();
+        for index in self.chosen(name)?.into_iter().rev() {
+            let running = self.guards.remove(index);
+            for task in &running.tasks {
+                task.abort();
+            }
+            let guard = running.guard;
+            guard
+                .pins
+                .release()
+                .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
+            let path = guard.cgroup.path().to_owned();
+            tracing::warn!(cgroup = path, "the guard was taken off");
+            self.records.life(Kind::GuardReleased, |record| record.guard = Some(path.clone()));
+            released.push(path);
+        }
+        self.know();
+        Ok(format!("no longer guarded: {}", released.join(", ")))
+    }
+
+    /// What the kernel counted for one guard.
+    pub(super) fn counter(guard: &Guard, counter: Counter) -> u64 {
+        guard.world().tables.borrow().counter(counter).unwrap_or(0)
+    }
+
+    pub(super) fn policy_path(guard: &Guard) -> &Path {
+        &guard.policy_path
+    }
+}

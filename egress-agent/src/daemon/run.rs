@@ -1,0 +1,398 @@
+//! `egressd run`: from arguments to enforcement, and back.
+
+use std::{
+    ffi::OsString,
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+    rc::Rc,
+    sync::{Arc, Mutex},
+};
+
+use anyhow::{Context as _, bail};
+use tokio::{
+    process::Child,
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+    task::{LocalSet, spawn_local},
+};
+
+use super::{
+    Daemon, Running, SetVerbosity,
+    door::{Door, Errand, Known},
+    guard::{Origin, Prepared, Start},
+    notify::notify,
+    privileges, records,
+    records::Records,
+};
+use crate::{
+    audit::{
+        file::Settings,
+        record::Kind,
+        sink::{Sink, Writer},
+    },
+    control::{server, socket},
+    dns::{resolv_conf, server as resolver},
+    kernel::{Hierarchy, boot, check_kernel, events::Events},
+    launch::{child::User, parent},
+    policy::{Policy, PolicyError, Upstream},
+    trust::{self, Trusted},
+};
+
+/// What `egressd run` was asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Cgroup paths with the policy of each.
+    pub guards: Vec<(String, PathBuf)>,
+    pub runtime_dir: PathBuf,
+    pub pin_dir: PathBuf,
+    pub resolv_conf: PathBuf,
+    /// A command to guard, instead of serving until told to stop.
+    pub command: Option<OneShot>,
+}
+
+/// One guarded command.
+#[derive(Clone, Debug)]
+pub struct OneShot {
+    pub command: Vec<OsString>,
+    pub user: Option<User>,
+    pub allow_root: bool,
+    /// The policy may be writable by others: the caller said so.
+    pub trust_policy: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Told to stop. Enforcement stays.
+    Stopped,
+    /// The guarded command ended.
+    Command(ExitStatus),
+}
+
+/// The policy is not valid. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidPolicy(pub String);
+
+/// Runs until told to stop, or until the command ends.
+pub fn run(options: Options, set_verbosity: SetVerbosity) -> anyhow::Result<Outcome> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("egressd needs root to load kernel programs: run it with sudo, or as a systemd service");
+    }
+    let policies = load_policies(&options)?;
+    check_kernel()?;
+    let hierarchy = Hierarchy::find()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the runtime")?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, serve(options, policies, hierarchy, set_verbosity))
+}
+
+/// Every policy, before anything is touched: all errors of all files at once.
+fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
+    let must_be_safe = options.command.as_ref().is_none_or(|command| !command.trust_policy);
+    let mut policies = Vec::new();
+    let mut problems = Vec::new();
+    for (_, path) in &options.guards {
+        if must_be_safe {
+            trust::check(path, &Trusted::default())
+                .with_context(|| format!("the policy {} cannot be relied on", path.display()))?;
+        }
+        match read_policy(path) {
+            Ok(policy) => policies.push(policy),
+            Err(error) => match error.downcast::<InvalidPolicy>() {
+                Ok(InvalidPolicy(text)) => problems.push(text),
+                Err(error) => return Err(error),
+            },
+        }
+    }
+    if problems.is_empty() {
+        one_audit_log(&policies)?;
+        Ok(policies)
+    } else {
+        Err(InvalidPolicy(problems.join("\n")).into())
+    }
+}
+
+/// A policy from a file that only root can change.
+pub(super) fn load_policy(path: &Path) -> anyhow::Result<Policy> {
+    trust::check(path, &Trusted::default())?;
+    read_policy(path)
+}
+
+fn read_policy(path: &Path) -> anyhow::Result<Policy> {
+    Policy::load(path).map_err(|error| match error {
+        PolicyError::Invalid(invalid) => InvalidPolicy(invalid.to_string()).into(),
+        error @ PolicyError::Read { .. } => error.into(),
+    })
+}
+
+fn one_audit_log(policies: &[Policy]) -> anyhow::Result<()> {
+    let mut settings = policies.iter().map(Policy::audit);
+    let first = settings.next().context("name at least one cgroup with `--cgroup`")?;
+    if settings.any(|other| other.file != first.file) {
+        bail!("the policies name different audit logs in `audit.file`; egressd keeps one: name the same file in all of them");
+    }
+    Ok(())
+}
+
+async fn serve(
+    options: Options,
+    policies: Vec<Policy>,
+    hierarchy: Hierarchy,
+    set_verbosity: SetVerbosity,
+) -> anyhow::Result<Outcome> {
+    let first = policies.first().context("no policy")?;
+    let (sink, writer) = open_log(first)?;
+    let audit_file = first.audit().file.clone();
+    let (ended, mut endings) = mpsc::unbounded_channel();
+    let records = Rc::new(Records::new(sink));
+    records.life(Kind::Start, |record| {
+        record.message = Some(format!("egressd {}", env!("CARGO_PKG_VERSION")));
+    });
+    let mut daemon = Daemon {
+        guards: Vec::new(),
+        hierarchy,
+        records,
+        audit_file,
+        known: Arc::new(Mutex::new(Known::default())),
+        started: boot::now(),
+        set_verbosity,
+        ended,
+    };
+
+    let socket_path = options.runtime_dir.join("control.sock");
+    let listener = socket::bind(&socket_path)?;
+    listener.set_nonblocking(true).context("control socket")?;
+    let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
+    start_guards(&mut daemon, &options, policies)?;
+    daemon.know();
+
+    let (errands, mut incoming) = mpsc::channel::<Errand>(64);
+    let door = Arc::new(Door::new(errands, Arc::clone(&daemon.known)));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let control = spawn_local(server::serve(listener, door, async {
+        drop(stopped.await);
+    }));
+
+    let mut child = match &options.command {
+        Some(command) => Some(start_command(command, &socket_path)?),
+        None => None,
+    };
+    privileges::drop_unneeded().context("drop capabilities")?;
+    notify("READY=1\nSTATUS=enforcing").context("tell the service manager")?;
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let outcome = loop {
+        tokio::select! {
+            Some(errand) = incoming.recv() => {
+                let Errand { peer, request, answer } = errand;
+                let response = daemon.answer(&peer, request);
+                // A client that left gets no answer.
+                drop(answer.send(response));
+                if daemon.guards.is_empty() {
+                    break Outcome::Stopped;
+                }
+            }
+            Some(ended) = endings.recv() => daemon.finish(&ended),
+            Some(()) = hangup.recv(), if child.is_none() => {
+                notify("RELOADING=1").unwrap_or_default();
+                // A refusal is logged and recorded; the old policy stays.
+                drop(daemon.reload(None));
+                notify("READY=1").unwrap_or_default();
+            }
+            Some(()) = terminate.recv(), if child.is_none() => break Outcome::Stopped,
+            Some(()) = interrupt.recv(), if child.is_none() => break Outcome::Stopped,
+            status = wait(child.as_mut()) => break Outcome::Command(status?),
+        }
+    };
+    let _ = notify("STOPPING=1");
+    close(daemon, writer, stop, control, &options).await;
+    Ok(outcome)
+}
+
+async fn wait(child: Option<&mut Child>) -> anyhow::Result<ExitStatus> {
+    match child {
+        Some(child) => parent::wait(child).await.context("wait for the command"),
+        None => std::future::pending().await,
+    }
+}
+
+/// Ends what can be ended. In service, enforcement stays with what is pinned; after one command,
+/// the guard goes with it.
+async fn close(
+    mut daemon: Daemon,
+    writer: Writer,
+    stop: oneshot::Sender<()>,
+    control: tokio::task::JoinHandle<()>,
+    options: &Options,
+) {
+    for running in &daemon.guards {
+        for task in &running.tasks {
+            task.abort();
+        }
+    }
+    if options.command.is_some() {
+        for running in daemon.guards.drain(..) {
+            if let Err(error) = running.guard.pins.release() {
+                tracing::warn!(%error, "the guard of the command could not be taken off");
+            }
+            if let Err(error) = running.guard.cgroup.remove() {
+                tracing::warn!(%error, "the cgroup of the command could not be removed: something still runs in it, unguarded");
+            }
+        }
+    } else {
+        tracing::info!("stopped; what is pinned goes on denying until `egressctl release`");
+    }
+    // The other side may be gone already.
+    let _ = stop.send(());
+    if let Err(error) = control.await {
+        tracing::debug!(%error, "control server");
+    }
+    daemon.records.life(Kind::Stop, |_| {});
+    drop(fs::remove_file(options.runtime_dir.join("control.sock")));
+    drop(daemon);
+    writer.stop();
+}
+
+fn open_log(policy: &Policy) -> anyhow::Result<(Sink, Writer)> {
+    let audit = policy.audit();
+    let settings = Settings {
+        file: audit.file.clone(),
+        rotate_bytes: audit.rotate_bytes,
+        keep: audit.keep,
+        gid: crate::control::group_id(),
+        trusted: Trusted::default(),
+    };
+    Sink::open(settings, Box::new(records::now)).context("open the audit log")
+}
+
+/// Locks and loads all guards, then starts them: a guard that cannot be had leaves the others as
+/// they were.
+fn start_guards(
+    daemon: &mut Daemon,
+    options: &Options,
+    policies: Vec<Policy>,
+) -> anyhow::Result<()> {
+    refuse_nested(&options.guards)?;
+    let mut prepared = Vec::new();
+    for ((path, policy_path), policy) in options.guards.iter().zip(policies) {
+        let cgroup = daemon.hierarchy.create(path)?;
+        let one = Prepared::new(cgroup, &options.pin_dir)?;
+        prepared.push((one, policy_path.clone(), Arc::new(policy)));
+    }
+    for (one, policy_path, policy) in prepared {
+        let preferred = one.resolver_ports().unwrap_or_default();
+        let sockets = resolver::bind(preferred)?;
+        let origin = one.origin().clone();
+        let upstreams = upstreams(&policy, &options.resolv_conf)?;
+        let path = one.cgroup().path().to_owned();
+        let sessions = options.runtime_dir.join("sessions").join(path.replace('/', "%2F"));
+        let (guard, ring) = one.start(
+            Start {
+                policy: Arc::clone(&policy),
+                policy_path,
+                resolver_ports: sockets.ports(),
+                sessions: &sessions,
+                upstreams: &upstreams,
+                records: Rc::clone(&daemon.records),
+            },
+            &daemon.hierarchy,
+        )?;
+        let guard = Rc::new(guard);
+        tell_origin(daemon, &path, &origin);
+        daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
+        let events = Events::new(ring).context("event ring")?;
+        let resolver = guard.resolver.clone();
+        let served = spawn_local(async move {
+            if let Err(error) = resolver.run(sockets).await {
+                tracing::error!(%error, "the guard resolver failed; names resolve no longer");
+            }
+        });
+        let mut tasks = vec![served.abort_handle(), daemon.serve_events(&guard, events)];
+        tasks.extend(super::snoop::start(&guard)?);
+        daemon.guards.push(Running {
+            guard: Rc::clone(&guard),
+            tasks,
+        });
+        let index = daemon.guards.len() - 1;
+        let known: Vec<u64> = guard.world().sessions.borrow().iter().map(|one| one.cgroup.id()).collect();
+        for session in known {
+            daemon.watch(index, session);
+        }
+    }
+    Ok(())
+}
+
+fn tell_origin(daemon: &Daemon, path: &str, origin: &Origin) {
+    let message = match origin {
+        Origin::Fresh => "attached".to_owned(),
+        Origin::Adopted => "taken over from a previous egressd, without a gap".to_owned(),
+        Origin::Replaced { found } => format!(
+            "replaced what another build had pinned ({}), without a gap; its leases are not carried over",
+            found.join(", ")
+        ),
+    };
+    tracing::info!(cgroup = path, message, "guard");
+    daemon.records.life(Kind::GuardAttached, |record| {
+        record.guard = Some(path.to_owned());
+        record.message = Some(message.clone());
+    });
+}
+
+/// Two guards on one path would steer each other's DNS.
+fn refuse_nested(guards: &[(String, PathBuf)]) -> anyhow::Result<()> {
+    for (index, (one, _)) in guards.iter().enumerate() {
+        for (other, _) in guards.iter().skip(index + 1) {
+            let (one, other) = (one.trim_matches('/'), other.trim_matches('/'));
+            if crate::kernel::cgroup::holds(one, other) || crate::kernel::cgroup::holds(other, one) {
+                bail!("the cgroups `{one}` and `{other}` lie inside each other; guard one of them");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whom the guard resolver asks. The system's own servers are read once, at the start.
+fn upstreams(policy: &Policy, path: &Path) -> anyhow::Result<Vec<SocketAddr>> {
+    let mut servers = Vec::new();
+    for upstream in &policy.dns().upstreams {
+        match upstream {
+            Upstream::Address(address) => servers.push(*address),
+            Upstream::System => {
+                let text = fs::read_to_string(path)
+                    .with_context(|| format!("read the system's resolvers from {}", path.display()))?;
+                servers.extend(resolv_conf(&text));
+            }
+        }
+    }
+    if servers.is_empty() {
+        bail!(
+            "no DNS server is known: {} names none; name one in `dns.upstreams`",
+            path.display()
+        );
+    }
+    Ok(servers)
+}
+
+/// Starts the command as a child that enters the guard by itself.
+fn start_command(command: &OneShot, socket: &Path) -> anyhow::Result<Child> {
+    let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
+    arguments.extend(["--session".into(), "command".into()]);
+    if let Some(user) = command.user {
+        arguments.extend(["--uid".into(), user.uid.to_string().into()]);
+        arguments.extend(["--gid".into(), user.gid.to_string().into()]);
+    }
+    if command.allow_root {
+        arguments.push("--allow-root".into());
+    }
+    arguments.push("--".into());
+    arguments.extend(command.command.iter().cloned());
+    parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")
+}

@@ -1,0 +1,290 @@
+//! The policy file as it is written: the shape of its text and nothing more.
+//!
+//! The JSON Schema is generated from these types, and the check of the shape reads that schema,
+//! so that the two cannot drift apart. What the texts in it mean is decided in `check`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+
+/// What an AI coding agent may reach from this machine. Everything that is not allowed here is denied.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "egressd policy, version 1")]
+pub(crate) struct File {
+    /// Where an editor finds the schema of this file. Ignored by egressd.
+    #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "String")]
+    pub(crate) schema: Option<String>,
+    /// A comment for people: any JSON value.
+    #[serde(rename = "//", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// Version of the format: 1.
+    pub(crate) version: u64,
+    /// Name of the policy in records and messages: letters, digits, `_`, `.` and `-`. Without it the name of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "String")]
+    pub(crate) name: Option<String>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// A policy that this one builds on, as a path relative to this file. The rules of both hold and its denies stay; a section `dns` or `audit` here takes the place of the one there.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "String")]
+    pub(crate) extends: Option<String>,
+    /// What a denial does: `enforce` (the default) refuses and records, `observe` records only.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "Mode")]
+    pub(crate) mode: Option<Mode>,
+    /// Which hosts and addresses may be reached.
+    #[serde(default)]
+    pub(crate) network: Network,
+    /// How names are resolved.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "Dns")]
+    pub(crate) dns: Option<Dns>,
+    /// Where decisions are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "Audit")]
+    pub(crate) audit: Option<Audit>,
+}
+
+/// A comment: whatever it holds is skipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Comment;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    Enforce,
+    Observe,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Network {
+    /// A comment for people: any JSON value.
+    #[serde(rename = "//", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// What may be reached. Of several rules that fit, the most specific one is reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allow: Vec<Rule>,
+    /// What may not be reached, whatever the allow rules say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) deny: Vec<Rule>,
+    /// Which listeners on this machine's loopback addresses may be reached.
+    #[serde(default)]
+    pub(crate) loopback: Loopback,
+    /// Who outside the session its listeners may answer: `deny` (the default) for nobody, `loopback` for clients on this machine's loopback device.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "Inbound")]
+    pub(crate) inbound: Option<Inbound>,
+    /// What a denied system call returns: `EPERM` (the default), `EACCES` or `ECONNREFUSED`.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "Errno")]
+    pub(crate) errno: Option<Errno>,
+}
+
+/// One rule about hosts, addresses or both.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    /// A comment for people: any JSON value.
+    #[serde(rename = "//", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// Name of the rule in records, unique in the policy: letters, digits, `_`, `.` and `-`.
+    pub(crate) name: String,
+    /// Host names: `github.com`, `*.github.com` for one label below, `**.github.com` for one or more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hosts: Vec<String>,
+    /// Addresses and ranges: `10.20.0.0/16`, `2001:db8::/32`, `10.0.0.5`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) cidrs: Vec<String>,
+    /// Ports: `443/tcp`, `53/udp`, `8000-8099/tcp`; a bare `443` is TCP. An allow rule must have them; a deny rule without them denies every port.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "Vec<Port>")]
+    pub(crate) ports: Option<Vec<Port>>,
+    /// Why, for whoever is denied by this rule.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "String")]
+    pub(crate) reason: Option<String>,
+    /// Says that a pattern directly under a public suffix, such as `*.github.io`, is meant: it allows the names of every tenant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) multi_tenant: bool,
+}
+
+/// A port or range of ports: text such as `443/tcp`, or a number for TCP.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Port {
+    Number(u64),
+    Text(String),
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Loopback {
+    /// A comment for people: any JSON value.
+    #[serde(rename = "//", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// `session` for listeners that the same session opened, and ports such as `3000-3999/tcp`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allow: Vec<Port>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Inbound {
+    Deny,
+    Loopback,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Errno {
+    Eperm,
+    Eacces,
+    Econnrefused,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Dns {
+    /// A comment for people: any JSON value.
+    #[serde(rename = "//", skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// `steer` leads every question to the guard resolver; `snoop` leaves the resolver alone and learns from the answers that pass, best effort.
+    pub(crate) mode: DnsMode,
+    /// Where the guard resolver asks: `system` for the servers in resolv.conf, or addresses such as `192.0.2.1` or `[2001:db8::1]:5353`.
+    pub(crate) upstreams: Vec<String>,
+    /// Host patterns that may resolve to private, shared and link-local addresses.
+    pub(crate) private: Vec<String>,
+    /// Distinct names that one session may ask for under one wildcard pattern, 1 to 65536.
+    pub(crate) wildcard_names: u64,
+    /// How long an address stays allowed after its time to live has passed: `0s` to `1h`.
+    pub(crate) grace: String,
+    /// The shortest time to live that is honoured: `0s` to `1h`.
+    pub(crate) ttl_min: String,
+    /// The longest time to live that is honoured: `1s` to `24h`.
+    pub(crate) ttl_max: String,
+    /// Addresses that one name may hold allowed at a time, 1 to 1024; the oldest give way.
+    pub(crate) addresses_per_name: u64,
+    /// Record types that are answered for allowed names besides A, AAAA, CNAME, HTTPS, SVCB and PTR.
+    pub(crate) types: Vec<RecordType>,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            comment: None,
+            description: String::new(),
+            mode: DnsMode::Steer,
+            upstreams: vec!["system".to_owned()],
+            private: Vec::new(),
+            wildcard_names: 64,
+            grace: "30s".to_owned(),
+            ttl_min: "5s".to_owned(),
+            ttl_max: "1h".to_owned(),
+            addresses_per_name: 32,
+            types: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum DnsMode {
+    Steer,
+    Snoop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum RecordType {
+    Caa,
+    Cert,
+    Dnskey,
+    Ds,
+    Hinfo,
+    Mx,
+    Naptr,
+    Ns,
+    Openpgpkey,
+    Smimea,
+    Soa,
+    Srv,
+    Sshfp,
+    Tlsa,
+    Txt,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Audit {
+    /// A comment for people: any JSON value.
+    #[serde(rename = "//", skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// The audit log, as an absolute path.
+    pub(crate) file: String,
+    /// Whether allowed flows are recorded too.
+    pub(crate) allowed: bool,
+    /// The size at which a new file is begun: `64KiB` to `64GiB`.
+    pub(crate) rotate: String,
+    /// Finished files that are kept, 1 to 1000.
+    pub(crate) keep: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            comment: None,
+            description: String::new(),
+            file: "/var/log/egressd/audit.jsonl".to_owned(),
+            allowed: false,
+            rotate: "64MiB".to_owned(),
+            keep: 8,
+        }
+    }
+}
+
+/// The JSON Schema of the policy file, as `policy/policy.schema.json` holds it.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(File).to_value()
+}
+
+/// Refuses `null` where serde would take it for an absent key.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+impl<'de> Deserialize<'de> for Comment {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(from).map(|IgnoredAny| Self)
+    }
+}
+
+impl Serialize for Comment {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str("")
+    }
+}

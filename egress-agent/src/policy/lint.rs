@@ -1,0 +1,160 @@
+//! Warnings: what a policy may say, and probably does not mean.
+
+use std::collections::{BTreeSet, HashMap};
+
+use egress_common::RuleId;
+use ipnet::IpNet;
+
+use super::{
+    Name,
+    check::Checker,
+    compile,
+    file::{self, File},
+    pattern::{NamePattern, PatternTable},
+    rule::{Effect, Rule},
+    text::Place,
+};
+
+/// Resolvers that answer over HTTPS. Whoever may reach one resolves any name through it, and a
+/// question can carry data out. Sorted.
+const DOH: &[&str] = &[
+    "1dot1dot1dot1.cloudflare-dns.com",
+    "chrome.cloudflare-dns.com",
+    "cloudflare-dns.com",
+    "dns.adguard-dns.com",
+    "dns.google",
+    "dns.google.com",
+    "dns.mullvad.net",
+    "dns.nextdns.io",
+    "dns.quad9.net",
+    "dns10.quad9.net",
+    "dns11.quad9.net",
+    "dns9.quad9.net",
+    "doh.cleanbrowsing.org",
+    "doh.dns.sb",
+    "doh.opendns.com",
+    "mozilla.cloudflare-dns.com",
+    "security.cloudflare-dns.com",
+];
+
+/// Warns about the allow rules of one file. `own` are these rules in their order; `rules` are all
+/// that hold.
+pub(crate) fn check(c: &mut Checker<'_>, file: &File, own: &[Rule], rules: &[Rule]) {
+    let denied = Denied::new(rules);
+    let root = Place::ROOT;
+    let network = root.key("network");
+    let allow = network.key("allow");
+    for (index, rule) in own.iter().enumerate() {
+        let place = allow.index(index);
+        hosts(c, rule, &denied, &place.key("hosts"));
+        networks(c, rule, &denied, &place.key("cidrs"));
+    }
+    if file.mode == Some(file::Mode::Observe) {
+        let help = "write `enforce` once the records show what the agent needs";
+        c.warn(&root.key("mode"), "nothing is refused in `observe` mode", Some(help));
+    }
+    if file.dns.as_ref().is_some_and(|dns| dns.mode == file::DnsMode::Snoop) {
+        let message = "in `snoop` mode denied names are still asked for, and a first connect may be refused";
+        let help = "`steer` has neither fault";
+        c.warn(&root.key("dns").key("mode"), message, Some(help));
+    }
+}
+
+/// What rules deny on every port.
+#[derive(Default)]
+struct Denied<'r> {
+    hosts: PatternTable<RuleId>,
+    networks: HashMap<IpNet, &'r str>,
+    /// Prefix lengths among `networks`.
+    lengths: BTreeSet<u8>,
+    rules: &'r [Rule],
+}
+
+impl<'r> Denied<'r> {
+    fn new(rules: &'r [Rule]) -> Self {
+        let mut denied = Self {
+            rules,
+            ..Self::default()
+        };
+        for rule in rules {
+            if rule.effect != Effect::Deny || !rule.covers_every_port() {
+                continue;
+            }
+            for host in &rule.hosts {
+                denied.hosts.insert(host, rule.id);
+            }
+            for network in &rule.networks {
+                denied.networks.insert(*network, &rule.name);
+                denied.lengths.insert(network.prefix_len());
+            }
+        }
+        denied
+    }
+
+    /// The rule that denies every name of a pattern.
+    fn host(&self, pattern: &NamePattern) -> Option<&'r str> {
+        let base = pattern.base();
+        // `**.a` covers `*.a`, `*.b.a` and `**.b.a`.
+        let wider = || {
+            let above = std::iter::once(base.as_str()).chain(base.parents());
+            above
+                .filter_map(|above| Name::parse(above).ok())
+                .find_map(|above| self.hosts.get(&NamePattern::Many(above)).first())
+        };
+        let id = match pattern {
+            NamePattern::Exact(name) => self.hosts.find(name).flat_map(|hit| hit.values).next(),
+            NamePattern::One(_) | NamePattern::Many(_) => {
+                self.hosts.get(pattern).first().or_else(wider)
+            }
+        };
+        compile::find(self.rules, *id?).map(|rule| rule.name.as_str())
+    }
+
+    /// The rule that denies a whole range.
+    fn network(&self, network: &IpNet) -> Option<&'r str> {
+        let lengths = self.lengths.range(..=network.prefix_len());
+        lengths
+            .filter_map(|bits| IpNet::new(network.addr(), *bits).ok())
+            .find_map(|wider| self.networks.get(&wider.trunc()))
+            .copied()
+    }
+}
+
+fn hosts(c: &mut Checker<'_>, rule: &Rule, denied: &Denied<'_>, place: &Place<'_>) {
+    for (index, pattern) in rule.hosts.iter().enumerate() {
+        let at = place.index(index);
+        let is_doh = match pattern {
+            NamePattern::Exact(name) => DOH.binary_search(&name.as_str()).is_ok(),
+            NamePattern::One(_) | NamePattern::Many(_) => {
+                DOH.iter().any(|name| pattern.covers(name))
+            }
+        };
+        if is_doh {
+            let message = format!("`{pattern}` answers DNS over HTTPS: it resolves every name and carries data out");
+            let help = "take it out; the guard resolver answers for allowed names";
+            c.warn(&at, message, Some(help));
+        }
+        if pattern.base().as_str() == "localhost" {
+            let help = "list the ports in `network.loopback.allow`";
+            c.warn(&at, "`localhost` is not asked of the DNS", Some(help));
+        }
+        if let Some(by) = denied.host(pattern) {
+            let message = format!("`{pattern}` is never allowed: rule `{by}` denies it");
+            c.warn(&at, message, Some("take out one of the two"));
+        }
+    }
+}
+
+fn networks(c: &mut Checker<'_>, rule: &Rule, denied: &Denied<'_>, place: &Place<'_>) {
+    for (index, network) in rule.networks.iter().enumerate() {
+        let at = place.index(index);
+        if network.prefix_len() == 0 {
+            let message = format!("`{network}` allows the whole internet on these ports");
+            c.warn(&at, message, Some("name the hosts, or the ranges that are needed"));
+        }
+        if let Some(by) = denied.network(network) {
+            let message = format!("`{network}` is never allowed: rule `{by}` denies it");
+            c.warn(&at, message, Some("take out one of the two"));
+        }
+    }
+}

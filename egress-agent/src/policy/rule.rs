@@ -1,0 +1,94 @@
+//! A rule as the policy means it, and the settings that stand beside the rules.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use egress_common::{DnsMode, RuleId};
+use hickory_proto::rr::RecordType;
+use ipnet::IpNet;
+
+use super::{compile, pattern::NamePattern, port::PortRange};
+
+/// Name of the rule that stands for `network.loopback.allow`.
+pub const LOOPBACK: &str = "loopback";
+
+/// Names that records use for egressd's own rules.
+pub(crate) const RESERVED: &[&str] = &[LOOPBACK, "session", "resolver", "inbound"];
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Effect {
+    Allow,
+    Deny,
+}
+
+/// One rule: what its hosts and networks may be asked for, or may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Position in [`super::Policy::rules`], counted from 1.
+    pub id: RuleId,
+    pub name: String,
+    pub effect: Effect,
+    /// Why, for whoever is denied.
+    pub reason: Option<String>,
+    /// The file that the rule is written in.
+    pub source: String,
+    /// Line of that file, counted from 1.
+    pub line: u32,
+    pub hosts: Vec<NamePattern>,
+    pub networks: Vec<IpNet>,
+    /// A deny rule without ports has [`PortRange::EVERY`].
+    pub ports: Vec<PortRange>,
+}
+
+impl Rule {
+    /// Whether no port is left over.
+    pub(crate) fn covers_every_port(&self) -> bool {
+        let pieces = compile::resolve(self.ports.iter().map(|range| (*range, self.id)));
+        PortRange::EVERY.iter().all(|every| {
+            pieces.iter().any(|piece| {
+                piece.range.protocol == every.protocol
+                    && piece.range.first <= 1
+                    && piece.range.last == every.last
+            })
+        })
+    }
+}
+
+/// Section `dns`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsSettings {
+    pub mode: DnsMode,
+    /// Asked in this order; at least one.
+    pub upstreams: Vec<Upstream>,
+    /// Names that may resolve to private, shared and link-local addresses.
+    pub private: Vec<NamePattern>,
+    /// Distinct names that one session may ask for under one wildcard pattern.
+    pub wildcard_names: u32,
+    /// How long an address stays allowed after its time to live.
+    pub grace: Duration,
+    pub ttl_min: Duration,
+    /// Not below `ttl_min`.
+    pub ttl_max: Duration,
+    pub addresses_per_name: usize,
+    /// Answered for allowed names besides A, AAAA, CNAME, HTTPS, SVCB and PTR.
+    pub types: Vec<RecordType>,
+}
+
+/// A server that the guard resolver asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Upstream {
+    /// The servers of resolv.conf when the daemon starts.
+    System,
+    Address(SocketAddr),
+}
+
+/// Section `audit`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// An absolute path.
+    pub file: PathBuf,
+    /// Whether allowed flows are recorded too.
+    pub allowed: bool,
+    pub rotate_bytes: u64,
+    /// Finished files that are kept.
+    pub keep: u32,
+}
