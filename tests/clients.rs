@@ -475,6 +475,16 @@ fn check(name: &str, cases: &[Case]) {
         "{:#?}",
         world.resolver().queries()
     );
+    let mut recorded = vec![denied];
+    if cases
+        .iter()
+        .any(|case| matches!(case.expected, Expected::Refused))
+    {
+        recorded.push(DENIED_V4.to_string());
+    }
+    for word in &recorded {
+        world.records_a_denial_of(word);
+    }
     for case in cases {
         let client = world
             .unguarded(&words_of(&case.words))
@@ -514,6 +524,6 @@ fn words(first: &[&str], more: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn words_of<'a, W: AsRef<str>>(words: &'a [W]) -> Vec<&'a str> {
+fn words_of(words: &[impl AsRef<str>]) -> Vec<&str> {
     words.iter().map(AsRef::as_ref).collect()
 }

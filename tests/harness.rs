@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
-use xtask::world::{Builder, World, capture::Capture, client::Outcome};
+use xtask::world::{Builder, World, capture::Capture, client::Outcome, wait_for};
 
 /// A world that belongs to one test.
 pub(crate) struct TestWorld {
@@ -58,6 +58,22 @@ impl TestWorld {
     #[track_caller]
     pub(crate) fn ctl(&self, words: &[&str]) -> Run<'_> {
         self.finish(self.world.egressctl(words))
+    }
+
+    /// The log has a denial of this name or address, or will have it in a moment.
+    #[track_caller]
+    pub(crate) fn records_a_denial_of(&self, word: &str) {
+        let recorded = wait_for("the record", Duration::from_secs(2), || {
+            let denials = self.ctl(&["log", "--denied", "--json"]);
+            denials.works().outcome.stdout.contains(word)
+        });
+        let log = || self.ctl(&["log"]).outcome;
+        assert!(
+            recorded.is_ok(),
+            "no denial of {word} in\n{}\n{}",
+            log(),
+            self.world.report()
+        );
     }
 
     /// The packets to and from `address` that `work` put on the wire.

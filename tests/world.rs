@@ -264,7 +264,7 @@ fn a_dropped_world_leaves_nothing() {
     assert!(directory.exists() && cgroup.exists() && machine.exists());
     let mut left_behind = world
         .unguarded(&["sleep", "600"])
-        .within(Duration::from_secs(600))
+        .within(Duration::from_mins(10))
         .command();
     let mut left_behind = left_behind.spawn().expect("sleep starts");
     wait_for("the process in the cgroup", Duration::from_secs(5), || {

@@ -103,7 +103,7 @@ fn piece(words: &[&str], filter: &[String]) -> Result<(Count, bool)> {
         let line = line.context("reading what the tests say")?;
         if let Some(found) = Count::read(&line) {
             count.add(found);
-        } else if !line.is_empty() {
+        } else if !line.is_empty() && line != "running 0 tests" {
             println!("{line}");
         }
     }
