@@ -19,6 +19,8 @@ mod answer;
 mod budget;
 mod cache;
 mod engine;
+#[cfg(test)]
+mod fake;
 pub mod leases;
 mod local;
 pub mod name;

@@ -162,6 +162,10 @@ fn negative(message: &Message, owner: &WireName, left: &mut Filtered) {
 }
 
 impl Filtered {
+    fn has_room(&self) -> bool {
+        self.answers.len() < LONGEST_CHAIN + MAX_RECORDS
+    }
+
     fn keep(&mut self, owner: &WireName, ttl: u32, data: RData) {
         self.ttl = self.ttl.min(sane(ttl));
         self.answers.push(Record::from_rdata(owner.to_lowercase(), 0, data));
@@ -187,14 +191,14 @@ impl<N: Names> Sieve<'_, N> {
         match &record.data {
             RData::A(a) => {
                 let address = Address::from_v4(a.0.octets());
-                if self.take(address, false, left) {
+                if self.take(address, false, left) && left.has_room() {
                     left.keep(self.owner, record.ttl, record.data.clone());
                 }
             }
             RData::AAAA(aaaa) => {
                 let address = Address::from_v6(aaaa.0.octets());
                 // A mapped address in an AAAA record is IPv4 in disguise.
-                if self.take(address, address.as_v4().is_some(), left) {
+                if self.take(address, address.as_v4().is_some(), left) && left.has_room() {
                     left.keep(self.owner, record.ttl, record.data.clone());
                 }
             }
@@ -211,7 +215,7 @@ impl<N: Names> Sieve<'_, N> {
                 }
             }
             other => {
-                if left.answers.len() < MAX_RECORDS {
+                if left.has_room() {
                     left.keep(self.owner, record.ttl, other.clone());
                 }
             }
@@ -245,9 +249,10 @@ impl<N: Names> Sieve<'_, N> {
     fn service(&mut self, service: &SVCB, left: &mut Filtered) -> Option<SVCB> {
         let target = &service.target_name;
         let is_own = target.is_root() || target == self.owner;
-        if left.answers.len() >= MAX_RECORDS || !(is_own || self.is_allowed(target)) {
+        if !left.has_room() || !(is_own || self.is_allowed(target)) {
             return None;
         }
+        let before = left.addresses.len();
         let mut parameters = Vec::new();
         for (key, value) in &service.svc_params {
             let kept = match value {
@@ -282,7 +287,13 @@ impl<N: Names> Sieve<'_, N> {
                 parameters.push((*key, value));
             }
         }
-        is_complete(&parameters).then(|| SVCB::new(service.svc_priority, target.to_lowercase(), parameters))
+        if is_complete(&parameters) {
+            return Some(SVCB::new(service.svc_priority, target.to_lowercase(), parameters));
+        }
+        for address in left.addresses.drain(before..) {
+            self.seen.remove(&address);
+        }
+        None
     }
 
     fn is_allowed(&self, target: &WireName) -> bool {
@@ -313,3 +324,6 @@ fn is_complete(parameters: &[(SvcParamKey, SvcParamValue)]) -> bool {
 pub(super) fn is_meta(kind: u16) -> bool {
     kind == 0 || kind == u16::from(RecordType::OPT) || (128..=255).contains(&kind)
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,12 @@ impl Budgets {
         names.len() < limit && names.insert(name.clone())
     }
 
+    /// Whether the name counts among those that the session asked under the pattern.
+    pub fn counts(&self, session: u64, pattern: &str, name: &str) -> bool {
+        let patterns = self.sessions.get(&session);
+        patterns.and_then(|patterns| patterns.get(pattern)).is_some_and(|names| names.contains(name))
+    }
+
     /// Distinct names asked under a pattern.
     pub fn used(&self, session: u64, pattern: &str) -> usize {
         self.sessions

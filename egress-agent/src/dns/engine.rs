@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use egress_common::{Address, Client, ClientKey, Protocol, Reason, RuleId};
+use egress_common::{Client, ClientKey, Protocol, Reason, RuleId};
 use hickory_proto::op::Message;
 
 use super::{
@@ -259,7 +259,10 @@ impl<N: Names, R> Engine<N, R> {
                 Ok(cached)
             });
         match learned {
-            Ok(cached) => record(host, asker, lookup.kind, &cached, origin),
+            Ok(cached) => {
+                let noted = self.noted(names.settings(), asker, &cached);
+                record(host, asker, lookup.kind, &cached, noted, origin);
+            }
             Err(denial) => host.record(&Outcome {
                 from,
                 client: Some(client),
@@ -440,8 +443,21 @@ impl<N: Names, R> Engine<N, R> {
         let left = self.lease(host, settings, asker, cached)?;
         let ttl = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
         reply::answer(out, head, &cached.template, ttl);
-        record(host, asker, kind, cached, origin);
+        record(host, asker, kind, cached, self.noted(settings, asker, cached), origin);
         Ok(())
+    }
+
+    /// What a policy that only observes would have refused the answer for.
+    fn noted(&self, settings: &Settings, asker: Asker, cached: &Cached) -> Option<(Reason, RuleId)> {
+        if !settings.observe {
+            return None;
+        }
+        let Judged { name, pattern, denied, .. } = &*cached.judged;
+        let session = asker.client.session;
+        let is_over = pattern.as_ref().is_some_and(|pattern| !self.budgets.counts(session, pattern, name));
+        denied
+            .or(is_over.then_some((Reason::NameBudget, RuleId::NONE)))
+            .or(cached.is_private.then_some((Reason::PrivateAnswer, RuleId::NONE)))
     }
 
     /// Makes sure that the session's leases outlive the answer; returns how long that lives.
@@ -520,20 +536,22 @@ fn refuse<H: Host>(
     });
 }
 
-fn record<H: Host>(host: &H, asker: Asker, kind: u16, cached: &Cached, origin: Origin) {
-    let Judged { name, grant, denied, .. } = &*cached.judged;
-    let observed = denied.or(cached.is_private.then_some((Reason::PrivateAnswer, RuleId::NONE)));
-    let addresses: &[Address] = if observed.is_some() { &[] } else { &cached.addresses };
+/// Records an answer; `noted` is what it would have been refused for.
+fn record<H: Host>(host: &H, asker: Asker, kind: u16, cached: &Cached, noted: Option<(Reason, RuleId)>, origin: Origin) {
+    let Judged { name, grant, .. } = &*cached.judged;
     host.record(&Outcome {
         from: asker.from,
         client: Some(asker.client),
         name,
         kind,
-        decision: observed.map_or(Decision::Allow { rules: &grant.rules }, |(reason, rule)| deny(reason, rule)),
-        observed: observed.is_some(),
+        decision: noted.map_or(Decision::Allow { rules: &grant.rules }, |(reason, rule)| deny(reason, rule)),
+        observed: noted.is_some(),
         rcode: cached.template.rcode(),
-        addresses,
+        addresses: &cached.addresses,
         cached: origin.cached,
         upstream: origin.upstream,
     });
 }
+
+#[cfg(test)]
+mod tests;
