@@ -22,6 +22,8 @@ mod engine;
 #[cfg(test)]
 mod fake;
 pub mod leases;
+#[cfg(test)]
+mod live;
 mod local;
 pub mod name;
 mod outcome;
