@@ -32,6 +32,7 @@ mod question;
 mod reply;
 mod resolv;
 mod server;
+mod snoop;
 mod special;
 mod suspicion;
 mod tcp;
@@ -48,6 +49,7 @@ pub use outcome::{Decision, Outcome};
 pub use reply::Rcode;
 pub use resolv::resolv_conf;
 pub use server::{BindError, Server, Sockets, bind};
+pub use snoop::{Seen, Snoop};
 pub use special::is_special;
 pub use suspicion::suspicious_label;
 
