@@ -56,7 +56,9 @@ pub(super) struct Filtered {
 pub(super) enum Useless {
     #[error("the upstream resolver answered with code {0}; look at its log")]
     Code(u16),
-    #[error("the answer's aliases form a loop or are more than {LONGEST_CHAIN}; the zone must be mended")]
+    #[error(
+        "the answer's aliases form a loop or are more than {LONGEST_CHAIN}; the zone must be mended"
+    )]
     Chain,
 }
 
@@ -80,12 +82,17 @@ pub(super) fn wire_name(name: &str) -> Option<WireName> {
 
 impl<N: Names> Filter<'_, N> {
     /// Filters the answer to (`name`, `kind`). Linear in the answer.
-    pub(super) fn apply(&self, message: &Message, name: &WireName, kind: u16) -> Result<Filtered, Useless> {
-        let rcode = match message.metadata.response_code {
-            ResponseCode::NoError => Rcode::NO_ERROR,
-            ResponseCode::NXDomain => Rcode::NO_SUCH_NAME,
-            other => return Err(Useless::Code(u16::from(other))),
-        };
+    pub(super) fn apply(
+        &self,
+        message: &Message,
+        name: &WireName,
+        kind: u16,
+    ) -> Result<Filtered, Useless> {
+        let code = message.metadata.response_code;
+        if code != ResponseCode::NoError && code != ResponseCode::NXDomain {
+            return Err(Useless::Code(u16::from(code)));
+        }
+        let rcode = Rcode(u16::from(code));
         let mut left = Filtered {
             rcode,
             answers: Vec::new(),
@@ -108,11 +115,15 @@ impl<N: Names> Filter<'_, N> {
             public: 0,
         };
         for record in &message.answers {
-            if record.name == owner && record.dns_class == DNSClass::IN && u16::from(record.record_type()) == kind {
+            if record.name == owner
+                && record.dns_class == DNSClass::IN
+                && u16::from(record.record_type()) == kind
+            {
                 sieve.pass(record, &mut left);
             }
         }
-        left.is_private = matches!(kind, TYPE_A | TYPE_AAAA) && sieve.private > 0 && sieve.public == 0;
+        left.is_private =
+            matches!(kind, TYPE_A | TYPE_AAAA) && sieve.private > 0 && sieve.public == 0;
         if left.answers.len() == before {
             negative(message, &owner, &mut left);
         }
@@ -148,15 +159,21 @@ fn chain(message: &Message, name: &WireName, left: &mut Filtered) -> Result<Wire
 
 /// Keeps the SOA above `owner` and bounds how long the negative answer is believed.
 fn negative(message: &Message, owner: &WireName, left: &mut Filtered) {
-    let soa = message.authorities.iter().find_map(|record| match &record.data {
-        RData::SOA(soa) if record.name.zone_of(owner) => Some((record, soa)),
-        _ => None,
+    let soa = message.authorities.iter().find_map(|record| {
+        let RData::SOA(soa) = &record.data else {
+            return None;
+        };
+        record.name.zone_of(owner).then_some((record, soa))
     });
     let Some((record, soa)) = soa else {
         left.ttl = 0;
         return;
     };
-    left.ttl = left.ttl.min(sane(record.ttl)).min(sane(soa.minimum)).min(NEGATIVE_TTL);
+    left.ttl = left
+        .ttl
+        .min(sane(record.ttl))
+        .min(sane(soa.minimum))
+        .min(NEGATIVE_TTL);
     let record = Record::from_rdata(record.name.to_lowercase(), 0, RData::SOA(soa.clone()));
     left.authorities.push(record);
 }
@@ -168,7 +185,8 @@ impl Filtered {
 
     fn keep(&mut self, owner: &WireName, ttl: u32, data: RData) {
         self.ttl = self.ttl.min(sane(ttl));
-        self.answers.push(Record::from_rdata(owner.to_lowercase(), 0, data));
+        self.answers
+            .push(Record::from_rdata(owner.to_lowercase(), 0, data));
     }
 }
 
@@ -187,6 +205,10 @@ struct Sieve<'a, N> {
 }
 
 impl<N: Names> Sieve<'_, N> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "types without addresses are all alike, future ones too"
+    )]
     fn pass(&mut self, record: &Record, left: &mut Filtered) {
         match &record.data {
             RData::A(a) => {
@@ -288,7 +310,11 @@ impl<N: Names> Sieve<'_, N> {
             }
         }
         if is_complete(&parameters) {
-            return Some(SVCB::new(service.svc_priority, target.to_lowercase(), parameters));
+            return Some(SVCB::new(
+                service.svc_priority,
+                target.to_lowercase(),
+                parameters,
+            ));
         }
         for address in left.addresses.drain(before..) {
             self.seen.remove(&address);
@@ -297,8 +323,12 @@ impl<N: Names> Sieve<'_, N> {
     }
 
     fn is_allowed(&self, target: &WireName) -> bool {
-        Name::parse(&target.to_ascii())
-            .is_ok_and(|name| matches!(self.filter.names.decide_name(&name), super::NameVerdict::Allow { .. }))
+        Name::parse(&target.to_ascii()).is_ok_and(|name| {
+            matches!(
+                self.filter.names.decide_name(&name),
+                super::NameVerdict::Allow { .. }
+            )
+        })
     }
 }
 

@@ -14,7 +14,10 @@ use hickory_proto::{
     rr::{RData, Record, RecordType},
 };
 
-use super::{Changes, Decision, Host, NameVerdict, Names, Outcome, Settings, Terms, answer::wire_name, name::Name};
+use super::{
+    Changes, Decision, Host, NameVerdict, Names, Outcome, Settings, Terms, answer::wire_name,
+    name::Name,
+};
 
 pub(super) const SESSION: u64 = 42;
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -31,13 +34,16 @@ pub(super) struct FakeNames {
 impl FakeNames {
     pub(super) fn new(allow: &[(&str, u32)]) -> Self {
         Self {
-            allow: allow.iter().map(|(pattern, rule)| ((*pattern).to_owned(), *rule)).collect(),
+            allow: allow
+                .iter()
+                .map(|(pattern, rule)| ((*pattern).to_owned(), *rule))
+                .collect(),
             deny: vec![("gist.example.com".to_owned(), 99)],
             private: vec!["intern.example.com".to_owned()],
             settings: Settings {
                 terms: Terms {
                     ttl_min: Duration::from_secs(20),
-                    ttl_max: Duration::from_secs(300),
+                    ttl_max: Duration::from_mins(5),
                     grace: Duration::from_secs(10),
                     addresses_per_name: 64,
                 },
@@ -52,10 +58,15 @@ impl FakeNames {
 impl Names for FakeNames {
     fn decide_name(&self, name: &str) -> NameVerdict {
         if let Some((_, rule)) = self.deny.iter().find(|(pattern, _)| pattern == name) {
-            return NameVerdict::Deny { reason: Reason::DeniedByRule, rule: RuleId(*rule) };
+            return NameVerdict::Deny {
+                reason: Reason::DeniedByRule,
+                rule: RuleId(*rule),
+            };
         }
         for (pattern, rule) in &self.allow {
-            let wildcard = pattern.strip_prefix("**").filter(|suffix| name.ends_with(*suffix));
+            let wildcard = pattern
+                .strip_prefix("**")
+                .filter(|suffix| name.ends_with(*suffix));
             if pattern == name || wildcard.is_some() {
                 return NameVerdict::Allow {
                     rules: vec![RuleId(*rule)],
@@ -63,7 +74,10 @@ impl Names for FakeNames {
                 };
             }
         }
-        NameVerdict::Deny { reason: Reason::NameDenied, rule: RuleId::NONE }
+        NameVerdict::Deny {
+            reason: Reason::NameDenied,
+            rule: RuleId::NONE,
+        }
     }
 
     fn is_private_allowed(&self, name: &str) -> bool {
@@ -71,7 +85,8 @@ impl Names for FakeNames {
     }
 
     fn is_metadata(&self, address: &Address) -> bool {
-        *address == Address::from_v4([100, 100, 100, 200]) || *address == Address::from_v4([203, 0, 113, 254])
+        *address == Address::from_v4([100, 100, 100, 200])
+            || *address == Address::from_v4([203, 0, 113, 254])
     }
 
     fn settings(&self) -> &Settings {
@@ -140,12 +155,20 @@ impl FakeHost {
         let Some(lease) = kernel.get(&(session, address.into())) else {
             return Vec::new();
         };
-        let live = lease.grants.iter().filter(|grant| grant.set != 0 && grant.expires > self.now.get());
-        live.map(|grant| (grant.set, (grant.expires - self.now.get()) / SECOND)).collect()
+        let live = lease
+            .grants
+            .iter()
+            .filter(|grant| grant.set != 0 && grant.expires > self.now.get());
+        live.map(|grant| (grant.set, (grant.expires - self.now.get()) / SECOND))
+            .collect()
     }
 
     pub(super) fn last(&self) -> Kept {
-        self.records.borrow().last().cloned().expect("nothing was recorded")
+        self.records
+            .borrow()
+            .last()
+            .cloned()
+            .expect("nothing was recorded")
     }
 }
 
@@ -154,7 +177,11 @@ impl Host for FakeHost {
 
     fn client(&self, key: &ClientKey) -> Option<Client> {
         (key.port >= self.strangers).then(|| Client {
-            session: if self.session_per_port { u64::from(key.port) } else { SESSION },
+            session: if self.session_per_port {
+                u64::from(key.port)
+            } else {
+                SESSION
+            },
             ..Client::default()
         })
     }
@@ -168,7 +195,10 @@ impl Host for FakeHost {
     }
 
     fn port_set(&self, rules: &[RuleId]) -> io::Result<PortSet> {
-        rules.first().map(|rule| PortSet(rule.0)).ok_or_else(|| io::Error::other("no rules"))
+        rules
+            .first()
+            .map(|rule| PortSet(rule.0))
+            .ok_or_else(|| io::Error::other("no rules"))
     }
 
     fn install(&self, changes: &Changes) -> io::Result<()> {
@@ -215,26 +245,74 @@ pub(super) fn record(owner: &str, ttl: u32, data: RData) -> Record {
 }
 
 pub(super) fn a(owner: &str, ttl: u32, address: &str) -> Record {
-    record(owner, ttl, match address.parse().unwrap() {
-        std::net::IpAddr::V4(v4) => RData::A(v4.into()),
-        std::net::IpAddr::V6(v6) => RData::AAAA(v6.into()),
-    })
+    record(
+        owner,
+        ttl,
+        match address.parse().unwrap() {
+            std::net::IpAddr::V4(v4) => RData::A(v4.into()),
+            std::net::IpAddr::V6(v6) => RData::AAAA(v6.into()),
+        },
+    )
 }
 
 pub(super) fn cname(owner: &str, ttl: u32, target: &str) -> Record {
-    record(owner, ttl, RData::CNAME(hickory_proto::rr::rdata::CNAME(wire_name(target).unwrap())))
+    record(
+        owner,
+        ttl,
+        RData::CNAME(hickory_proto::rr::rdata::CNAME(wire_name(target).unwrap())),
+    )
 }
 
 pub(super) fn soa(owner: &str, ttl: u32, minimum: u32) -> Record {
     let host = wire_name("ns.example.com").unwrap();
-    record(owner, ttl, RData::SOA(hickory_proto::rr::rdata::SOA::new(host.clone(), host, 1, 2, 3, 4, minimum)))
+    record(
+        owner,
+        ttl,
+        RData::SOA(hickory_proto::rr::rdata::SOA::new(
+            host.clone(),
+            host,
+            1,
+            2,
+            3,
+            4,
+            minimum,
+        )),
+    )
 }
 
 /// An upstream's answer.
 pub(super) fn message(name: &str, kind: u16, code: ResponseCode, answers: Vec<Record>) -> Message {
     let mut message = Message::response(7, OpCode::Query);
     message.metadata.response_code = code;
-    message.add_query(Query::query(wire_name(name).unwrap(), RecordType::from(kind)));
+    message.add_query(Query::query(
+        wire_name(name).unwrap(),
+        RecordType::from(kind),
+    ));
     message.answers = answers;
     message
+}
+
+/// A question as clients send it: id 7, recursion desired.
+pub(super) fn query(name: &str, kind: u16) -> Vec<u8> {
+    let mut bytes = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        bytes.push(u8::try_from(label.len()).unwrap());
+        bytes.extend(label.as_bytes());
+    }
+    bytes.push(0);
+    bytes.extend(kind.to_be_bytes());
+    bytes.extend([0, 1]);
+    bytes
+}
+
+/// The same with EDNS of this size, version and options.
+pub(super) fn query_edns(name: &str, kind: u16, size: u16, version: u8, options: &[u8]) -> Vec<u8> {
+    let mut bytes = query(name, kind);
+    bytes[11] = 1;
+    bytes.extend([0, 0, 41]);
+    bytes.extend(size.to_be_bytes());
+    bytes.extend([0, version, 0, 0]);
+    bytes.extend(u16::try_from(options.len()).unwrap().to_be_bytes());
+    bytes.extend(options);
+    bytes
 }

@@ -64,7 +64,10 @@ impl Snoop {
     /// `trusted`: the resolvers whose answers count, with their port.
     pub fn new(trusted: &[SocketAddr]) -> Self {
         Self {
-            trusted: trusted.iter().map(|server| (server.ip().into(), server.port())).collect(),
+            trusted: trusted
+                .iter()
+                .map(|server| (server.ip().into(), server.port()))
+                .collect(),
             asked: HashMap::new(),
             order: VecDeque::new(),
         }
@@ -81,7 +84,9 @@ impl Snoop {
     /// Remembers a question of `client`. Says whether the packet is one, to a trusted resolver.
     pub fn observe_query(&mut self, packet: &[u8], client: Client, now: u64) -> bool {
         self.forget(now);
-        let Some(datagram) = Datagram::parse(packet).filter(|datagram| self.is_trusted(datagram.destination)) else {
+        let Some(datagram) =
+            Datagram::parse(packet).filter(|datagram| self.is_trusted(datagram.destination))
+        else {
             return false;
         };
         let Ok(Question { head, key, kind }) = question::parse(datagram.payload, false) else {
@@ -95,7 +100,14 @@ impl Snoop {
             server: datagram.destination,
             id: head.id,
         };
-        self.asked.insert(flow, Asked { client, lookup: Lookup { name, kind }, at: now });
+        self.asked.insert(
+            flow,
+            Asked {
+                client,
+                lookup: Lookup { name, kind },
+                at: now,
+            },
+        );
         self.order.push_back((now, flow));
         true
     }
@@ -103,7 +115,8 @@ impl Snoop {
     /// The answer in this packet, if it is the one that was waited for.
     pub fn observe_answer(&mut self, packet: &[u8], now: u64) -> Option<Seen> {
         self.forget(now);
-        let datagram = Datagram::parse(packet).filter(|datagram| self.is_trusted(datagram.source))?;
+        let datagram =
+            Datagram::parse(packet).filter(|datagram| self.is_trusted(datagram.source))?;
         let id = u16::from_be_bytes(*datagram.payload.first_chunk()?);
         let flow = Flow {
             client: datagram.destination,
@@ -115,7 +128,11 @@ impl Snoop {
         if !is_answer(&message, &asked.lookup) {
             return None;
         }
-        let Asked { client, lookup, at: _ } = self.asked.remove(&flow)?;
+        let Asked {
+            client,
+            lookup,
+            at: _,
+        } = self.asked.remove(&flow)?;
         Some(Seen {
             client,
             from: ClientKey::new(Protocol::UDP, flow.client.0, flow.client.1),
@@ -126,7 +143,8 @@ impl Snoop {
 
     /// The session is over.
     pub fn end(&mut self, session: u64) {
-        self.asked.retain(|_, asked| asked.client.session != session);
+        self.asked
+            .retain(|_, asked| asked.client.session != session);
     }
 
     fn is_trusted(&self, server: (Address, u16)) -> bool {
@@ -164,23 +182,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{packet::tests::packet, *};
-    use crate::dns::fake::{SECOND, a, message};
+    use crate::dns::fake::{self, SECOND, a, message};
 
     const CLIENT: &str = "10.0.0.2:4000";
     const SERVER: &str = "192.0.2.53:53";
 
     fn question(name: &str) -> Vec<u8> {
-        question::query(name, 1)
+        fake::query(name, 1)
     }
 
     fn answer(name: &str) -> Vec<u8> {
         let answers = vec![a(name, 60, "203.0.113.1")];
-        message(name, 1, ResponseCode::NoError, answers).to_vec().unwrap()
+        message(name, 1, ResponseCode::NoError, answers)
+            .to_vec()
+            .unwrap()
     }
 
     fn snoop() -> Snoop {
-        let mut snoop = Snoop::new(&[SERVER.parse().unwrap(), "[2001:db8::53]:53".parse().unwrap()]);
-        let client = Client { session: 42, ..Client::default() };
+        let mut snoop = Snoop::new(&[
+            SERVER.parse().unwrap(),
+            "[2001:db8::53]:53".parse().unwrap(),
+        ]);
+        let client = Client {
+            session: 42,
+            ..Client::default()
+        };
         let asked = packet(CLIENT, SERVER, &question("www.example.com"));
         assert_eq!(snoop.asker(&asked).map(|key| key.port), Some(4000));
         assert!(snoop.observe_query(&asked, client, SECOND));
@@ -192,7 +218,10 @@ mod tests {
         let mut snoop = snoop();
         let reply = packet(SERVER, CLIENT, &answer("WWW.example.com"));
         let seen = snoop.observe_answer(&reply, 2 * SECOND).unwrap();
-        assert_eq!((seen.client.session, seen.from.port, &*seen.lookup.name), (42, 4000, "www.example.com"));
+        assert_eq!(
+            (seen.client.session, seen.from.port, &*seen.lookup.name),
+            (42, 4000, "www.example.com")
+        );
         assert_eq!(seen.message.answers.len(), 1);
         assert!(snoop.observe_answer(&reply, 2 * SECOND).is_none());
     }
@@ -201,8 +230,16 @@ mod tests {
     fn both_families_are_heard() {
         let mut snoop = snoop();
         let (client, server) = ("[2001:db8::2]:4000", "[2001:db8::53]:53");
-        assert!(snoop.observe_query(&packet(client, server, &question("www.example.com")), Client::default(), SECOND));
-        assert!(snoop.observe_answer(&packet(server, client, &answer("www.example.com")), SECOND).is_some());
+        assert!(snoop.observe_query(
+            &packet(client, server, &question("www.example.com")),
+            Client::default(),
+            SECOND
+        ));
+        assert!(
+            snoop
+                .observe_answer(&packet(server, client, &answer("www.example.com")), SECOND)
+                .is_some()
+        );
     }
 
     #[test]
@@ -211,7 +248,7 @@ mod tests {
         other_id[1] = 8;
         let mut truncated = answer("www.example.com");
         truncated[2] |= 2;
-        let mut other_type = question::query("www.example.com", 28);
+        let mut other_type = fake::query("www.example.com", 28);
         other_type[2] |= 0x80;
         let good = answer("www.example.com");
         for (from, to, payload) in [
@@ -227,11 +264,26 @@ mod tests {
             (SERVER, CLIENT, &good[..good.len() - 1].to_vec()),
         ] {
             let mut snoop = snoop();
-            assert!(snoop.observe_answer(&packet(from, to, payload), SECOND).is_none(), "{from} {to}");
-            assert!(snoop.observe_answer(&packet(SERVER, CLIENT, &good), SECOND).is_some(), "the true one still counts");
+            assert!(
+                snoop
+                    .observe_answer(&packet(from, to, payload), SECOND)
+                    .is_none(),
+                "{from} {to}"
+            );
+            assert!(
+                snoop
+                    .observe_answer(&packet(SERVER, CLIENT, &good), SECOND)
+                    .is_some(),
+                "the true one still counts"
+            );
         }
         let mut snoop = snoop();
-        assert!(snoop.observe_answer(&packet(SERVER, CLIENT, &good), 12 * SECOND).is_none(), "too late");
+        assert!(
+            snoop
+                .observe_answer(&packet(SERVER, CLIENT, &good), 12 * SECOND)
+                .is_none(),
+            "too late"
+        );
     }
 
     #[test]
@@ -241,11 +293,19 @@ mod tests {
         assert!(!snoop.observe_query(&stray, Client::default(), SECOND));
         assert_eq!(snoop.asker(&stray), None);
         for port in 1000..1000 + u16::try_from(MAX_ASKED).unwrap() {
-            let asked = packet(&format!("10.0.0.9:{port}"), SERVER, &question("www.example.com"));
+            let asked = packet(
+                &format!("10.0.0.9:{port}"),
+                SERVER,
+                &question("www.example.com"),
+            );
             assert!(snoop.observe_query(&asked, Client::default(), SECOND));
         }
         assert!(snoop.asked.len() <= MAX_ASKED && snoop.order.len() <= MAX_ASKED);
-        assert!(snoop.observe_answer(&packet(SERVER, CLIENT, &answer("www.example.com")), SECOND).is_none());
+        assert!(
+            snoop
+                .observe_answer(&packet(SERVER, CLIENT, &answer("www.example.com")), SECOND)
+                .is_none()
+        );
         snoop.end(0);
         assert!(snoop.asked.is_empty());
     }

@@ -59,7 +59,13 @@ impl Leases {
         if snapshot.boot != boot {
             return leases;
         }
-        for Saved { session, name, address, expires } in &snapshot.holds {
+        for Saved {
+            session,
+            name,
+            address,
+            expires,
+        } in &snapshot.holds
+        {
             if leases.held >= bounds.total || !is_alive(*session) {
                 continue;
             }
@@ -72,7 +78,13 @@ impl Leases {
             if before >= bounds.per_session {
                 continue;
             }
-            table.hold(name, &grant, &[address], (*expires).min(latest), &mut leases.learned);
+            table.hold(
+                name,
+                &grant,
+                &[address],
+                (*expires).min(latest),
+                &mut leases.learned,
+            );
             leases.held = leases.held + table.len() - before;
             leases.marked.insert((*session, address));
         }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::dns::{fake::SESSION, question::query};
+use crate::dns::fake::{SESSION, query};
 
 fn numbered(prefix: &str, count: usize) -> Vec<String> {
     let mut addresses: Vec<_> = (1..=count).map(|last| format!("{prefix}{last}")).collect();
@@ -22,8 +22,14 @@ fn dig_resolves_what_is_allowed_over_both_families_and_transports() {
     let dnsmasq = Dnsmasq::start();
     with_server(&[dnsmasq.address], async |server, port| {
         for transport in ["+notcp", "+tcp", "+noedns", "+cookie", "+dnssec"] {
-            assert_eq!(short(port, &format!("www.example.com A {transport}")).await, ["203.0.113.1"]);
-            assert_eq!(short(port, &format!("v6.example.com AAAA {transport}")).await, ["2001:db8::1"]);
+            assert_eq!(
+                short(port, &format!("www.example.com A {transport}")).await,
+                ["203.0.113.1"]
+            );
+            assert_eq!(
+                short(port, &format!("v6.example.com AAAA {transport}")).await,
+                ["2001:db8::1"]
+            );
             let (text, _) = dig(port, &format!("@::1 +short www.example.com A {transport}")).await;
             assert_eq!(text, "203.0.113.1\n");
         }
@@ -48,18 +54,47 @@ fn dig_resolves_what_is_allowed_over_both_families_and_transports() {
 fn a_denied_name_is_refused_and_never_seen_upstream() {
     let dnsmasq = Dnsmasq::start();
     with_server(&[dnsmasq.address], async |server, port| {
-        for arguments in ["evil.example.com A", "evil.example.com A +tcp", "evil.example.com TXT +noedns", "x.evil.example.com HTTPS", "evil.example.com AXFR"] {
+        for arguments in [
+            "evil.example.com A",
+            "evil.example.com A +tcp",
+            "evil.example.com TXT +noedns",
+            "x.evil.example.com HTTPS",
+            "evil.example.com AXFR",
+        ] {
             let (text, _) = dig(port, &format!("@127.0.0.1 {arguments}")).await;
-            assert!(text.contains("status: REFUSED") || text.contains("Transfer failed"), "{arguments}: {text}");
+            assert!(
+                text.contains("status: REFUSED") || text.contains("Transfer failed"),
+                "{arguments}: {text}"
+            );
         }
         let (text, _) = dig(port, "@127.0.0.1 evil.example.com A").await;
-        assert!(text.contains("EDE: 18 (Prohibited): (egressd: name-denied: evil.example.com is in no allow rule)"), "{text}");
+        assert!(
+            text.contains(
+                "EDE: 18 (Prohibited): (egressd: name-denied: evil.example.com is in no allow rule)"
+            ),
+            "{text}"
+        );
         assert!(!text.contains("Query time: 8"), "at once: {text}");
         let (text, _) = dig(port, "@127.0.0.1 rebind.example.com A").await;
-        assert!(text.contains("status: REFUSED") && text.contains("private-answer"), "{text}");
+        assert!(
+            text.contains("status: REFUSED") && text.contains("private-answer"),
+            "{text}"
+        );
         assert!(server.host().kernel.borrow().is_empty());
-        let reasons: Vec<_> = server.host().records.borrow().iter().filter_map(|kept| kept.reason).collect();
-        assert_eq!(reasons.iter().filter(|reason| **reason == Reason::NameDenied).count(), 6);
+        let reasons: Vec<_> = server
+            .host()
+            .records
+            .borrow()
+            .iter()
+            .filter_map(|kept| kept.reason)
+            .collect();
+        assert_eq!(
+            reasons
+                .iter()
+                .filter(|reason| **reason == Reason::NameDenied)
+                .count(),
+            6
+        );
         assert_eq!(reasons.last(), Some(&Reason::PrivateAnswer));
     });
     assert_eq!(dnsmasq.seen("evil"), 0);
@@ -71,11 +106,23 @@ fn large_answers_are_truncated_for_whom_they_do_not_fit_and_whole_over_tcp() {
     let dnsmasq = Dnsmasq::start();
     with_server(&[dnsmasq.address], async |server, port| {
         let (text, _) = dig(port, "@127.0.0.1 big.example.com A +noedns +ignore").await;
-        assert!(text.contains(" tc ") && text.contains("ANSWER: 0"), "{text}");
-        assert_eq!(short(port, "big.example.com A +noedns").await, numbered("203.0.113.", 60));
-        assert_eq!(short(port, "big.example.com A +notcp +ignore").await, numbered("203.0.113.", 60));
+        assert!(
+            text.contains(" tc ") && text.contains("ANSWER: 0"),
+            "{text}"
+        );
+        assert_eq!(
+            short(port, "big.example.com A +noedns").await,
+            numbered("203.0.113.", 60)
+        );
+        assert_eq!(
+            short(port, "big.example.com A +notcp +ignore").await,
+            numbered("203.0.113.", 60)
+        );
         // dnsmasq itself truncates this one, so it is fetched over TCP.
-        assert_eq!(short(port, "huge.example.com A").await, numbered("198.51.100.", 150));
+        assert_eq!(
+            short(port, "huge.example.com A").await,
+            numbered("198.51.100.", 150)
+        );
         assert_eq!(server.host().kernel.borrow().len(), 210);
     });
 }
@@ -91,7 +138,10 @@ fn every_slot_answers_on_one_port_of_both_families_and_preferred_ports_are_kept(
     assert_eq!(distinct.len(), 4);
     assert!(!distinct.contains(&0));
     let taken = bind(ports).unwrap().ports();
-    assert!(taken.iter().all(|port| !ports.contains(port)), "a port in use is not waited for");
+    assert!(
+        taken.iter().all(|port| !ports.contains(port)),
+        "a port in use is not waited for"
+    );
     drop(sockets);
     assert_eq!(bind(ports).unwrap().ports(), ports);
     with_server(&[dnsmasq.address], async |server, _| {
@@ -100,7 +150,12 @@ fn every_slot_answers_on_one_port_of_both_families_and_preferred_ports_are_kept(
         let running = server.clone();
         let task = tokio::task::spawn_local(async move { running.run(sockets).await });
         for port in ports {
-            for question in ["@127.0.0.1 +notcp", "@127.0.0.1 +tcp", "@::1 +notcp", "@::1 +tcp"] {
+            for question in [
+                "@127.0.0.1 +notcp",
+                "@127.0.0.1 +tcp",
+                "@::1 +notcp",
+                "@::1 +tcp",
+            ] {
                 let (text, _) = dig(port, &format!("{question} +short www.example.com")).await;
                 assert_eq!(text, "203.0.113.1\n");
             }
@@ -117,7 +172,10 @@ fn fresh_names_asked_all_at_once_are_leased_when_their_answer_comes() {
             let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             socket.connect(("127.0.0.1", port)).await.unwrap();
             for number in 0..100 {
-                socket.send(&query(&format!("n{round}-{number}.wild.example.com"), 1)).await.unwrap();
+                socket
+                    .send(&query(&format!("n{round}-{number}.wild.example.com"), 1))
+                    .await
+                    .unwrap();
             }
             for _ in 0..100 {
                 let mut buffer = [0; 512];
@@ -126,7 +184,9 @@ fn fresh_names_asked_all_at_once_are_leased_when_their_answer_comes() {
                 assert_eq!(reply.answers.len(), 1, "{reply:?}");
                 let name = reply.queries[0].name.to_string();
                 let is_held = server.with_engine(|engine, _| {
-                    let held = engine.leases().names(SESSION, egress_common::Address::from_v4([203, 0, 113, 77]));
+                    let held = engine
+                        .leases()
+                        .names(SESSION, egress_common::Address::from_v4([203, 0, 113, 77]));
                     held.iter().any(|held| format!("{}.", held.name) == name)
                 });
                 assert!(is_held, "{name}");
@@ -155,7 +215,10 @@ fn a_connection_takes_many_questions_and_a_client_that_closes_first_gets_its_ans
     with_server(&[dnsmasq.address], async |_, port| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let mut all = Vec::new();
-        for (id, name) in ["www.example.com", "evil.example.com", "alias.example.com"].into_iter().enumerate() {
+        for (id, name) in ["www.example.com", "evil.example.com", "alias.example.com"]
+            .into_iter()
+            .enumerate()
+        {
             let mut question = query(name, 1);
             question[1] = u8::try_from(id).unwrap();
             all.extend(frame(&question));
@@ -211,7 +274,15 @@ fn garbage_harms_nobody() {
             socket.send(&bytes[..at]).await.unwrap();
         }
         socket.send(&[0xff; 9000]).await.unwrap();
-        for garbage in [&b""[..], b"\x00", b"\x00\x00", b"\xff\xff", b"GET / HTTP/1.1\r\n\r\n", &[0xff; 70_000]] {
+        let long = vec![0xff; 70_000];
+        for garbage in [
+            &b""[..],
+            b"\x00",
+            b"\x00\x00",
+            b"\xff\xff",
+            b"GET / HTTP/1.1\r\n\r\n",
+            &long,
+        ] {
             let garbage = garbage.to_vec();
             tokio::task::spawn_blocking(move || {
                 let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();

@@ -29,7 +29,10 @@ async fn stub(script: Script, over_tcp: Option<Script>) -> SocketAddr {
                 stream.read_exact(&mut question).await.unwrap();
                 for (pause, reply) in over_tcp(&question) {
                     tokio::time::sleep(pause).await;
-                    stream.write_u16(u16::try_from(reply.len()).unwrap()).await.unwrap();
+                    stream
+                        .write_u16(u16::try_from(reply.len()).unwrap())
+                        .await
+                        .unwrap();
                     stream.write_all(&reply).await.unwrap();
                 }
             }
@@ -55,7 +58,12 @@ async fn stub(script: Script, over_tcp: Option<Script>) -> SocketAddr {
 
 /// The honest answer to a question for www.example.com.
 fn honest(question: &[u8], address: &str) -> Vec<u8> {
-    let mut reply = message("www.example.com", 1, ResponseCode::NoError, vec![a("www.example.com", 60, address)]);
+    let mut reply = message(
+        "www.example.com",
+        1,
+        ResponseCode::NoError,
+        vec![a("www.example.com", 60, address)],
+    );
     reply.metadata.id = u16::from_be_bytes([question[0], question[1]]);
     reply.to_vec().unwrap()
 }
@@ -92,11 +100,19 @@ fn the_next_upstream_answers_for_one_that_is_dead_silent_or_fails() {
     with_server(&[], async |server, port| {
         let good = stub(truth("203.0.113.1", Duration::ZERO), None).await;
         let failing = stub(says(ResponseCode::ServFail), None).await;
-        for (first, at_least) in [(dead(), 0), (failing, 0), (stub(silence(), None).await, 750)] {
+        for (first, at_least) in [
+            (dead(), 0),
+            (failing, 0),
+            (stub(silence(), None).await, 750),
+        ] {
             server.host().pass(1000);
             let (text, took) = ask(&server, port, &[first, good]).await;
             assert!(text.contains("203.0.113.1"), "{text}");
-            assert!(took >= Duration::from_millis(at_least) && took < Duration::from_millis(at_least + 700), "{took:?}");
+            assert!(
+                took >= Duration::from_millis(at_least)
+                    && took < Duration::from_millis(at_least + 700),
+                "{took:?}"
+            );
         }
     });
 }
@@ -122,7 +138,10 @@ fn without_any_upstream_the_client_is_told_so_in_time() {
             (vec![stub(silence(), None).await], 4600),
         ] {
             let (text, took) = ask(&server, port, &upstreams).await;
-            assert!(text.contains("status: SERVFAIL") && text.contains("EDE: 22"), "{text}");
+            assert!(
+                text.contains("status: SERVFAIL") && text.contains("EDE: 22"),
+                "{text}"
+            );
             assert!(text.contains("egressd: upstream-failed: "), "{text}");
             assert!(took < Duration::from_millis(within), "{took:?}");
             assert_eq!(server.host().last().reason, Some(Reason::UpstreamFailed));
@@ -142,16 +161,26 @@ fn a_lie_is_ignored_and_counted_and_the_truth_still_heard() {
                 let mut no_answer = honest(question, "203.0.113.66");
                 no_answer[2] &= 0x7f;
                 let truth = honest(question, "203.0.113.1");
-                [wrong_id, wrong_name, no_answer, b"garbage".to_vec(), vec![], truth]
-                    .into_iter()
-                    .map(|reply| (Duration::ZERO, reply))
-                    .collect()
+                [
+                    wrong_id,
+                    wrong_name,
+                    no_answer,
+                    b"garbage".to_vec(),
+                    vec![],
+                    truth,
+                ]
+                .into_iter()
+                .map(|reply| (Duration::ZERO, reply))
+                .collect()
             }),
             None,
         )
         .await;
         let (text, _) = ask(&server, port, &[liar]).await;
-        assert!(text.contains("203.0.113.1") && !text.contains("203.0.113.66"), "{text}");
+        assert!(
+            text.contains("203.0.113.1") && !text.contains("203.0.113.66"),
+            "{text}"
+        );
         assert_eq!(server.foreign_answers(), 5);
         assert!(server.host().grants(SESSION, "203.0.113.66").is_empty());
     });
@@ -171,7 +200,10 @@ fn an_answer_that_cannot_be_read_moves_on_to_the_next() {
         .await;
         let good = stub(truth("203.0.113.1", Duration::ZERO), None).await;
         let (text, took) = ask(&server, port, &[broken, good]).await;
-        assert!(text.contains("203.0.113.1") && took < Duration::from_millis(700), "{text}");
+        assert!(
+            text.contains("203.0.113.1") && took < Duration::from_millis(700),
+            "{text}"
+        );
     });
 }
 

@@ -112,13 +112,21 @@ pub(super) mod tests {
 
     #[test]
     fn a_datagram_is_read_from_either_family_and_padding_left_out() {
-        for (from, to) in [("10.0.0.2:4000", "192.0.2.53:53"), ("[2001:db8::2]:4000", "[2001:db8::53]:53")] {
+        for (from, to) in [
+            ("10.0.0.2:4000", "192.0.2.53:53"),
+            ("[2001:db8::2]:4000", "[2001:db8::53]:53"),
+        ] {
             let mut bytes = packet(from, to, b"payload");
             bytes.extend([0; 6]);
             let datagram = Datagram::parse(&bytes).unwrap();
             assert_eq!(datagram.payload, b"payload");
-            let socket = |(address, port)| SocketAddr::new(std::net::IpAddr::from(address), port).to_string();
-            assert_eq!((socket(datagram.source), socket(datagram.destination)), (from.to_owned(), to.to_owned()));
+            let socket = |(address, port)| {
+                SocketAddr::new(std::net::IpAddr::from(address), port).to_string()
+            };
+            assert_eq!(
+                (socket(datagram.source), socket(datagram.destination)),
+                (from.to_owned(), to.to_owned())
+            );
         }
         let mut options = packet("10.0.0.2:4000", "192.0.2.53:53", b"payload");
         options[0] = 0x46;
