@@ -1,6 +1,8 @@
 //! `egressctl`: one file for each verb. A verb takes its parsed arguments and a [`Screen`], and
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
+pub mod policy;
+
 use std::{
     fmt,
     io::{self, IsTerminal as _, Write},
