@@ -309,3 +309,248 @@ fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct World {
+        dir: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new(policy: &str) -> Self {
+            let world = Self {
+                dir: tempfile::tempdir().unwrap(),
+            };
+            world.write("p.json", policy);
+            world
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.path(name), text).unwrap();
+        }
+
+        /// What the screen shows, with the folder taken out of it.
+        fn run(&self, command: Command, json: bool) -> (anyhow::Result<Exit>, String) {
+            let out = Shared::default();
+            let mut screen = Screen::new(Box::new(out.clone()), json, false);
+            let exit = run(command, &mut screen);
+            let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+            let dir = format!("{}/", self.dir.path().display());
+            (exit, text.replace(&dir, ""))
+        }
+
+        #[track_caller]
+        fn check(&self, command: Command, json: bool, exit: Exit, expected: &str) {
+            let (got, text) = self.run(command, json);
+            assert_eq!((got.unwrap(), text.as_str()), (exit, expected));
+        }
+
+        fn explain(&self, target: &str) -> Command {
+            Command::Explain {
+                file: self.path("p.json"),
+                target: target.parse().unwrap(),
+            }
+        }
+
+        fn test(&self) -> Command {
+            Command::Test {
+                file: self.path("p.json"),
+                cases: None,
+            }
+        }
+    }
+
+    const POLICY: &str = r#"{ "version": 1, "network": {
+  "allow": [
+    { "name": "github", "hosts": ["github.com", "*.github.com"], "ports": ["443/tcp"] },
+    { "name": "lan", "cidrs": ["10.0.0.0/8"], "ports": ["443/tcp"] } ],
+  "deny": [
+    { "name": "gists", "hosts": ["gist.github.com"], "cidrs": ["10.9.0.0/16"], "reason": "No drop boxes." } ]
+} }"#;
+
+    #[test]
+    fn check_tells_valid_from_invalid() {
+        let world = World::new(POLICY);
+        world.write("bad.json", "{\n\"version\": 3\n}");
+        let files = |names: &[&str]| Command::Check {
+            files: names.iter().map(|name| world.path(name)).collect(),
+        };
+        world.check(files(&["p.json"]), false, Exit::Ok, "p.json: valid, 3 rules\n");
+        let (exit, text) = world.run(files(&["bad.json", "p.json"]), false);
+        assert_eq!(exit.unwrap(), Exit::InvalidPolicy);
+        assert!(text.contains("bad.json:2:12"), "{text}");
+        assert!(text.ends_with("bad.json: not valid, 1 error\np.json: valid, 3 rules\n"), "{text}");
+        let (exit, text) = world.run(files(&["bad.json"]), true);
+        assert_eq!(exit.unwrap(), Exit::InvalidPolicy);
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["valid"], false);
+        assert_eq!(
+            told["problems"][0],
+            json!({
+                "severity": "error", "message": "version 3 of the format is not known",
+                "help": "write `1`", "line": 2, "column": 12, "path": "version",
+            })
+        );
+        assert!(world.run(files(&["gone.json"]), false).0.is_err());
+    }
+
+    #[test]
+    fn warnings_are_shown_and_change_no_exit_code() {
+        let world = World::new(r#"{ "version": 1, "mode": "observe" }"#);
+        let command = Command::Check {
+            files: vec![world.path("p.json")],
+        };
+        let (exit, text) = world.run(command, false);
+        assert_eq!(exit.unwrap(), Exit::Ok);
+        assert!(text.starts_with("Warning: nothing is refused in `observe` mode\n"), "{text}");
+        assert!(text.ends_with("p.json: valid, 0 rules, 1 warning\n"), "{text}");
+    }
+
+    #[test]
+    fn explain_says_what_decides_and_what_would_help() {
+        let world = World::new(POLICY);
+        let check = |target, exit, expected| {
+            world.check(world.explain(target), false, exit, expected);
+        };
+        check(
+            "api.github.com:443",
+            Exit::Ok,
+            "allow api.github.com:443/tcp\n  rule: github (p.json:3)\n",
+        );
+        check(
+            "gist.github.com:443",
+            Exit::No,
+            "deny gist.github.com:443/tcp (denied-by-rule)\n  rule: gists (p.json:6)\n  \
+             because: No drop boxes.\n  help: deny beats allow, so that no new rule helps: change \
+             rule `gists` (p.json:6)\n",
+        );
+        check(
+            "github.com:22",
+            Exit::No,
+            "deny github.com:22/tcp (port-not-allowed)\n  to allow it, add to `network.allow`:\n    \
+             {\"name\": \"github.com-22\", \"hosts\": [\"github.com\"], \"ports\": [\"22/tcp\"]}\n",
+        );
+        check(
+            "[2001:db8::7]:53/udp",
+            Exit::No,
+            "deny [2001:db8::7]:53/udp (no-rule)\n  help: it is also allowed while an allowed name \
+             resolves to it, on that name's ports\n  to allow it, add to `network.allow`:\n    \
+             {\"name\": \"2001-db8--7-53-udp\", \"cidrs\": [\"2001:db8::7\"], \"ports\": [\"53/udp\"]}\n",
+        );
+        check(
+            "localhost:80",
+            Exit::No,
+            "deny localhost:80/tcp (loopback)\n  help: add \"80/tcp\" to `network.loopback.allow`, \
+             or \"session\" for listeners that the session itself opens\n",
+        );
+        check(
+            "224.0.0.1:5353/udp",
+            Exit::No,
+            "deny 224.0.0.1:5353/udp (multicast)\n  help: multicast and broadcast are always denied\n",
+        );
+        world.check(
+            world.explain("10.9.1.1:443"),
+            true,
+            Exit::No,
+            "{\"target\":\"10.9.1.1:443/tcp\",\"verdict\":\"deny\",\"reason\":\"denied-by-rule\",\
+             \"rule\":\"gists\",\"file\":\"p.json\",\"line\":6,\"text\":\"No drop boxes.\",\"help\":\
+             \"deny beats allow, so that no new rule helps: change rule `gists` (p.json:6)\"}\n",
+        );
+    }
+
+    #[test]
+    fn a_metadata_service_is_not_opened_by_a_wide_rule() {
+        let rule = |cidr: &str| {
+            format!(r#"{{ "version": 1, "network": {{ "allow": [ {{ "name": "a", "cidrs": ["{cidr}"], "ports": [80] }} ] }} }}"#)
+        };
+        let world = World::new(&rule("169.254.0.0/16"));
+        let (exit, text) = world.run(world.explain("169.254.169.254:80"), false);
+        assert_eq!(exit.unwrap(), Exit::No);
+        assert!(text.contains("credentials"), "{text}");
+        world.write("p.json", &rule("169.254.169.254"));
+        let (exit, _) = world.run(world.explain("169.254.169.254:80"), false);
+        assert_eq!(exit.unwrap(), Exit::Ok);
+    }
+
+    #[test]
+    fn test_shows_each_case_that_fails() {
+        let world = World::new(POLICY);
+        world.write(
+            "p.test.json",
+            r#"{ "//": 1, "cases": [
+  { "connect": "github.com:443/tcp", "expect": "allow", "rule": "github" },
+  { "connect": "github.com:443/tcp", "expect": "deny", "//": "wrong" },
+  { "connect": "github.com:443/tcp", "expect": "allow", "rule": "lan" },
+  { "connect": "example.com:443", "expect": "deny", "reason": "no-rule" } ] }"#,
+        );
+        world.check(
+            world.test(),
+            false,
+            Exit::No,
+            "failed: case 2, github.com:443/tcp\n  expected: deny\n  got:      allow, rule github\n\
+             failed: case 3, github.com:443/tcp\n  expected: allow, rule lan\n  got:      allow, \
+             rule github\nfailed: case 4, example.com:443\n  expected: deny, reason no-rule\n  \
+             got:      deny, reason name-denied\np.json: 1 of 4 cases passed\n",
+        );
+        let (_, text) = world.run(world.test(), true);
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&told["cases"], &told["failures"][0]["case"]), (&json!(4), &json!(2)));
+
+        world.write("p.test.json", r#"{ "cases": [{ "connect": "github.com:443", "expect": "allow" }] }"#);
+        world.check(world.test(), false, Exit::Ok, "p.json: 1 of 1 case passed\n");
+    }
+
+    #[test]
+    fn cases_that_test_nothing_are_a_failure() {
+        let world = World::new(POLICY);
+        assert!(world.run(world.test(), false).0.is_err(), "no file");
+        for text in [
+            r#"{ "cases": [] }"#,
+            r#"{ "cases": [{ "connect": "github.com", "expect": "allow" }] }"#,
+            r#"{ "cases": [{ "connect": "github.com:443", "expected": "allow" }] }"#,
+            r#"{ "cases": [{ "connect": "github.com:443", "expect": "maybe" }] }"#,
+        ] {
+            world.write("p.test.json", text);
+            assert!(world.run(world.test(), false).0.is_err(), "{text}");
+        }
+        world.write("p.json", "{}");
+        assert_eq!(world.run(world.test(), false).0.unwrap(), Exit::InvalidPolicy);
+    }
+
+    #[test]
+    fn targets_that_are_none_say_what_to_write() {
+        let told = |text: &str| text.parse::<Target>().unwrap_err().to_string();
+        assert!(told("github.com").contains("has no port"));
+        assert!(told("2001:db8::7").contains("has no port"));
+        assert!(told("https://github.com/").contains("is a URL"));
+        assert!(told("github.com:https").contains("is not a port"));
+        assert!(told("github.com:0").contains("is not a port"));
+        assert!(told("github.com:1-2/tcp").contains("is not a port"));
+        assert!(told("a..b:1").contains("is not a host"));
+        assert!(told("*.a:1").contains("is not a host"));
+    }
+}
