@@ -10,7 +10,11 @@ fn programs_load_decide_and_outlive_their_loader() {
     let hierarchy = Hierarchy::find().unwrap();
     let cgroup = hierarchy.create("egress-smoke").unwrap();
     let mut loaded = Programs::load(&cgroup).unwrap();
-    let pins = Pins::new(Path::new("/tmp/bpf/egress-smoke"), "egress-smoke", &programs::version());
+    let pins = Pins::new(
+        Path::new("/tmp/bpf/egress-smoke"),
+        "egress-smoke",
+        &programs::version(),
+    );
     pins.prepare().unwrap();
     let (links, maps) = pins.begin().unwrap();
     loaded.pin_maps(&maps).unwrap();
@@ -22,8 +26,16 @@ fn programs_load_decide_and_outlive_their_loader() {
         denial_errno: 13,
         ..Config::UNSET
     };
-    let any_tcp = (PortKey::new(1, Protocol::TCP, 0), PortKey::prefix_bits(0), RuleId(1));
-    let allowed = (Address::from_v4([203, 0, 113, 10]), 128, Network { deny: 0, allow: 1 });
+    let any_tcp = (
+        PortKey::new(1, Protocol::TCP, 0),
+        PortKey::prefix_bits(0),
+        RuleId(1),
+    );
+    let allowed = (
+        Address::from_v4([203, 0, 113, 10]),
+        128,
+        Network { deny: 0, allow: 1 },
+    );
     tables
         .install(&Generation {
             config,
@@ -37,8 +49,14 @@ fn programs_load_decide_and_outlive_their_loader() {
     drop((loaded, tables));
 
     let shell = |command: &str| {
-        let script = format!("echo $$ > {}/cgroup.procs; {command}", cgroup.directory().display());
-        let output = Command::new("busybox").args(["sh", "-c", &script]).output().unwrap();
+        let script = format!(
+            "echo $$ > {}/cgroup.procs; {command}",
+            cgroup.directory().display()
+        );
+        let output = Command::new("busybox")
+            .args(["sh", "-c", &script])
+            .output()
+            .unwrap();
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let refused = shell("busybox nc -w 1 203.0.113.10 8000 </dev/null");

@@ -32,7 +32,7 @@ mod question;
 mod reply;
 mod resolv;
 mod server;
-mod snoop;
+pub mod snoop;
 mod special;
 mod suspicion;
 mod tcp;

@@ -13,7 +13,9 @@ use egress_agent::{
     daemon::run::{InvalidPolicy, OneShot, Options, Outcome, run},
     launch::parent,
 };
-use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
 /// Guards what AI coding agents may reach from this machine.
 #[derive(Debug, Parser)]

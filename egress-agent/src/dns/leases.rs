@@ -10,8 +10,8 @@
 //! vouches for them when a policy changes. It goes when room is needed. Without room for a live
 //! one, learning fails and the client gets no answer.
 
-mod session;
 mod recall;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -24,8 +24,8 @@ use std::{
 use egress_common::{Address, Lease, PortSet, RuleId, limits};
 
 use super::name::Name;
-use session::Session;
 pub use recall::Hold;
+use session::Session;
 
 /// What a policy grants to a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
