@@ -218,7 +218,7 @@ impl Leases {
                 .and_then(|table| table.lease(*address));
             match lease {
                 Some(lease) if *lease != Lease::default() => {
-                    changes.write.push((*session, *address, *lease))
+                    changes.write.push((*session, *address, *lease));
                 }
                 _ => changes.remove.push((*session, *address)),
             }

@@ -12,7 +12,7 @@ use crate::dns::{
         FakeHost, FakeNames, SECOND, SESSION, a, client, cname, message, name, query, query_edns,
         soa,
     },
-    leases::Bounds,
+    leases::{Bounds, Grant},
 };
 
 type TestEngine = Engine<FakeNames, u16>;
