@@ -143,3 +143,12 @@ pub fn duration(duration: std::time::Duration) -> String {
         (days, hours, _, _) => format!("{days}d {hours}h"),
     }
 }
+
+/// Whether a command ended because nobody reads its output any more.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

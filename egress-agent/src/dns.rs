@@ -19,7 +19,11 @@ mod answer;
 mod budget;
 mod cache;
 mod engine;
+#[cfg(test)]
+mod fake;
 pub mod leases;
+#[cfg(test)]
+mod live;
 mod local;
 pub mod name;
 mod outcome;
@@ -27,7 +31,8 @@ mod query;
 mod question;
 mod reply;
 mod resolv;
-pub mod server;
+mod server;
+mod snoop;
 mod special;
 mod suspicion;
 mod tcp;
@@ -44,6 +49,7 @@ pub use outcome::{Decision, Outcome};
 pub use reply::Rcode;
 pub use resolv::resolv_conf;
 pub use server::{BindError, Server, Sockets, bind};
+pub use snoop::{Seen, Snoop};
 pub use special::is_special;
 pub use suspicion::suspicious_label;
 

@@ -89,8 +89,8 @@ fn start(args: RunArgs) -> anyhow::Result<Exit> {
     let default = match (args.verbose, args.command.is_empty()) {
         (0, true) => "info",
         (0, false) => "warn",
-        (1, _) => "debug",
-        (_, _) => "trace",
+        (1, _) => "info,egress_agent=debug",
+        (_, _) => "info,egress_agent=trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter);
@@ -115,8 +115,11 @@ fn start(args: RunArgs) -> anyhow::Result<Exit> {
 }
 
 fn options(args: RunArgs) -> anyhow::Result<Options> {
+    // A reload reads the same file from wherever the daemon stands.
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let policy = args.policy.map(absolute);
     if args.command.is_empty() {
-        let guards = guards(&args.cgroups, args.policy.as_deref())?;
+        let guards = guards(&args.cgroups, policy.as_deref())?;
         return Ok(Options {
             guards,
             runtime_dir: args.runtime_dir,
@@ -125,7 +128,7 @@ fn options(args: RunArgs) -> anyhow::Result<Options> {
             command: None,
         });
     }
-    let Some(policy) = args.policy else {
+    let Some(policy) = policy else {
         bail!("name the policy of the command with `--policy FILE`");
     };
     if !args.cgroups.is_empty() {
@@ -154,7 +157,7 @@ fn guards(cgroups: &[String], policy: Option<&Path>) -> anyhow::Result<Vec<(Stri
     cgroups
         .iter()
         .map(|text| match (text.split_once('='), policy) {
-            (Some((path, policy)), _) => Ok((path.to_owned(), PathBuf::from(policy))),
+            (Some((path, policy)), _) => Ok((path.to_owned(), std::path::absolute(policy)?)),
             (None, Some(policy)) => Ok((text.clone(), policy.to_path_buf())),
             (None, None) => bail!("`{text}` has no policy: write `--cgroup {text}=FILE`, or name one for all with `--policy FILE`"),
         })

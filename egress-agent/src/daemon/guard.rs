@@ -28,7 +28,7 @@ use crate::{
         Leases,
         leases::{Bounds, Grant, Hold},
         name::Name as DnsName,
-        server::Server,
+        Server,
     },
     kernel::{
         Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, pins::Pins, programs,

@@ -33,7 +33,7 @@ use crate::{
         sink::{Sink, Writer},
     },
     control::{server, socket},
-    dns::{resolv_conf, server as resolver},
+    dns::{self, resolv_conf},
     kernel::{Hierarchy, boot, check_kernel, events::Events},
     launch::{child::User, parent},
     policy::{Policy, PolicyError, Upstream},
@@ -289,7 +289,7 @@ fn start_guards(
     }
     for (one, policy_path, policy) in prepared {
         let preferred = one.resolver_ports().unwrap_or_default();
-        let sockets = resolver::bind(preferred)?;
+        let sockets = dns::bind(preferred)?;
         let origin = one.origin().clone();
         let upstreams = upstreams(&policy, &options.resolv_conf)?;
         let path = one.cgroup().path().to_owned();

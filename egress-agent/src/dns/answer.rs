@@ -56,7 +56,9 @@ pub(super) struct Filtered {
 pub(super) enum Useless {
     #[error("the upstream resolver answered with code {0}; look at its log")]
     Code(u16),
-    #[error("the answer's aliases form a loop or are more than {LONGEST_CHAIN}; the zone must be mended")]
+    #[error(
+        "the answer's aliases form a loop or are more than {LONGEST_CHAIN}; the zone must be mended"
+    )]
     Chain,
 }
 
@@ -80,12 +82,17 @@ pub(super) fn wire_name(name: &str) -> Option<WireName> {
 
 impl<N: Names> Filter<'_, N> {
     /// Filters the answer to (`name`, `kind`). Linear in the answer.
-    pub(super) fn apply(&self, message: &Message, name: &WireName, kind: u16) -> Result<Filtered, Useless> {
-        let rcode = match message.metadata.response_code {
-            ResponseCode::NoError => Rcode::NO_ERROR,
-            ResponseCode::NXDomain => Rcode::NO_SUCH_NAME,
-            other => return Err(Useless::Code(u16::from(other))),
-        };
+    pub(super) fn apply(
+        &self,
+        message: &Message,
+        name: &WireName,
+        kind: u16,
+    ) -> Result<Filtered, Useless> {
+        let code = message.metadata.response_code;
+        if code != ResponseCode::NoError && code != ResponseCode::NXDomain {
+            return Err(Useless::Code(u16::from(code)));
+        }
+        let rcode = Rcode(u16::from(code));
         let mut left = Filtered {
             rcode,
             answers: Vec::new(),
@@ -108,11 +115,15 @@ impl<N: Names> Filter<'_, N> {
             public: 0,
         };
         for record in &message.answers {
-            if record.name == owner && record.dns_class == DNSClass::IN && u16::from(record.record_type()) == kind {
+            if record.name == owner
+                && record.dns_class == DNSClass::IN
+                && u16::from(record.record_type()) == kind
+            {
                 sieve.pass(record, &mut left);
             }
         }
-        left.is_private = matches!(kind, TYPE_A | TYPE_AAAA) && sieve.private > 0 && sieve.public == 0;
+        left.is_private =
+            matches!(kind, TYPE_A | TYPE_AAAA) && sieve.private > 0 && sieve.public == 0;
         if left.answers.len() == before {
             negative(message, &owner, &mut left);
         }
@@ -148,23 +159,34 @@ fn chain(message: &Message, name: &WireName, left: &mut Filtered) -> Result<Wire
 
 /// Keeps the SOA above `owner` and bounds how long the negative answer is believed.
 fn negative(message: &Message, owner: &WireName, left: &mut Filtered) {
-    let soa = message.authorities.iter().find_map(|record| match &record.data {
-        RData::SOA(soa) if record.name.zone_of(owner) => Some((record, soa)),
-        _ => None,
+    let soa = message.authorities.iter().find_map(|record| {
+        let RData::SOA(soa) = &record.data else {
+            return None;
+        };
+        record.name.zone_of(owner).then_some((record, soa))
     });
     let Some((record, soa)) = soa else {
         left.ttl = 0;
         return;
     };
-    left.ttl = left.ttl.min(sane(record.ttl)).min(sane(soa.minimum)).min(NEGATIVE_TTL);
+    left.ttl = left
+        .ttl
+        .min(sane(record.ttl))
+        .min(sane(soa.minimum))
+        .min(NEGATIVE_TTL);
     let record = Record::from_rdata(record.name.to_lowercase(), 0, RData::SOA(soa.clone()));
     left.authorities.push(record);
 }
 
 impl Filtered {
+    fn has_room(&self) -> bool {
+        self.answers.len() < LONGEST_CHAIN + MAX_RECORDS
+    }
+
     fn keep(&mut self, owner: &WireName, ttl: u32, data: RData) {
         self.ttl = self.ttl.min(sane(ttl));
-        self.answers.push(Record::from_rdata(owner.to_lowercase(), 0, data));
+        self.answers
+            .push(Record::from_rdata(owner.to_lowercase(), 0, data));
     }
 }
 
@@ -183,18 +205,22 @@ struct Sieve<'a, N> {
 }
 
 impl<N: Names> Sieve<'_, N> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "types without addresses are all alike, future ones too"
+    )]
     fn pass(&mut self, record: &Record, left: &mut Filtered) {
         match &record.data {
             RData::A(a) => {
                 let address = Address::from_v4(a.0.octets());
-                if self.take(address, false, left) {
+                if self.take(address, false, left) && left.has_room() {
                     left.keep(self.owner, record.ttl, record.data.clone());
                 }
             }
             RData::AAAA(aaaa) => {
                 let address = Address::from_v6(aaaa.0.octets());
                 // A mapped address in an AAAA record is IPv4 in disguise.
-                if self.take(address, address.as_v4().is_some(), left) {
+                if self.take(address, address.as_v4().is_some(), left) && left.has_room() {
                     left.keep(self.owner, record.ttl, record.data.clone());
                 }
             }
@@ -211,7 +237,7 @@ impl<N: Names> Sieve<'_, N> {
                 }
             }
             other => {
-                if left.answers.len() < MAX_RECORDS {
+                if left.has_room() {
                     left.keep(self.owner, record.ttl, other.clone());
                 }
             }
@@ -245,9 +271,10 @@ impl<N: Names> Sieve<'_, N> {
     fn service(&mut self, service: &SVCB, left: &mut Filtered) -> Option<SVCB> {
         let target = &service.target_name;
         let is_own = target.is_root() || target == self.owner;
-        if left.answers.len() >= MAX_RECORDS || !(is_own || self.is_allowed(target)) {
+        if !left.has_room() || !(is_own || self.is_allowed(target)) {
             return None;
         }
+        let before = left.addresses.len();
         let mut parameters = Vec::new();
         for (key, value) in &service.svc_params {
             let kept = match value {
@@ -282,12 +309,26 @@ impl<N: Names> Sieve<'_, N> {
                 parameters.push((*key, value));
             }
         }
-        is_complete(&parameters).then(|| SVCB::new(service.svc_priority, target.to_lowercase(), parameters))
+        if is_complete(&parameters) {
+            return Some(SVCB::new(
+                service.svc_priority,
+                target.to_lowercase(),
+                parameters,
+            ));
+        }
+        for address in left.addresses.drain(before..) {
+            self.seen.remove(&address);
+        }
+        None
     }
 
     fn is_allowed(&self, target: &WireName) -> bool {
-        Name::parse(&target.to_ascii())
-            .is_ok_and(|name| matches!(self.filter.names.decide_name(&name), super::NameVerdict::Allow { .. }))
+        Name::parse(&target.to_ascii()).is_ok_and(|name| {
+            matches!(
+                self.filter.names.decide_name(&name),
+                super::NameVerdict::Allow { .. }
+            )
+        })
     }
 }
 
@@ -313,3 +354,6 @@ fn is_complete(parameters: &[(SvcParamKey, SvcParamValue)]) -> bool {
 pub(super) fn is_meta(kind: u16) -> bool {
     kind == 0 || kind == u16::from(RecordType::OPT) || (128..=255).contains(&kind)
 }
+
+#[cfg(test)]
+mod tests;

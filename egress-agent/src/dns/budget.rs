@@ -29,6 +29,14 @@ impl Budgets {
         names.len() < limit && names.insert(name.clone())
     }
 
+    /// Whether the name counts among those that the session asked under the pattern.
+    pub fn counts(&self, session: u64, pattern: &str, name: &str) -> bool {
+        let patterns = self.sessions.get(&session);
+        patterns
+            .and_then(|patterns| patterns.get(pattern))
+            .is_some_and(|names| names.contains(name))
+    }
+
     /// Distinct names asked under a pattern.
     pub fn used(&self, session: u64, pattern: &str) -> usize {
         self.sessions
@@ -54,8 +62,14 @@ mod tests {
             assert!(budgets.admit(1, "*.example", &name(number), 3));
         }
         assert!(!budgets.admit(1, "*.example", &name(4), 3));
-        assert!(budgets.admit(1, "*.example", &name(1), 3), "a known name stays known");
-        assert!(budgets.admit(1, "*.example", &name(4), 4), "a new policy may give more");
+        assert!(
+            budgets.admit(1, "*.example", &name(1), 3),
+            "a known name stays known"
+        );
+        assert!(
+            budgets.admit(1, "*.example", &name(4), 4),
+            "a new policy may give more"
+        );
         assert!(budgets.admit(1, "*.other", &name(9), 3));
         assert!(budgets.admit(2, "*.example", &name(9), 3));
         assert_eq!(budgets.used(1, "*.example"), 4);

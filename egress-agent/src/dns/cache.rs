@@ -16,6 +16,8 @@ const BYTES: usize = 8 << 20;
 /// An answer that may be given again.
 #[derive(Debug)]
 pub(super) struct Cached {
+    /// The record type that was asked.
+    pub(super) kind: u16,
     pub(super) template: Template,
     pub(super) judged: Rc<Judged>,
     pub(super) addresses: Vec<Address>,

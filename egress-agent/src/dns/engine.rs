@@ -7,14 +7,14 @@
 mod judge;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use egress_common::{Address, Client, ClientKey, Protocol, Reason, RuleId};
+use egress_common::{Client, ClientKey, Protocol, Reason, RuleId};
 use hickory_proto::op::Message;
 
 use super::{
@@ -50,7 +50,7 @@ pub enum Step {
 }
 
 /// A question for an upstream.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lookup {
     pub name: Name,
     /// The record type.
@@ -73,7 +73,7 @@ pub struct Engine<N, R> {
     cache: Cache,
     leases: Leases,
     budgets: Budgets,
-    waiting: HashMap<Lookup, Vec<Waiter<R>>>,
+    waiting: BTreeMap<Lookup, Vec<Waiter<R>>>,
     /// Waiters of each session.
     open: HashMap<u64, usize>,
 }
@@ -92,11 +92,33 @@ struct Asker {
     client: Client,
 }
 
+/// One question on its way back, and to whom.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    head: &'a Head<'a>,
+    from: ClientKey,
+    client: Option<Client>,
+    name: &'a str,
+    kind: u16,
+}
+
 /// How an answer came about.
 #[derive(Clone, Copy, Debug)]
 struct Origin {
     cached: bool,
     upstream: Option<(SocketAddr, Duration)>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(question: &'a Question<'a>, from: ClientKey, client: Option<Client>) -> Self {
+        Self {
+            head: &question.head,
+            from,
+            client,
+            name: question.key.name(),
+            kind: question.kind,
+        }
+    }
 }
 
 impl<N: Names, R> Engine<N, R> {
@@ -106,7 +128,7 @@ impl<N: Names, R> Engine<N, R> {
             cache: Cache::new(),
             leases,
             budgets: Budgets::default(),
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             open: HashMap::new(),
         }
     }
@@ -133,7 +155,7 @@ impl<N: Names, R> Engine<N, R> {
     pub fn end(&mut self, host: &impl Host<Names = N>, session: u64) -> std::io::Result<()> {
         self.budgets.end(session);
         self.open.remove(&session);
-        for (_, waiters) in self.waiting.iter_mut() {
+        for waiters in self.waiting.values_mut() {
             waiters.retain(|waiter| waiter.asker.client.session != session);
         }
         self.leases.end(session);
@@ -182,23 +204,27 @@ impl<N: Names, R> Engine<N, R> {
             }
         };
         let Some(client) = host.client(&from) else {
-            let denial = Denial::new(Reason::UnknownClient);
-            refuse(out, host, &question.head, from, None, (question.key.name(), question.kind), &denial, None);
+            let asked = Asked::new(&question, from, None);
+            refuse(out, host, &asked, &Denial::new(Reason::UnknownClient), None);
             return Step::Reply;
         };
         let asker = Asker { from, client };
         let names = self.renew(host);
-        match self.decide(host, &*names, asker, &question, out) {
-            Ok(Some(judged)) => self.enqueue(asker, &question, &judged, reply_to).unwrap_or_else(|denial| {
-                denied(out, host, &question, asker, &denial);
-                Step::Reply
-            }),
-            Ok(None) => Step::Reply,
-            Err(denial) => {
-                denied(out, host, &question, asker, &denial);
-                Step::Reply
-            }
-        }
+        let step = match self.decide(host, &*names, asker, &question, out) {
+            Ok(Some(judged)) => self.enqueue(asker, &question, &judged, reply_to),
+            Ok(None) => Ok(Step::Reply),
+            Err(denial) => Err(denial),
+        };
+        step.unwrap_or_else(|denial| {
+            refuse(
+                out,
+                host,
+                &Asked::new(&question, from, Some(client)),
+                &denial,
+                None,
+            );
+            Step::Reply
+        })
     }
 
     /// Takes what an upstream answered to a [`Step::Ask`], and says who gets which reply.
@@ -215,16 +241,33 @@ impl<N: Names, R> Engine<N, R> {
         let names = self.renew(host);
         let (origin, cached) = match result {
             Ok(upstream) => {
-                let origin = Origin { cached: false, upstream: Some((upstream.server, upstream.latency)) };
-                (origin, self.learn_answer(host, &*names, lookup, &upstream.message))
+                let origin = Origin {
+                    cached: false,
+                    upstream: Some((upstream.server, upstream.latency)),
+                };
+                (
+                    origin,
+                    self.learn_answer(host, &*names, lookup, &upstream.message),
+                )
             }
             Err(error) => {
-                let origin = Origin { cached: false, upstream: None };
-                (origin, Err(Denial::with_text(Reason::UpstreamFailed, error.to_string())))
+                let origin = Origin {
+                    cached: false,
+                    upstream: None,
+                };
+                (
+                    origin,
+                    Err(Denial::with_text(Reason::UpstreamFailed, error.to_string())),
+                )
             }
         };
         let mut replies = Vec::with_capacity(waiters.len());
-        for Waiter { head, asker, reply_to } in waiters {
+        for Waiter {
+            head,
+            asker,
+            reply_to,
+        } in waiters
+        {
             if let Some(open) = self.open.get_mut(&asker.client.session) {
                 *open = open.saturating_sub(1);
                 if *open == 0 {
@@ -233,12 +276,23 @@ impl<N: Names, R> Engine<N, R> {
             }
             let mut out = Vec::new();
             let finished = match &cached {
-                Ok(cached) => self.finish(host, names.settings(), asker, &head.head(), lookup.kind, cached, origin, &mut out),
+                Ok(cached) => self
+                    .finish(host, names.settings(), asker, cached, origin)
+                    .map(|ttl| (cached, ttl)),
                 Err(denial) => Err(denial.clone()),
             };
-            if let Err(denial) = finished {
-                let question = (&*lookup.name, lookup.kind);
-                refuse(&mut out, host, &head.head(), asker.from, Some(asker.client), question, &denial, origin.upstream);
+            match finished {
+                Ok((cached, ttl)) => reply::answer(&mut out, &head.head(), &cached.template, ttl),
+                Err(denial) => {
+                    let asked = Asked {
+                        head: &head.head(),
+                        from: asker.from,
+                        client: Some(asker.client),
+                        name: &lookup.name,
+                        kind: lookup.kind,
+                    };
+                    refuse(&mut out, host, &asked, &denial, origin.upstream);
+                }
             }
             replies.push((reply_to, out));
         }
@@ -247,10 +301,20 @@ impl<N: Names, R> Engine<N, R> {
 
     /// Learns what an answer to a question that did not pass here would teach: `dns.mode: snoop`.
     /// Nobody gets a reply; the outcome is recorded.
-    pub fn observe(&mut self, host: &impl Host<Names = N>, client: Client, from: ClientKey, lookup: &Lookup, message: &Message) {
+    pub fn observe(
+        &mut self,
+        host: &impl Host<Names = N>,
+        client: Client,
+        from: ClientKey,
+        lookup: &Lookup,
+        message: &Message,
+    ) {
         let names = self.renew(host);
         let asker = Asker { from, client };
-        let origin = Origin { cached: false, upstream: None };
+        let origin = Origin {
+            cached: false,
+            upstream: None,
+        };
         let learned = self
             .learn_answer(host, &*names, lookup, message)
             .and_then(|cached| self.admit(&*names, asker, &cached.judged).map(|()| cached))
@@ -259,7 +323,13 @@ impl<N: Names, R> Engine<N, R> {
                 Ok(cached)
             });
         match learned {
-            Ok(cached) => record(host, asker, lookup.kind, &cached, origin),
+            Ok(cached) => record(
+                host,
+                asker,
+                &cached,
+                self.noted(names.settings(), asker, &cached),
+                origin,
+            ),
             Err(denial) => host.record(&Outcome {
                 from,
                 client: Some(client),
@@ -278,7 +348,11 @@ impl<N: Names, R> Engine<N, R> {
     /// The running policy. The cache is of one policy and goes with it.
     fn renew(&mut self, host: &impl Host<Names = N>) -> Arc<N> {
         let names = host.names();
-        if !self.names.as_ref().is_some_and(|known| Arc::ptr_eq(known, &names)) {
+        if !self
+            .names
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &names))
+        {
             self.cache.clear();
             self.names = Some(Arc::clone(&names));
         }
@@ -297,8 +371,12 @@ impl<N: Names, R> Engine<N, R> {
         let now = host.now();
         if let Some(cached) = self.cache.get(&question.key, now) {
             self.admit(names, asker, &cached.judged)?;
-            let origin = Origin { cached: true, upstream: None };
-            self.finish(host, names.settings(), asker, &question.head, question.kind, &cached, origin, out)?;
+            let origin = Origin {
+                cached: true,
+                upstream: None,
+            };
+            let ttl = self.finish(host, names.settings(), asker, &cached, origin)?;
+            reply::answer(out, &question.head, &cached.template, ttl);
             return Ok(None);
         }
         let name = question.key.name();
@@ -311,7 +389,9 @@ impl<N: Names, R> Engine<N, R> {
                     client: Some(asker.client),
                     name,
                     kind: question.kind,
-                    decision: Decision::Allow { rules: &[RuleId::RESOLVER] },
+                    decision: Decision::Allow {
+                        rules: &[RuleId::RESOLVER],
+                    },
                     observed: false,
                     rcode: template.rcode(),
                     addresses: &[],
@@ -340,7 +420,12 @@ impl<N: Names, R> Engine<N, R> {
             return Ok(());
         };
         let settings = names.settings();
-        let is_admitted = self.budgets.admit(asker.client.session, pattern, &judged.name, settings.wildcard_names);
+        let is_admitted = self.budgets.admit(
+            asker.client.session,
+            pattern,
+            &judged.name,
+            settings.wildcard_names,
+        );
         if is_admitted || settings.observe {
             return Ok(());
         }
@@ -360,12 +445,20 @@ impl<N: Names, R> Engine<N, R> {
     ) -> Result<Step, Denial> {
         let open = self.open.entry(asker.client.session).or_default();
         if *open >= MAX_OPEN {
-            let text = format!("{MAX_OPEN} questions of the session wait for an answer; ask again later");
+            let text =
+                format!("{MAX_OPEN} questions of the session wait for an answer; ask again later");
             return Err(Denial::with_text(Reason::TooManyQuestions, text));
         }
         *open += 1;
-        let lookup = Lookup { name: judged.name.clone(), kind: question.kind };
-        let waiter = Waiter { head: question.head.to_owned(), asker, reply_to: reply_to() };
+        let lookup = Lookup {
+            name: judged.name.clone(),
+            kind: question.kind,
+        };
+        let waiter = Waiter {
+            head: question.head.to_owned(),
+            asker,
+            reply_to: reply_to(),
+        };
         if let Some(waiters) = self.waiting.get_mut(&lookup) {
             waiters.push(waiter);
             return Ok(Step::Wait);
@@ -390,7 +483,9 @@ impl<N: Names, R> Engine<N, R> {
             max_addresses: settings.terms.addresses_per_name,
             ttl_max: u32::try_from(settings.terms.ttl_max.as_secs()).unwrap_or(u32::MAX),
         };
-        let (Some(wire), Some(key)) = (wire_name(&lookup.name), Key::new(&lookup.name, lookup.kind)) else {
+        let (Some(wire), Some(key)) =
+            (wire_name(&lookup.name), Key::new(&lookup.name, lookup.kind))
+        else {
             return Err(Denial::new(Reason::BadQuestion));
         };
         let filtered = filter
@@ -398,21 +493,41 @@ impl<N: Names, R> Engine<N, R> {
             .map_err(|useless| Denial::with_text(Reason::UpstreamFailed, useless.to_string()))?;
         let is_private = filtered.is_private && !judged.private;
         if is_private && !settings.observe {
-            let text = format!("{} leads into private space; list it in dns.private if it should", lookup.name);
+            let text = format!(
+                "{} leads into private space; list it in dns.private if it should",
+                lookup.name
+            );
             return Err(Denial::with_text(Reason::PrivateAnswer, text));
         }
-        let Filtered { rcode, answers, authorities, addresses, ttl, is_private: _ } = filtered;
+        let Filtered {
+            rcode,
+            answers,
+            authorities,
+            addresses,
+            ttl,
+            is_private: _,
+        } = filtered;
         let template = Template::new(&wire, lookup.kind, rcode, answers, authorities)
             .map_err(|error| Denial::with_text(Reason::UpstreamFailed, error.to_string()))?;
         let judged = if addresses.is_empty() || judged.denied.is_some() {
             judged
         } else {
-            let set = host
-                .port_set(&judged.grant.rules)
-                .map_err(|error| Denial::with_text(Reason::LeaseFailed, format!("the rules' ports could not be written: {error}")))?;
-            Judged { grant: Grant { set, ..judged.grant }, ..judged }
+            let set = host.port_set(&judged.grant.rules).map_err(|error| {
+                Denial::with_text(
+                    Reason::LeaseFailed,
+                    format!("the rules' ports could not be written: {error}"),
+                )
+            })?;
+            Judged {
+                grant: Grant {
+                    set,
+                    ..judged.grant
+                },
+                ..judged
+            }
         };
         let cached = Rc::new(Cached {
+            kind: lookup.kind,
             template,
             judged: Rc::new(judged),
             addresses,
@@ -425,23 +540,51 @@ impl<N: Names, R> Engine<N, R> {
         Ok(cached)
     }
 
-    /// Leases what the answer leads to, then writes it.
+    /// Leases what the answer leads to and records it. It may be given then, for so many seconds.
     fn finish(
         &mut self,
         host: &impl Host<Names = N>,
         settings: &Settings,
         asker: Asker,
-        head: &Head<'_>,
-        kind: u16,
         cached: &Cached,
         origin: Origin,
-        out: &mut Vec<u8>,
-    ) -> Result<(), Denial> {
+    ) -> Result<u32, Denial> {
         let left = self.lease(host, settings, asker, cached)?;
-        let ttl = u32::try_from(left.as_secs()).unwrap_or(u32::MAX);
-        reply::answer(out, head, &cached.template, ttl);
-        record(host, asker, kind, cached, origin);
-        Ok(())
+        record(
+            host,
+            asker,
+            cached,
+            self.noted(settings, asker, cached),
+            origin,
+        );
+        Ok(u32::try_from(left.as_secs()).unwrap_or(u32::MAX))
+    }
+
+    /// What a policy that only observes would have refused the answer for.
+    fn noted(
+        &self,
+        settings: &Settings,
+        asker: Asker,
+        cached: &Cached,
+    ) -> Option<(Reason, RuleId)> {
+        if !settings.observe {
+            return None;
+        }
+        let Judged {
+            name,
+            pattern,
+            denied,
+            ..
+        } = &*cached.judged;
+        let session = asker.client.session;
+        let is_over = pattern
+            .as_ref()
+            .is_some_and(|pattern| !self.budgets.counts(session, pattern, name));
+        denied
+            .or(is_over.then_some((Reason::NameBudget, RuleId::NONE)))
+            .or(cached
+                .is_private
+                .then_some((Reason::PrivateAnswer, RuleId::NONE)))
     }
 
     /// Makes sure that the session's leases outlive the answer; returns how long that lives.
@@ -460,11 +603,14 @@ impl<N: Names, R> Engine<N, R> {
         let session = asker.client.session;
         let Judged { name, grant, .. } = &*cached.judged;
         let terms = &settings.terms;
-        if self.leases.touch(session, name, &cached.addresses, lasting(terms, left, now)) {
+        if self
+            .leases
+            .touch(session, name, &cached.addresses, lasting(terms, left, now))
+        {
             return Ok(left);
         }
         self.leases
-            .learn(session, name, grant, &cached.addresses, left, terms, now)
+            .learn(session, name, grant, (&cached.addresses, left), terms, now)
             .map_err(|error| Denial::with_text(Reason::LeaseFailed, error.to_string()))?;
         if let Err(error) = self.write(host) {
             self.leases.withdraw(session, name, &cached.addresses);
@@ -488,24 +634,28 @@ fn deny(reason: Reason, rule: RuleId) -> Decision<'static> {
     Decision::Deny { reason, rule }
 }
 
-fn denied<H: Host>(out: &mut Vec<u8>, host: &H, question: &Question<'_>, asker: Asker, denial: &Denial) {
-    let asked = (question.key.name(), question.kind);
-    refuse(out, host, &question.head, asker.from, Some(asker.client), asked, denial, None);
-}
-
 /// Writes and records a denial.
 fn refuse<H: Host>(
     out: &mut Vec<u8>,
     host: &H,
-    head: &Head<'_>,
-    from: ClientKey,
-    client: Option<Client>,
-    (name, kind): (&str, u16),
+    asked: &Asked<'_>,
     denial: &Denial,
     upstream: Option<(SocketAddr, Duration)>,
 ) {
+    let Asked {
+        head,
+        from,
+        client,
+        name,
+        kind,
+    } = *asked;
     let (rcode, ede) = denial.codes();
-    reply::error(out, head, rcode, Some((ede, &denial.message(&*host.names(), name, kind))));
+    reply::error(
+        out,
+        head,
+        rcode,
+        Some((ede, &denial.message(&*host.names(), name, kind))),
+    );
     host.record(&Outcome {
         from,
         client,
@@ -520,20 +670,33 @@ fn refuse<H: Host>(
     });
 }
 
-fn record<H: Host>(host: &H, asker: Asker, kind: u16, cached: &Cached, origin: Origin) {
-    let Judged { name, grant, denied, .. } = &*cached.judged;
-    let observed = denied.or(cached.is_private.then_some((Reason::PrivateAnswer, RuleId::NONE)));
-    let addresses: &[Address] = if observed.is_some() { &[] } else { &cached.addresses };
+/// Records an answer; `noted` is what it would have been refused for.
+fn record<H: Host>(
+    host: &H,
+    asker: Asker,
+    cached: &Cached,
+    noted: Option<(Reason, RuleId)>,
+    origin: Origin,
+) {
+    let Judged { name, grant, .. } = &*cached.judged;
     host.record(&Outcome {
         from: asker.from,
         client: Some(asker.client),
         name,
-        kind,
-        decision: observed.map_or(Decision::Allow { rules: &grant.rules }, |(reason, rule)| deny(reason, rule)),
-        observed: observed.is_some(),
+        kind: cached.kind,
+        decision: noted.map_or(
+            Decision::Allow {
+                rules: &grant.rules,
+            },
+            |(reason, rule)| deny(reason, rule),
+        ),
+        observed: noted.is_some(),
         rcode: cached.template.rcode(),
-        addresses,
+        addresses: &cached.addresses,
         cached: origin.cached,
         upstream: origin.upstream,
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,9 +78,13 @@ pub enum LeaseError {
         n = limits::LEASE_GRANTS
     )]
     TooManyGrants(Address),
-    #[error("every lease of the session is live and there is no room for more; wait for some to expire")]
+    #[error(
+        "every lease of the session is live and there is no room for more; wait for some to expire"
+    )]
     SessionFull,
-    #[error("every lease of the guard is live and there is no room for more; wait for some to expire")]
+    #[error(
+        "every lease of the guard is live and there is no room for more; wait for some to expire"
+    )]
     Full,
 }
 
@@ -131,7 +135,7 @@ impl Leases {
         }
     }
 
-    /// `name` led `session` to `addresses`. Either all of them are held afterwards or none is held
+    /// `name` led `session` to `addresses`, for `ttl`. Either all of them are held afterwards or none is held
     /// longer than before. An expiry never moves back. At most `terms.addresses_per_name` addresses
     /// are taken; callers show the client no more.
     pub fn learn(
@@ -139,12 +143,13 @@ impl Leases {
         session: u64,
         name: &Name,
         grant: &Grant,
-        addresses: &[Address],
-        ttl: Duration,
+        (addresses, ttl): (&[Address], Duration),
         terms: &Terms,
         now: u64,
     ) -> Result<(), LeaseError> {
-        let addresses = addresses.get(..terms.addresses_per_name).unwrap_or(addresses);
+        let addresses = addresses
+            .get(..terms.addresses_per_name)
+            .unwrap_or(addresses);
         let table = self.sessions.entry(session).or_default();
         if let Some(address) = addresses
             .iter()
@@ -157,9 +162,11 @@ impl Leases {
         let before = table.len();
         let expires = terms.expiry(ttl, now);
         let touched = table.hold(name, grant, addresses, expires, now, &mut self.learned);
-        self.marked.extend(touched.into_iter().map(|address| (session, address)));
+        self.marked
+            .extend(touched.into_iter().map(|address| (session, address)));
         let dropped = table.drop_oldest(name, terms.addresses_per_name, now);
-        self.marked.extend(dropped.into_iter().map(|address| (session, address)));
+        self.marked
+            .extend(dropped.into_iter().map(|address| (session, address)));
         self.held = self.held + table.len() - before;
         Ok(())
     }
@@ -169,7 +176,9 @@ impl Leases {
     /// a few look-ups, no change.
     pub fn touch(&mut self, session: u64, name: &str, addresses: &[Address], until: u64) -> bool {
         if !self.marked.is_empty()
-            && addresses.iter().any(|address| self.marked.contains(&(session, *address)))
+            && addresses
+                .iter()
+                .any(|address| self.marked.contains(&(session, *address)))
         {
             return false;
         }
@@ -186,14 +195,16 @@ impl Leases {
         let before = table.len();
         table.withdraw(name, addresses);
         self.held = self.held + table.len() - before;
-        self.marked.extend(addresses.iter().map(|address| (session, *address)));
+        self.marked
+            .extend(addresses.iter().map(|address| (session, *address)));
     }
 
     /// The session is over.
     pub fn end(&mut self, session: u64) {
         if let Some(table) = self.sessions.remove(&session) {
             self.held -= table.len();
-            self.marked.extend(table.image().map(|(address, _)| (session, address)));
+            self.marked
+                .extend(table.image().map(|(address, _)| (session, address)));
         }
     }
 
@@ -201,9 +212,14 @@ impl Leases {
     pub fn changes(&self) -> Changes {
         let mut changes = Changes::default();
         for (session, address) in &self.marked {
-            let lease = self.sessions.get(session).and_then(|table| table.lease(*address));
+            let lease = self
+                .sessions
+                .get(session)
+                .and_then(|table| table.lease(*address));
             match lease {
-                Some(lease) if *lease != Lease::default() => changes.write.push((*session, *address, *lease)),
+                Some(lease) if *lease != Lease::default() => {
+                    changes.write.push((*session, *address, *lease))
+                }
                 _ => changes.remove.push((*session, *address)),
             }
         }
@@ -228,6 +244,7 @@ impl Leases {
     /// The table as it is under another policy: `decide` says what that grants to a name, `None`
     /// when nothing. Nothing is marked; all of [`Leases::image`] is to be written for the new
     /// generation before it takes effect. The present table stays as it is.
+    #[must_use = "the present table stays as it is"]
     pub fn rejudged(&self, mut decide: impl FnMut(&Name) -> Option<Grant>) -> Self {
         let mut table = self.clone();
         table.marked.clear();
@@ -254,7 +271,9 @@ impl Leases {
 
     /// Every hold, by session and name.
     pub fn iter(&self) -> impl Iterator<Item = Held<'_>> {
-        self.sessions.iter().flat_map(|(session, table)| table.iter(*session))
+        self.sessions
+            .iter()
+            .flat_map(|(session, table)| table.iter(*session))
     }
 
     /// Number of holds, expired ones included.
@@ -267,7 +286,13 @@ impl Leases {
     }
 
     /// Drops expired holds, longest expired first, until the missing ones fit.
-    fn make_room(&mut self, session: u64, name: &str, addresses: &[Address], now: u64) -> Result<(), LeaseError> {
+    fn make_room(
+        &mut self,
+        session: u64,
+        name: &str,
+        addresses: &[Address],
+        now: u64,
+    ) -> Result<(), LeaseError> {
         loop {
             let Some(table) = self.sessions.get_mut(&session) else {
                 return Ok(());
@@ -279,12 +304,16 @@ impl Leases {
             let (victim, full) = if table.len() + missing > self.bounds.per_session {
                 (Some(session), LeaseError::SessionFull)
             } else if self.held + missing > self.bounds.total {
-                let first = self.sessions.iter().filter_map(|(session, table)| Some((table.first_expiry()?, *session)));
+                let first = self
+                    .sessions
+                    .iter()
+                    .filter_map(|(session, table)| Some((table.first_expiry()?, *session)));
                 (first.min().map(|(_, session)| session), LeaseError::Full)
             } else {
                 return Ok(());
             };
-            let victim = victim.and_then(|session| Some((session, self.sessions.get_mut(&session)?)));
+            let victim =
+                victim.and_then(|session| Some((session, self.sessions.get_mut(&session)?)));
             let (victim, address) = victim
                 .and_then(|(session, table)| Some((session, table.drop_expired(now)?)))
                 .ok_or(full)?;

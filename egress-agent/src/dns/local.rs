@@ -59,7 +59,12 @@ pub(super) fn answer(name: &str, kind: u16, session: u64, leases: &Leases, now: 
 fn pointers(name: &str, address: IpAddr, session: u64, leases: &Leases, now: u64) -> Local {
     let address = Address::from(address);
     if address.is_resolver() {
-        return template(name, TYPE_PTR, Rcode::NO_ERROR, pointer("localhost").into_iter().collect());
+        return template(
+            name,
+            TYPE_PTR,
+            Rcode::NO_ERROR,
+            pointer("localhost").into_iter().collect(),
+        );
     }
     let names: Vec<_> = leases
         .names(session, address)
@@ -96,7 +101,10 @@ fn reverse(name: &str) -> Option<IpAddr> {
         let mut parts = labels.split('.').rev();
         for octet in &mut octets {
             let part = parts.next()?;
-            *octet = part.parse().ok().filter(|number: &u8| number.to_string() == part)?;
+            *octet = part
+                .parse()
+                .ok()
+                .filter(|number: &u8| number.to_string() == part)?;
         }
         return parts.next().is_none().then(|| octets.into());
     }
@@ -130,10 +138,14 @@ mod tests {
             ("256.113.0.203.in-addr.arpa", None),
             ("in-addr.arpa", None),
             (&v6, Some("2001:db8::1")),
-            (&v6[2..], None),
+            (v6.trim_start_matches("1."), None),
             ("example.com", None),
         ] {
-            assert_eq!(reverse(name), expected.map(|text| text.parse().unwrap()), "{name}");
+            assert_eq!(
+                reverse(name),
+                expected.map(|text| text.parse().unwrap()),
+                "{name}"
+            );
         }
     }
 }

@@ -107,28 +107,34 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Result<&str, InvalidName>) {
+    fn check(text: &str, expected: &Result<&str, InvalidName>) {
         let got = Name::parse(text);
-        assert_eq!(got.as_deref(), expected.as_deref(), "{text:?}");
+        assert_eq!(&got.as_deref().map_err(Clone::clone), expected, "{text:?}");
     }
 
     #[test]
     fn a_name_has_one_spelling() {
-        check("GitHub.COM.", Ok("github.com"));
-        check("_acme-challenge.a1.example", Ok("_acme-challenge.a1.example"));
-        check("xn--bcher-kva.example", Ok("xn--bcher-kva.example"));
+        check("GitHub.COM.", &Ok("github.com"));
+        check(
+            "_acme-challenge.a1.example",
+            &Ok("_acme-challenge.a1.example"),
+        );
+        check("xn--bcher-kva.example", &Ok("xn--bcher-kva.example"));
     }
 
     #[test]
     fn what_is_no_host_name_is_refused() {
-        check("", Err(InvalidName::Empty));
-        check(".", Err(InvalidName::Empty));
-        check("a..b", Err(InvalidName::Label));
-        check("a.b..", Err(InvalidName::Label));
-        check(&"a".repeat(64), Err(InvalidName::Label));
-        check("a b.example", Err(InvalidName::Character(b' ')));
-        check("*.example", Err(InvalidName::Character(b'*')));
-        check("b\u{fc}cher.example", Err(InvalidName::Character(0xc3)));
-        check(&format!("{}x", "abc.".repeat(64)), Err(InvalidName::TooLong));
+        check("", &Err(InvalidName::Empty));
+        check(".", &Err(InvalidName::Empty));
+        check("a..b", &Err(InvalidName::Label));
+        check("a.b..", &Err(InvalidName::Label));
+        check(&"a".repeat(64), &Err(InvalidName::Label));
+        check("a b.example", &Err(InvalidName::Character(b' ')));
+        check("*.example", &Err(InvalidName::Character(b'*')));
+        check("b\u{fc}cher.example", &Err(InvalidName::Character(0xc3)));
+        check(
+            &format!("{}x", "abc.".repeat(64)),
+            &Err(InvalidName::TooLong),
+        );
     }
 }

@@ -20,7 +20,7 @@ pub struct Outcome<'a> {
     /// The policy only observes: a denial was not carried out.
     pub observed: bool,
     pub rcode: Rcode,
-    /// What the session may reach from now on.
+    /// Where the answer leads: the session's leases, when it was allowed.
     pub addresses: &'a [Address],
     /// It was in the cache.
     pub cached: bool,

@@ -55,7 +55,10 @@ impl Query {
     /// With the length in front, as TCP carries it (RFC 1035 4.2.2).
     pub(super) fn framed(&self) -> Vec<u8> {
         // INVARIANT: a question is shorter than 300 bytes.
-        let mut framed = u16::try_from(self.bytes.len()).unwrap_or(0).to_be_bytes().to_vec();
+        let mut framed = u16::try_from(self.bytes.len())
+            .unwrap_or(0)
+            .to_be_bytes()
+            .to_vec();
         framed.extend(&self.bytes);
         framed
     }
@@ -65,7 +68,9 @@ impl Query {
         match self.is_answered_by(message) {
             None => Response::Foreign,
             Some(true) => Response::Truncated,
-            Some(false) => Message::from_vec(message).map_or(Response::Unreadable, |message| Response::Answer(Box::new(message))),
+            Some(false) => Message::from_vec(message).map_or(Response::Unreadable, |message| {
+                Response::Answer(Box::new(message))
+            }),
         }
     }
 
@@ -79,7 +84,8 @@ impl Query {
         let own = self.bytes.get(12..self.end)?;
         let theirs = reader.take(own.len())?;
         let is_response = high & 0xf8 == 0x80;
-        (id == self.id && is_response && questions == 1 && theirs.eq_ignore_ascii_case(own)).then_some(high & 2 != 0)
+        (id == self.id && is_response && questions == 1 && theirs.eq_ignore_ascii_case(own))
+            .then_some(high & 2 != 0)
     }
 }
 
@@ -105,7 +111,10 @@ mod tests {
         assert_eq!(edns.max_payload(), 1232);
         assert!(!edns.flags().dnssec_ok);
         assert!(edns.options().as_ref().is_empty());
-        assert_eq!(query.framed()[..2], [0, u8::try_from(query.bytes().len()).unwrap()]);
+        assert_eq!(
+            query.framed()[..2],
+            [0, u8::try_from(query.bytes().len()).unwrap()]
+        );
     }
 
     #[test]
@@ -122,12 +131,28 @@ mod tests {
         let mut cut = good.clone();
         cut[7] = 1;
         assert!(matches!(query.judge(&cut), Response::Unreadable));
-        for (at, byte) in [(0, 0), (1, 0), (2, 1), (2, 0x91), (5, 0), (5, 2), (13, b'v'), (good.len() - 3, 28), (good.len() - 1, 3)] {
+        for (at, byte) in [
+            (0, 0),
+            (1, 0),
+            (2, 1),
+            (2, 0x91),
+            (5, 0),
+            (5, 2),
+            (13, b'v'),
+            (good.len() - 3, 28),
+            (good.len() - 1, 3),
+        ] {
             let mut bytes = good.clone();
             bytes[at] = byte;
-            assert!(matches!(query.judge(&bytes), Response::Foreign), "byte {at}");
+            assert!(
+                matches!(query.judge(&bytes), Response::Foreign),
+                "byte {at}"
+            );
         }
-        assert!(matches!(query.judge(&good[..good.len() - 1]), Response::Foreign));
+        assert!(matches!(
+            query.judge(&good[..good.len() - 1]),
+            Response::Foreign
+        ));
         assert!(matches!(query.judge(&[]), Response::Foreign));
     }
 }

@@ -97,15 +97,27 @@ impl Head<'_> {
         usize::from(if self.is_tcp {
             u16::MAX
         } else {
-            self.edns.map_or(UDP_MIN, |size| size.clamp(UDP_MIN, UDP_MAX))
+            self.edns
+                .map_or(UDP_MIN, |size| size.clamp(UDP_MIN, UDP_MAX))
         })
     }
 
-    fn write(&self, out: &mut Vec<u8>, rcode: Rcode, truncated: bool, answers: u16, authorities: u16) {
+    fn write(
+        &self,
+        out: &mut Vec<u8>,
+        rcode: Rcode,
+        truncated: bool,
+        answers: u16,
+        authorities: u16,
+    ) {
         out.clear();
         let [low, _] = rcode.0.to_le_bytes();
         out.extend(self.id.to_be_bytes());
-        out.push(0x80 | (self.opcode & 0xf) << 3 | u8::from(truncated) << 1 | u8::from(self.recursion_desired));
+        out.push(
+            0x80 | (self.opcode & 0xf) << 3
+                | u8::from(truncated) << 1
+                | u8::from(self.recursion_desired),
+        );
         out.push(0x80 | u8::from(self.checking_disabled) << 4 | low & 0xf);
         out.extend(u16::from(!self.question.is_empty()).to_be_bytes());
         out.extend(answers.to_be_bytes());
@@ -150,7 +162,13 @@ impl Template {
     /// Takes a message apart again: counts, body, places of the TTLs.
     fn read(bytes: &[u8], rcode: Rcode) -> Option<Self> {
         let mut reader = Reader::new(bytes);
-        reader.take(6)?;
+        reader.take(2)?;
+        let [high, _] = reader.array()?;
+        // The encoder leaves out what makes a message too long, and says so.
+        if high & 2 != 0 {
+            return None;
+        }
+        reader.take(2)?;
         let answers = reader.u16()?;
         let authorities = reader.u16()?;
         reader.take(2)?;
@@ -192,7 +210,13 @@ pub(super) fn answer(out: &mut Vec<u8>, head: &Head<'_>, template: &Template, tt
     if HEADER + head.question.len() + template.body.len() + opt > head.limit() {
         head.write(out, template.rcode, true, 0, 0);
     } else {
-        head.write(out, template.rcode, false, template.answers, template.authorities);
+        head.write(
+            out,
+            template.rcode,
+            false,
+            template.answers,
+            template.authorities,
+        );
         let start = out.len();
         out.extend(&template.body);
         if let Some(body) = out.get_mut(start..) {
@@ -246,12 +270,14 @@ mod tests {
     use hickory_proto::rr::{RData, rdata};
 
     use super::*;
-    use crate::dns::question;
+    use crate::dns::{fake, question};
 
     fn template(records: u8) -> Template {
         let name = WireName::from_ascii("www.example.com.").unwrap();
         let answers = (0..records)
-            .map(|last| Record::from_rdata(name.clone(), 99, RData::A(rdata::A::new(203, 0, 113, last))))
+            .map(|last| {
+                Record::from_rdata(name.clone(), 99, RData::A(rdata::A::new(203, 0, 113, last)))
+            })
             .collect();
         Template::new(&name, 1, Rcode::NO_ERROR, answers, vec![]).unwrap()
     }
@@ -266,7 +292,11 @@ mod tests {
 
     #[test]
     fn an_answer_repeats_the_question_and_carries_the_ttl() {
-        let message = reply(&question::query_edns("wWw.example.COM", 1, 1232, 0, &[]), 2, false);
+        let message = reply(
+            &fake::query_edns("wWw.example.COM", 1, 1232, 0, &[]),
+            2,
+            false,
+        );
         assert_eq!(message.metadata.id, 7);
         assert!(message.metadata.recursion_available && message.metadata.recursion_desired);
         assert_eq!(message.queries[0].name.to_string(), "wWw.example.COM.");
@@ -277,8 +307,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_cut_to_nothing_and_says_so() {
-        let plain = question::query("www.example.com", 1);
-        let edns = |size| question::query_edns("www.example.com", 1, size, 0, &[]);
+        let plain = fake::query("www.example.com", 1);
+        let edns = |size| fake::query_edns("www.example.com", 1, size, 0, &[]);
         // 33 + 16 a record: 29 records take 497 bytes, 30 take 513.
         for (question, records, is_tcp, whole) in [
             (&plain, 29, false, true),
@@ -291,25 +321,45 @@ mod tests {
         ] {
             let message = reply(question, records, is_tcp);
             assert_eq!(message.metadata.truncation, !whole, "{records} records");
-            assert_eq!(message.answers.len(), if whole { usize::from(records) } else { 0 });
+            assert_eq!(
+                message.answers.len(),
+                if whole { usize::from(records) } else { 0 }
+            );
         }
     }
 
     #[test]
     fn an_extended_error_goes_only_to_those_who_speak_edns_and_must_fit() {
         let mut out = Vec::new();
-        let plain = question::query("example.com", 1);
+        let plain = fake::query("example.com", 1);
         let head = question::parse(&plain, false).unwrap().head;
-        error(&mut out, &head, Rcode::REFUSED, Some((Ede::PROHIBITED, "why")));
+        error(
+            &mut out,
+            &head,
+            Rcode::REFUSED,
+            Some((Ede::PROHIBITED, "why")),
+        );
         assert_eq!(out.len(), plain.len());
         assert_eq!(out[3] & 0xf, 5);
 
-        let edns = question::query_edns("example.com", 1, 512, 0, &[]);
+        let edns = fake::query_edns("example.com", 1, 512, 0, &[]);
         let head = question::parse(&edns, false).unwrap().head;
-        error(&mut out, &head, Rcode::REFUSED, Some((Ede::PROHIBITED, "why")));
+        error(
+            &mut out,
+            &head,
+            Rcode::REFUSED,
+            Some((Ede::PROHIBITED, "why")),
+        );
         assert!(out.ends_with(b"\x00\x0f\x00\x05\x00\x12why"));
-        error(&mut out, &head, Rcode::BAD_VERSION, Some((Ede::PROHIBITED, &"x".repeat(500))));
-        assert!(out.ends_with(b"\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x06\x00\x0f\x00\x02\x00\x12"));
+        error(
+            &mut out,
+            &head,
+            Rcode::BAD_VERSION,
+            Some((Ede::PROHIBITED, &"x".repeat(500))),
+        );
+        assert!(
+            out.ends_with(b"\x00\x00\x29\x04\xd0\x01\x00\x00\x00\x00\x06\x00\x0f\x00\x02\x00\x12")
+        );
         Message::from_vec(&out).unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! The sockets of the guard resolver: bytes in, bytes out.
 //!
-//! Each slot is one port number on 127.0.0.1 and ::1, UDP and TCP; the kernel programs steer to
-//! it. Everything runs on one thread; no borrow of the engine lasts across an await.
+//! Each slot is one port number on both loopback addresses, UDP and TCP; the kernel programs
+//! steer to it. Everything runs on one thread; no borrow of the engine lasts across an await.
 
 use std::{
     cell::RefCell,
@@ -47,7 +47,10 @@ struct Slot {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error("the guard resolver cannot listen on {address}: {source}")]
-    Address { address: SocketAddr, source: io::Error },
+    Address {
+        address: SocketAddr,
+        source: io::Error,
+    },
     #[error("no port is free on 127.0.0.1 and ::1 for both UDP and TCP; tried {TRIES}")]
     NoPort,
 }
@@ -74,12 +77,16 @@ impl Sockets {
 }
 
 fn bind_slot(preferred: u16) -> Result<Slot, BindError> {
-    let mut candidates = (preferred != 0).then_some(preferred).into_iter().chain([0; TRIES]);
+    let mut candidates = (preferred != 0)
+        .then_some(preferred)
+        .into_iter()
+        .chain([0; TRIES]);
     loop {
         let port = candidates.next().ok_or(BindError::NoPort)?;
         match try_slot(port) {
             Ok(slot) => return Ok(slot),
-            Err(BindError::Address { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {}
+            Err(BindError::Address { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
+            }
             // A preferred port may be one that this process may not have.
             Err(BindError::Address { .. }) if port != 0 => {}
             Err(error) => return Err(error),
@@ -89,8 +96,15 @@ fn bind_slot(preferred: u16) -> Result<Slot, BindError> {
 
 /// Port 0 lets the kernel pick.
 fn try_slot(port: u16) -> Result<Slot, BindError> {
-    let mut slot = Slot { port, udp: Vec::new(), tcp: Vec::new() };
-    for address in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)] {
+    let mut slot = Slot {
+        port,
+        udp: Vec::new(),
+        tcp: Vec::new(),
+    };
+    for address in [
+        IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::from(Ipv6Addr::LOCALHOST),
+    ] {
         match bind_pair(address, slot.port) {
             Ok((port, udp, tcp)) => {
                 slot.port = port;
@@ -99,7 +113,10 @@ fn try_slot(port: u16) -> Result<Slot, BindError> {
             }
             Err(error) if address.is_ipv6() && is_without_ipv6(&error) => {}
             Err(source) => {
-                return Err(BindError::Address { address: (address, slot.port).into(), source });
+                return Err(BindError::Address {
+                    address: (address, slot.port).into(),
+                    source,
+                });
             }
         }
     }
@@ -120,7 +137,9 @@ fn bind_pair(address: IpAddr, port: u16) -> io::Result<(u16, UdpSocket, TcpListe
 }
 
 fn is_without_ipv6(error: &io::Error) -> bool {
-    let error = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    let error = error
+        .raw_os_error()
+        .map(rustix::io::Errno::from_raw_os_error);
     error == Some(rustix::io::Errno::ADDRNOTAVAIL) || error == Some(rustix::io::Errno::AFNOSUPPORT)
 }
 
@@ -146,13 +165,17 @@ pub enum Route {
 
 impl<H: Host> fmt::Debug for Server<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("upstreams", &self.shared.upstreams).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("upstreams", &self.shared.upstreams)
+            .finish_non_exhaustive()
     }
 }
 
 impl<H: Host> Clone for Server<H> {
     fn clone(&self) -> Self {
-        Self { shared: Rc::clone(&self.shared) }
+        Self {
+            shared: Rc::clone(&self.shared),
+        }
     }
 }
 
@@ -217,12 +240,18 @@ impl<H: Host + 'static> Shared<H> {
         out: &mut Vec<u8>,
         reply_to: impl FnOnce() -> Route,
     ) -> Step {
-        let step = self.engine.borrow_mut().ask(&self.host, from, message, out, reply_to);
+        let step = self
+            .engine
+            .borrow_mut()
+            .ask(&self.host, from, message, out, reply_to);
         if let Step::Ask(lookup) = &step {
             let (shared, lookup) = (Rc::clone(self), lookup.clone());
             tokio::task::spawn_local(async move {
                 let result = shared.upstreams.resolve(&lookup).await;
-                let replies = shared.engine.borrow_mut().answered(&shared.host, &lookup, result);
+                let replies = shared
+                    .engine
+                    .borrow_mut()
+                    .answered(&shared.host, &lookup, result);
                 for (route, reply) in replies {
                     route.send(reply);
                 }
@@ -267,7 +296,9 @@ async fn serve_udp<H: Host + 'static>(shared: Rc<Shared<H>>, socket: Rc<tokio::n
             };
             let key = ClientKey::new(Protocol::UDP, from.ip().into(), from.port());
             let message = buffer.get(..length).unwrap_or_default();
-            if shared.ask(key, message, &mut out, || Route::Udp(Rc::clone(&socket), from)) == Step::Reply
+            if shared.ask(key, message, &mut out, || {
+                Route::Udp(Rc::clone(&socket), from)
+            }) == Step::Reply
                 && let Err(error) = socket.try_send_to(&out, from)
             {
                 tracing::debug!(%from, %error, "a DNS reply was not sent");

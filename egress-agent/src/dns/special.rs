@@ -27,19 +27,20 @@ const fn is_special_v4([a, b, c, _]: [u8; 4]) -> bool {
 }
 
 fn is_special_v6(octets: [u8; 16]) -> bool {
-    let [a, b, c, d, e @ ..] = octets;
+    let [first, second, ..] = octets;
     let starts_zero = octets.starts_with(&[0; 10]);
     // ::, ::1, IPv4-compatible and IPv4-mapped forms.
     (starts_zero && (octets.starts_with(&[0; 12]) || octets.get(10..12) == Some(&[0xff, 0xff])))
         // 64:ff9b::/96 (RFC 6052) and the local 64:ff9b:1::/48 (RFC 8215).
-        || ([a, b, c, d] == [0, 0x64, 0xff, 0x9b] && (e.starts_with(&[0; 8]) || e.starts_with(&[0, 1])))
+        || octets.starts_with(&[0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0])
+        || octets.starts_with(&[0, 0x64, 0xff, 0x9b, 0, 1])
         // 2002::/16, 6to4.
-        || [a, b] == [0x20, 0x02]
+        || [first, second] == [0x20, 0x02]
         // fc00::/7, unique local.
-        || a & 0xfe == 0xfc
+        || first & 0xfe == 0xfc
         // fe80::/10 link-local and fec0::/10 site-local.
-        || (a == 0xfe && b & 0x80 == 0x80)
-        || a == 0xff
+        || (first == 0xfe && second & 0x80 == 0x80)
+        || first == 0xff
 }
 
 #[cfg(test)]

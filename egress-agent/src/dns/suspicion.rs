@@ -40,9 +40,15 @@ fn is_suspicious(label: &str) -> bool {
     let mut previous = Kind::Separator;
     for byte in label.bytes() {
         let kind = Kind::of(byte);
-        consonants = if kind == Kind::Consonant { consonants + 1 } else { 0 };
+        consonants = if kind == Kind::Consonant {
+            consonants + 1
+        } else {
+            0
+        };
         digits = if kind == Kind::Digit { digits + 1 } else { 0 };
-        oddities += usize::from(kind.meets(previous)) + usize::from(consonants > 3) + usize::from(digits > 8);
+        oddities += usize::from(kind.meets(previous))
+            + usize::from(consonants > 3)
+            + usize::from(digits > 8);
         characters += usize::from(kind != Kind::Separator);
         previous = kind;
     }
@@ -69,7 +75,9 @@ impl Kind {
 
     /// Whether a letter stands beside a digit.
     fn meets(self, other: Self) -> bool {
-        self != Self::Separator && other != Self::Separator && (self == Self::Digit) != (other == Self::Digit)
+        self != Self::Separator
+            && other != Self::Separator
+            && (self == Self::Digit) != (other == Self::Digit)
     }
 }
 
@@ -118,7 +126,10 @@ mod tests {
     #[test]
     fn what_the_policy_itself_spells_is_not_judged() {
         let zone = "d2f1c8b07a9e4435b6d0aa17.example.com";
-        assert_eq!(suspicious_label(&format!("www.{zone}"), &format!("*.{zone}")), None);
+        assert_eq!(
+            suspicious_label(&format!("www.{zone}"), &format!("*.{zone}")),
+            None
+        );
     }
 
     /// Random data in the usual alphabets, from a fixed linear congruential generator.
@@ -134,7 +145,9 @@ mod tests {
             for _ in 0..1000 {
                 let label: String = (0..32)
                     .map(|_| {
-                        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                        state = state
+                            .wrapping_mul(6_364_136_223_846_793_005)
+                            .wrapping_add(1);
                         let index = (state >> 33) as usize % alphabet.len();
                         char::from(alphabet.as_bytes()[index])
                     })

@@ -52,7 +52,10 @@ impl<'a> Place<'a> {
         }
         open.total += 1;
         open.sessions.insert(session, of_session + 1);
-        Some(Self { connections, session })
+        Some(Self {
+            connections,
+            session,
+        })
     }
 }
 
@@ -109,7 +112,10 @@ async fn read<H: Host + 'static>(
     let mut message = Vec::new();
     let mut out = Vec::new();
     loop {
-        if timeout(IDLE, frame(&mut reader, &mut message)).await.is_ok_and(|read| read.is_ok()) {
+        if timeout(IDLE, frame(&mut reader, &mut message))
+            .await
+            .is_ok_and(|read| read.is_ok())
+        {
             match shared.ask(key, &message, &mut out, || Route::Tcp(replies.clone())) {
                 Step::Reply => {
                     if replies.send(std::mem::take(&mut out)).await.is_err() {

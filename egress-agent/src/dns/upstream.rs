@@ -7,7 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
+    future::poll_fn,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
@@ -58,7 +58,10 @@ pub(super) enum UpstreamError {
     #[error("{server} sent an answer that cannot be read; look at its log")]
     Unreadable { server: SocketAddr },
     #[error("{server} cannot be asked: {source}")]
-    Io { server: SocketAddr, source: io::Error },
+    Io {
+        server: SocketAddr,
+        source: io::Error,
+    },
 }
 
 type Attempt<'a> = Pin<Box<dyn Future<Output = Result<Upstream, UpstreamError>> + 'a>>;
@@ -85,7 +88,9 @@ impl Upstreams {
     pub(super) async fn resolve(&self, lookup: &Lookup) -> Result<Upstream, UpstreamError> {
         let servers = Rc::clone(&self.servers.borrow());
         let deadline = Instant::now() + DEADLINE;
-        let silent = || UpstreamError::Silent { servers: list(&servers) };
+        let silent = || UpstreamError::Silent {
+            servers: list(&servers),
+        };
         let Ok(Ok(_permit)) = timeout_at(deadline, self.permits.acquire()).await else {
             return Err(silent());
         };
@@ -107,14 +112,20 @@ impl Upstreams {
                     untried.next()
                 }
                 Ok(None) => return Err(last_error.unwrap_or(UpstreamError::None)),
-                Err(_elapsed) if Instant::now() >= deadline => return Err(last_error.unwrap_or_else(silent)),
+                Err(_elapsed) if Instant::now() >= deadline => {
+                    return Err(last_error.unwrap_or_else(silent));
+                }
                 Err(_elapsed) => untried.next().or_else(|| again.next()),
             };
         }
     }
 
     /// Asks one server, over TCP too when it says so.
-    async fn attempt(&self, server: SocketAddr, lookup: &Lookup) -> Result<Upstream, UpstreamError> {
+    async fn attempt(
+        &self,
+        server: SocketAddr,
+        lookup: &Lookup,
+    ) -> Result<Upstream, UpstreamError> {
         let began = Instant::now();
         let query = Query::new(self.id(server)?, &lookup.name, lookup.kind);
         let io = |source| UpstreamError::Io { server, source };
@@ -125,13 +136,24 @@ impl Upstreams {
         let message = message.ok_or(UpstreamError::Unreadable { server })?;
         let code = message.metadata.response_code;
         if code != ResponseCode::NoError && code != ResponseCode::NXDomain {
-            return Err(UpstreamError::Code { server, code: code.into() });
+            return Err(UpstreamError::Code {
+                server,
+                code: code.into(),
+            });
         }
-        Ok(Upstream { message, server, latency: began.elapsed() })
+        Ok(Upstream {
+            message,
+            server,
+            latency: began.elapsed(),
+        })
     }
 
     /// `None` asks for TCP; `Some(None)` is an answer that cannot be read.
-    async fn over_udp(&self, server: SocketAddr, query: &Query) -> io::Result<Option<Option<Box<Message>>>> {
+    async fn over_udp(
+        &self,
+        server: SocketAddr,
+        query: &Query,
+    ) -> io::Result<Option<Option<Box<Message>>>> {
         let any: IpAddr = match server {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -151,7 +173,11 @@ impl Upstreams {
         }
     }
 
-    async fn over_tcp(&self, server: SocketAddr, query: &Query) -> io::Result<Option<Box<Message>>> {
+    async fn over_tcp(
+        &self,
+        server: SocketAddr,
+        query: &Query,
+    ) -> io::Result<Option<Box<Message>>> {
         let mut stream = TcpStream::connect(server).await?;
         stream.write_all(&query.framed()).await?;
         let mut buffer = Vec::new();
@@ -169,7 +195,10 @@ impl Upstreams {
     }
 
     fn id(&self, server: SocketAddr) -> Result<u16, UpstreamError> {
-        self.ids.borrow_mut().next().map_err(|source| UpstreamError::Io { server, source })
+        self.ids
+            .borrow_mut()
+            .next()
+            .map_err(|source| UpstreamError::Io { server, source })
     }
 }
 

@@ -165,11 +165,6 @@ impl Tables {
         let mut stale = Vec::new();
         for entry in self.networks.iter() {
             let (key, network) = entry.map_err(named("NETWORKS"))?;
-            eprintln!(
-                "sweep {:?} {} keep {keep}",
-                key.data(),
-                key.data().generation()
-            );
             if key.data().generation() == keep {
                 sets.extend([network.allow, network.deny]);
             } else {

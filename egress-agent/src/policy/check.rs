@@ -15,7 +15,7 @@ use super::{
     lint, net,
     pattern::NamePattern,
     port::PortRange,
-    problem::{Problem, Related, Severity, quote},
+    problem::{Problem, Related, Severity, nearest, quote},
     rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, RESERVED, Rule},
     settings,
     shape::{Shape, to_json},
@@ -122,6 +122,9 @@ fn suppress_echoes(problems: &mut Vec<Problem>, known: usize) {
     problems.truncate(known);
     problems.extend(kept);
 }
+
+/// The word for listeners that the session itself opens.
+const SESSION: &str = "session";
 
 /// How every message about something missing begins.
 const MISSING: &str = "the rule names no ";
@@ -348,7 +351,18 @@ impl Checker<'_> {
         let ports = loopback.allow.iter().enumerate();
         ports
             .filter(|(_, port)| !is_session(port))
-            .filter_map(|(index, port)| self.port(port, &place.index(index)))
+            .filter_map(|(index, port)| {
+                let at = place.index(index);
+                let file::Port::Text(word) = port else {
+                    return self.port(port, &at);
+                };
+                if nearest(word, [SESSION]).is_none() {
+                    return self.port(port, &at);
+                }
+                let message = format!("{}: not a port", quote(word));
+                self.error(&at, message, Some("did you mean `session`?"));
+                None
+            })
             .collect()
     }
 
@@ -439,5 +453,5 @@ impl Checker<'_> {
 }
 
 fn is_session(port: &file::Port) -> bool {
-    matches!(port, file::Port::Text(text) if text == "session")
+    matches!(port, file::Port::Text(text) if text == SESSION)
 }

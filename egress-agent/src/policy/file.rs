@@ -20,6 +20,7 @@ pub(crate) struct File {
     #[schemars(with = "serde_json::Value")]
     pub(crate) comment: Option<Comment>,
     /// Version of the format: 1.
+    #[schemars(extend("const" = 1))]
     pub(crate) version: u64,
     /// Name of the policy in records and messages: letters, digits, `_`, `.` and `-`. Without it the name of the file.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
@@ -176,6 +177,7 @@ pub(crate) struct Dns {
     /// Host patterns that may resolve to private, shared and link-local addresses.
     pub(crate) private: Vec<String>,
     /// Distinct names that one session may ask for under one wildcard pattern, 1 to 65536.
+    #[schemars(range(min = 1, max = 65536))]
     pub(crate) wildcard_names: u64,
     /// How long an address stays allowed after its time to live has passed: `0s` to `1h`.
     pub(crate) grace: String,
@@ -184,6 +186,7 @@ pub(crate) struct Dns {
     /// The longest time to live that is honoured: `1s` to `24h`.
     pub(crate) ttl_max: String,
     /// Addresses that one name may hold allowed at a time, 1 to 1024; the oldest give way.
+    #[schemars(range(min = 1, max = 1024))]
     pub(crate) addresses_per_name: u64,
     /// Record types that are answered for allowed names besides A, AAAA, CNAME, HTTPS, SVCB and PTR.
     pub(crate) types: Vec<RecordType>,
@@ -251,6 +254,7 @@ pub(crate) struct Audit {
     /// The size at which a new file is begun: `64KiB` to `64GiB`.
     pub(crate) rotate: String,
     /// Finished files that are kept, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
     pub(crate) keep: u64,
 }
 

@@ -361,7 +361,7 @@ mod tests {
                 prop_assert_eq!(pattern.covers(asked.as_str()), covers(text, asked.as_str()));
             }
             for hit in table.find(&asked) {
-                prop_assert_eq!(hit.pattern().to_string(), &texts[hit.values[0]]);
+                prop_assert_eq!(&hit.pattern().to_string(), &texts[hit.values[0]]);
             }
         }
 

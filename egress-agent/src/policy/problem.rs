@@ -171,17 +171,16 @@ fn picture<'a>(problem: &Problem, sources: &mut (&'a str, Source<&'a str>), colo
     if !problem.path.is_empty() {
         label = label.with_message(&problem.path);
     }
+    let related = problem.related.as_ref().map(|related| {
+        Label::new((source, related.span.clone()))
+            .with_message(&related.message)
+            .with_color(Color::Blue)
+    });
     let mut report = Report::build(kind, (source, problem.span.clone()))
         .with_config(config)
         .with_message(&problem.message)
+        .with_labels(related)
         .with_label(label);
-    if let Some(related) = &problem.related {
-        report = report.with_label(
-            Label::new((source, related.span.clone()))
-                .with_message(&related.message)
-                .with_color(Color::Blue),
-        );
-    }
     if let Some(help) = &problem.help {
         report = report.with_help(help);
     }

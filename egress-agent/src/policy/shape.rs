@@ -45,8 +45,9 @@ impl<'s> Shape<'s> {
     }
 
     fn value<'a>(&mut self, value: Value<'a>, schema: &'s Json, place: &Place<'_>) -> Option<Value<'a>> {
-        let doc = description(schema);
+        let mut doc = description(schema);
         let mut schema = self.resolve(schema);
+        doc = doc.or_else(|| description(schema));
         if let Some(options) = schema.get("anyOf").and_then(Json::as_array) {
             let fits = |option: &&Json| is_of_type(&value, self.resolve(option));
             let Some(option) = options.iter().find(fits) else {
@@ -181,12 +182,12 @@ impl<'s> Shape<'s> {
 
     fn wrong_type(&mut self, value: &Value<'_>, wanted: &str, doc: Option<&str>, place: &Place<'_>) {
         let found = match value {
-            Value::StringLit(_) => "text",
-            Value::NumberLit(_) => "a number",
-            Value::BooleanLit(_) => "true or false",
-            Value::Object(_) => "an object",
-            Value::Array(_) => "a list",
-            Value::NullKeyword(_) => "null",
+            Value::StringLit(_) => "text".to_owned(),
+            Value::NumberLit(number) => quote(number.value),
+            Value::BooleanLit(boolean) => format!("`{}`", boolean.value),
+            Value::Object(_) => "an object".to_owned(),
+            Value::Array(_) => "a list".to_owned(),
+            Value::NullKeyword(_) => "`null`".to_owned(),
         };
         self.report(&format!("expected {wanted}, found {found}"), span(value), doc, place);
     }

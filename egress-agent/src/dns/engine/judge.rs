@@ -35,11 +35,19 @@ pub(in crate::dns) struct Denial {
 
 impl Denial {
     pub(in crate::dns) const fn new(reason: Reason) -> Self {
-        Self { reason, rule: RuleId::NONE, text: None }
+        Self {
+            reason,
+            rule: RuleId::NONE,
+            text: None,
+        }
     }
 
     pub(in crate::dns) const fn with_text(reason: Reason, text: String) -> Self {
-        Self { reason, rule: RuleId::NONE, text: Some(text) }
+        Self {
+            reason,
+            rule: RuleId::NONE,
+            text: Some(text),
+        }
     }
 
     /// What the client's stub resolver and the client's user get to see. SERVFAIL makes a stub
@@ -89,14 +97,20 @@ pub(in crate::dns) fn judge(names: &impl Names, name: &str, kind: u16) -> Result
     match verdict {
         Ok((rules, pattern)) => Ok(Judged {
             name,
-            grant: Grant { rules: rules.into(), set: PortSet::EMPTY },
+            grant: Grant {
+                rules: rules.into(),
+                set: PortSet::EMPTY,
+            },
             pattern,
             private,
             denied: None,
         }),
         Err(denial) if observe && !is_meta(kind) => Ok(Judged {
             name,
-            grant: Grant { rules: [].into(), set: PortSet::EMPTY },
+            grant: Grant {
+                rules: [].into(),
+                set: PortSet::EMPTY,
+            },
             pattern: None,
             private,
             denied: Some((denial.reason, denial.rule)),
@@ -110,16 +124,26 @@ type Permit = (Vec<RuleId>, Option<Box<str>>);
 fn permit(names: &impl Names, name: &str, kind: u16) -> Result<Permit, Denial> {
     let (rules, wildcard) = match names.decide_name(name) {
         NameVerdict::Allow { rules, wildcard } => (rules, wildcard),
-        NameVerdict::Deny { reason, rule } => return Err(Denial { reason, rule, text: None }),
+        NameVerdict::Deny { reason, rule } => {
+            return Err(Denial {
+                reason,
+                rule,
+                text: None,
+            });
+        }
     };
-    let is_known = matches!(kind, TYPE_A | TYPE_AAAA | TYPE_CNAME | TYPE_HTTPS | TYPE_SVCB);
+    let is_known = matches!(
+        kind,
+        TYPE_A | TYPE_AAAA | TYPE_CNAME | TYPE_HTTPS | TYPE_SVCB
+    );
     if !is_known && (is_meta(kind) || !names.settings().extra_types.contains(&kind)) {
         return Err(Denial::new(Reason::TypeDenied));
     }
     if let Some(pattern) = &wildcard
         && let Some(label) = suspicious_label(name, pattern)
     {
-        let text = format!("`{label}` looks like data; name the host itself in the policy if it is one");
+        let text =
+            format!("`{label}` looks like data; name the host itself in the policy if it is one");
         return Err(Denial::with_text(Reason::SuspiciousName, text));
     }
     Ok((rules, wildcard.map(String::into_boxed_str)))

@@ -69,7 +69,11 @@ impl Session {
     pub(super) fn has_place(&self, address: Address, set: PortSet, now: u64) -> bool {
         self.addresses.get(&address).is_none_or(|entry| {
             set == PortSet::EMPTY
-                || entry.lease.grants.iter().any(|grant| grant.set == set.0 || grant.expires <= now)
+                || entry
+                    .lease
+                    .grants
+                    .iter()
+                    .any(|grant| grant.set == set.0 || grant.expires <= now)
         })
     }
 
@@ -86,14 +90,20 @@ impl Session {
         let id = self.intern(name, grant);
         let mut touched = Vec::new();
         if self.regrant(id, grant) {
-            touched.extend(self.names.get(id).into_iter().flat_map(|known| &known.holds).map(|hold| hold.address));
+            touched.extend(
+                self.names
+                    .get(id)
+                    .into_iter()
+                    .flat_map(|known| &known.holds)
+                    .map(|hold| hold.address),
+            );
             for address in &touched {
                 self.recompute(*address);
             }
         }
         for address in addresses {
             *learned += 1;
-            if self.hold_one(id, *address, expires, now, *learned) {
+            if self.hold_one(id, *address, (expires, now), *learned) {
                 touched.push(*address);
             }
         }
@@ -102,14 +112,24 @@ impl Session {
     }
 
     /// Marks the addresses as learnt again when the name holds them all until `until`.
-    pub(super) fn touch(&mut self, name: &str, addresses: &[Address], until: u64, learned: &mut u64) -> bool {
+    pub(super) fn touch(
+        &mut self,
+        name: &str,
+        addresses: &[Address],
+        until: u64,
+        learned: &mut u64,
+    ) -> bool {
         let Some(id) = self.ids.get(name).copied() else {
             return false;
         };
         let Some(known) = self.names.get_mut(id) else {
             return false;
         };
-        let holds_all = addresses.iter().all(|address| known.hold(*address).is_some_and(|hold| hold.expires >= until));
+        let holds_all = addresses.iter().all(|address| {
+            known
+                .hold(*address)
+                .is_some_and(|hold| hold.expires >= until)
+        });
         if !holds_all {
             return false;
         }
@@ -127,7 +147,11 @@ impl Session {
 
     /// Drops the least recently learnt live holds above `limit`; says whose image changed.
     pub(super) fn drop_oldest(&mut self, name: &str, limit: usize, now: u64) -> Vec<Address> {
-        let Some((id, known)) = self.ids.get(name).and_then(|id| Some((*id, self.names.get(*id)?))) else {
+        let Some((id, known)) = self
+            .ids
+            .get(name)
+            .and_then(|id| Some((*id, self.names.get(*id)?)))
+        else {
             return Vec::new();
         };
         if known.holds.len() <= limit {
@@ -141,7 +165,11 @@ impl Session {
             .collect();
         live.sort_unstable();
         let excess = live.len().saturating_sub(limit);
-        let dropped: Vec<_> = live.into_iter().take(excess).map(|(_, address)| address).collect();
+        let dropped: Vec<_> = live
+            .into_iter()
+            .take(excess)
+            .map(|(_, address)| address)
+            .collect();
         for address in &dropped {
             self.drop_hold(id, *address);
         }
@@ -175,7 +203,9 @@ impl Session {
     }
 
     pub(super) fn image(&self) -> impl Iterator<Item = (Address, &Lease)> {
-        self.addresses.iter().map(|(address, entry)| (*address, &entry.lease))
+        self.addresses
+            .iter()
+            .map(|(address, entry)| (*address, &entry.lease))
     }
 
     /// Asks anew what every name is granted; a name that is granted nothing is forgotten.
@@ -214,7 +244,10 @@ impl Session {
             .filter_map(|known| Some((known.hold(address)?, known)))
             .collect();
         names.sort_unstable_by_key(|(hold, _)| std::cmp::Reverse(hold.learned));
-        names.into_iter().map(|(hold, known)| held(session, known, hold)).collect()
+        names
+            .into_iter()
+            .map(|(hold, known)| held(session, known, hold))
+            .collect()
     }
 
     pub(super) fn newest(&self, session: u64, address: Address) -> Option<Held<'_>> {
@@ -223,9 +256,12 @@ impl Session {
     }
 
     pub(super) fn iter(&self, session: u64) -> impl Iterator<Item = Held<'_>> {
-        self.names
-            .iter()
-            .flat_map(move |(_, known)| known.holds.iter().map(move |hold| held(session, known, hold)))
+        self.names.iter().flat_map(move |(_, known)| {
+            known
+                .holds
+                .iter()
+                .map(move |hold| held(session, known, hold))
+        })
     }
 
     fn known(&self, name: &str) -> Option<&Known> {
@@ -257,7 +293,13 @@ impl Session {
     }
 
     /// Says whether the address's image changed.
-    fn hold_one(&mut self, id: NameId, address: Address, expires: u64, now: u64, learned: u64) -> bool {
+    fn hold_one(
+        &mut self,
+        id: NameId,
+        address: Address,
+        (expires, now): (u64, u64),
+        learned: u64,
+    ) -> bool {
         let Some(known) = self.names.get_mut(id) else {
             return false;
         };
@@ -267,18 +309,19 @@ impl Session {
             lease: Lease::default(),
         });
         entry.newest = id;
-        let expires = if let Some(hold) = known.holds.iter_mut().find(|hold| hold.address == address) {
-            hold.learned = learned;
-            hold.since = now;
-            let later = expires.max(hold.expires);
-            self.order.remove(&(hold.expires, id, address));
-            hold.expires = later;
-            later
-        } else {
-            entry.holders.push(id);
-            known.holds.push(Hold { address, expires, learned, since: now });
-            expires
-        };
+        let expires =
+            if let Some(hold) = known.holds.iter_mut().find(|hold| hold.address == address) {
+                hold.learned = learned;
+                hold.since = now;
+                let later = expires.max(hold.expires);
+                self.order.remove(&(hold.expires, id, address));
+                hold.expires = later;
+                later
+            } else {
+                entry.holders.push(id);
+                known.holds.push(Hold { address, expires, learned, since: now });
+                expires
+            };
         self.order.insert((expires, id, address));
         merge(&mut entry.lease, known.grant.set, expires)
     }
@@ -348,7 +391,11 @@ impl Session {
     }
 
     fn forget_idle(&mut self, id: NameId) {
-        if self.names.get(id).is_some_and(|known| known.holds.is_empty()) {
+        if self
+            .names
+            .get(id)
+            .is_some_and(|known| known.holds.is_empty())
+        {
             let known = self.names.remove(id);
             self.ids.remove(&*known.name);
         }
@@ -377,7 +424,11 @@ fn merge(lease: &mut Lease, set: PortSet, expires: u64) -> bool {
         grant.expires = grant.expires.max(expires);
         return is_later;
     }
-    let Some(grant) = lease.grants.iter_mut().min_by_key(|grant| (grant.set != 0, grant.expires)) else {
+    let Some(grant) = lease
+        .grants
+        .iter_mut()
+        .min_by_key(|grant| (grant.set != 0, grant.expires))
+    else {
         return false;
     };
     if grant.set != 0 && grant.expires >= expires {

@@ -27,9 +27,23 @@ fn grant(set: u32) -> Grant {
     }
 }
 
-fn learn(leases: &mut Leases, name_: &str, set: u32, addresses: &[u8], ttl: u64, now: u64) -> Result<(), LeaseError> {
+fn learn(
+    leases: &mut Leases,
+    name_: &str,
+    set: u32,
+    addresses: &[u8],
+    ttl: u64,
+    now: u64,
+) -> Result<(), LeaseError> {
     let addresses: Vec<_> = addresses.iter().map(|last| address(*last)).collect();
-    leases.learn(1, &name(name_), &grant(set), &addresses, Duration::from_secs(ttl), &TERMS, now * SECOND)
+    leases.learn(
+        1,
+        &name(name_),
+        &grant(set),
+        (&addresses, Duration::from_secs(ttl)),
+        &TERMS,
+        now * SECOND,
+    )
 }
 
 /// (set, expiry in seconds) of the address's grants, as the image has them.
@@ -47,7 +61,13 @@ fn grants(leases: &Leases, last: u8) -> Vec<(u32, u64)> {
 
 #[test]
 fn the_expiry_is_floored_capped_and_gets_the_grace() {
-    for (ttl, expires) in [(0, 1015), (10, 1015), (50, 1055), (100, 1105), (86_400, 1105)] {
+    for (ttl, expires) in [
+        (0, 1015),
+        (10, 1015),
+        (50, 1055),
+        (100, 1105),
+        (86_400, 1105),
+    ] {
         let mut leases = Leases::default();
         learn(&mut leases, "a.example", 7, &[1], ttl, 1000).unwrap();
         assert_eq!(grants(&leases, 1), [(7, expires)]);
@@ -64,7 +84,11 @@ fn the_same_set_keeps_the_later_expiry_and_other_sets_stand_beside_it() {
     assert_eq!(grants(&leases, 1), [(7, 95), (8, 25)]);
     learn(&mut leases, "b.example", 7, &[1], 100, 1).unwrap();
     assert_eq!(grants(&leases, 1), [(7, 106), (8, 25)]);
-    let names: Vec<_> = leases.names(1, address(1)).into_iter().map(|held| held.name.to_string()).collect();
+    let names: Vec<_> = leases
+        .names(1, address(1))
+        .into_iter()
+        .map(|held| held.name.to_string())
+        .collect();
     assert_eq!(names, ["b.example", "c.example", "a.example"]);
     assert_eq!(&**leases.name(1, address(1)).unwrap().name, "b.example");
     assert!(leases.names(2, address(1)).is_empty());
@@ -74,7 +98,15 @@ fn the_same_set_keeps_the_later_expiry_and_other_sets_stand_beside_it() {
 fn a_fifth_live_set_fails_and_an_expired_one_gives_way() {
     let mut leases = Leases::default();
     for set in 1..=4_u32 {
-        learn(&mut leases, &format!("n{set}.example"), set, &[1], u64::from(set) * 10, 0).unwrap();
+        learn(
+            &mut leases,
+            &format!("n{set}.example"),
+            set,
+            &[1],
+            u64::from(set) * 10,
+            0,
+        )
+        .unwrap();
     }
     let fifth = learn(&mut leases, "n5.example", 5, &[2, 1], 50, 0);
     assert_eq!(fifth, Err(LeaseError::TooManyGrants(address(1))));
@@ -109,22 +141,38 @@ fn an_answer_of_more_addresses_than_a_name_may_have_is_cut() {
 
 #[test]
 fn expired_holds_stay_until_room_is_needed_and_live_ones_are_never_dropped_for_it() {
-    let mut leases = Leases::new(Bounds { per_session: 3, total: 4 });
+    let mut leases = Leases::new(Bounds {
+        per_session: 3,
+        total: 4,
+    });
     learn(&mut leases, "a.example", 7, &[1], 10, 0).unwrap();
     learn(&mut leases, "b.example", 7, &[2], 20, 0).unwrap();
     learn(&mut leases, "c.example", 7, &[3], 100, 0).unwrap();
     leases.settle();
-    assert_eq!(learn(&mut leases, "d.example", 7, &[4], 10, 14), Err(LeaseError::SessionFull));
+    assert_eq!(
+        learn(&mut leases, "d.example", 7, &[4], 10, 14),
+        Err(LeaseError::SessionFull)
+    );
     learn(&mut leases, "d.example", 7, &[4], 10, 15).unwrap();
     assert_eq!(leases.changes().remove, [(1, address(1))]);
     assert_eq!(leases.names(1, address(2)).len(), 1);
     let other = |leases: &mut Leases, last, now: u64| {
-        leases.learn(2, &name("x.example"), &grant(7), &[address(last)], Duration::ZERO, &TERMS, now * SECOND)
+        leases.learn(
+            2,
+            &name("x.example"),
+            &grant(7),
+            (&[address(last)], Duration::ZERO),
+            &TERMS,
+            now * SECOND,
+        )
     };
     other(&mut leases, 1, 15).unwrap();
     assert_eq!(other(&mut leases, 2, 15), Err(LeaseError::Full));
     other(&mut leases, 2, 25).unwrap();
-    assert!(leases.names(1, address(2)).is_empty(), "the guard's oldest expired hold gave way");
+    assert!(
+        leases.names(1, address(2)).is_empty(),
+        "the guard's oldest expired hold gave way"
+    );
 }
 
 #[test]
@@ -157,11 +205,26 @@ fn what_could_not_be_written_is_taken_back_and_cleaned_up_later() {
 fn a_session_ends_with_all_its_leases_and_no_others() {
     let mut leases = Leases::default();
     learn(&mut leases, "a.example", 7, &[1, 2], 20, 0).unwrap();
-    leases.learn(2, &name("a.example"), &grant(7), &[address(1)], Duration::ZERO, &TERMS, 0).unwrap();
+    leases
+        .learn(
+            2,
+            &name("a.example"),
+            &grant(7),
+            (&[address(1)], Duration::ZERO),
+            &TERMS,
+            0,
+        )
+        .unwrap();
     leases.settle();
     leases.end(1);
     assert_eq!(leases.changes().remove, [(1, address(1)), (1, address(2))]);
-    assert_eq!(leases.image().map(|(session, ..)| session).collect::<Vec<_>>(), [2]);
+    assert_eq!(
+        leases
+            .image()
+            .map(|(session, ..)| session)
+            .collect::<Vec<_>>(),
+        [2]
+    );
     assert_eq!(leases.len(), 1);
 }
 
@@ -176,7 +239,11 @@ fn another_policy_regrants_or_forgets_every_name() {
     assert_eq!(grants(&table, 3), [(9, 55)]);
     assert_eq!(table.len(), 2);
     assert_eq!(&**table.name(1, address(2)).unwrap().name, "b.example");
-    assert_eq!(grants(&leases, 2), [(7, 55)], "the present table stays as it is");
+    assert_eq!(
+        grants(&leases, 2),
+        [(7, 55)],
+        "the present table stays as it is"
+    );
 }
 
 #[test]
@@ -196,34 +263,40 @@ fn what_is_recalled_is_allowed_nothing_until_it_is_judged() {
         expires,
         since: SECOND,
     };
-    let holds = [hold("a.example", 60 * SECOND), hold("b.example", 90 * SECOND)];
+    let holds = [
+        hold("a.example", 60 * SECOND),
+        hold("b.example", 90 * SECOND),
+    ];
     let recalled = Leases::recall(Bounds::default(), holds);
     assert_eq!(recalled.len(), 2);
     assert_eq!(recalled.image().count(), 0);
-    let judged = recalled.rejudged(|name| {
-        (name.as_str() == "a.example").then(|| Grant {
-            rules: [RuleId(1)].into(),
-            set: PortSet(5),
-        })
-    });
+    let judged = recalled.rejudged(|name| (&**name == "a.example").then(|| grant(8)));
     let image: Vec<_> = judged.image().collect();
     assert_eq!(image.len(), 1);
-    assert!(image.iter().all(|(_, _, lease)| lease
-        .grants
-        .iter()
-        .all(|grant| grant.set == 0 || (grant.set == 5 && grant.expires == 60 * SECOND))));
+    assert_eq!(judged.len(), 1);
+    assert!(image.iter().all(|(_, _, lease)| {
+        let mut live = lease.grants.iter().filter(|grant| grant.set != 0);
+        live.all(|grant| grant.expires == 60 * SECOND)
+    }));
 }
 
 #[test]
 fn a_hundred_thousand_leases_are_learnt_listed_and_ended_in_linear_time() {
     let mut leases = Leases::default();
-    let began = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let began = std::time::Instant::now();
     for number in 0..100_000_u32 {
         let [_, b, c, d] = number.to_be_bytes();
         let addresses = [Address::from_v4([11, b, c, d])];
         let session = u64::from(number % 4);
         leases
-            .learn(session, &name(&format!("n{number}.example")), &grant(7), &addresses, Duration::ZERO, &TERMS, 0)
+            .learn(
+                session,
+                &name(&format!("n{number}.example")),
+                &grant(7),
+                (&addresses, Duration::ZERO),
+                &TERMS,
+                0,
+            )
             .unwrap();
         if number % 1000 == 0 {
             leases.settle();
@@ -235,8 +308,11 @@ fn a_hundred_thousand_leases_are_learnt_listed_and_ended_in_linear_time() {
         leases.end(session);
     }
     assert!(leases.is_empty());
-    let took = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap() - began;
-    assert!(took < Duration::from_secs(20), "{took:?} even unoptimised is far from linear");
+    let took = began.elapsed();
+    assert!(
+        took < Duration::from_secs(20),
+        "{took:?} even unoptimised is far from linear"
+    );
 }
 
 /// Ten thousand names behind one address, as behind one CDN.
@@ -253,8 +329,18 @@ fn many_names_may_share_an_address() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Learn { session: u64, name: u8, addresses: Vec<u8>, ttl: u64, is_written: bool },
-    Touch { session: u64, name: u8, addresses: Vec<u8> },
+    Learn {
+        session: u64,
+        name: u8,
+        addresses: Vec<u8>,
+        ttl: u64,
+        is_written: bool,
+    },
+    Touch {
+        session: u64,
+        name: u8,
+        addresses: Vec<u8>,
+    },
     Pass(u64),
     End(u64),
     Rejudge(u8),
@@ -304,7 +390,12 @@ impl Model {
             });
             self.learned.push((session, name, *last, expires));
         }
-        let live: Vec<_> = self.learned.iter().filter(|(s, n, _, e)| (*s, *n) == (session, name) && now < *e).copied().collect();
+        let live: Vec<_> = self
+            .learned
+            .iter()
+            .filter(|(s, n, _, e)| (*s, *n) == (session, name) && now < *e)
+            .copied()
+            .collect();
         let excess = live.len().saturating_sub(TERMS.addresses_per_name);
         self.learned.retain(|held| !live[..excess].contains(held));
     }
@@ -327,7 +418,7 @@ proptest! {
                     let all: Vec<_> = addresses.iter().map(|last| address(*last)).collect();
                     let grant = grant(set_of(n, policy));
                     let ttl = Duration::from_secs(ttl);
-                    let result = leases.learn(session, &name(&format!("n{n}.example")), &grant, &all, ttl, &TERMS, now);
+                    let result = leases.learn(session, &name(&format!("n{n}.example")), &grant, (&all, ttl), &TERMS, now);
                     let expires = TERMS.expiry(ttl, now);
                     prop_assert!((now + 15 * SECOND..=now + 105 * SECOND).contains(&expires));
                     if result.is_ok() {
@@ -361,7 +452,7 @@ proptest! {
                 Step::Rejudge(denied) => {
                     policy = (policy + 1) % 4;
                     leases = leases.rejudged(|name| {
-                        let n: u8 = name[1..2].parse().unwrap();
+                        let n: u8 = name.split('.').next().unwrap().trim_start_matches('n').parse().unwrap();
                         (n != denied).then(|| grant(set_of(n, policy)))
                     });
                     model.learned.retain(|(_, n, ..)| *n != denied);

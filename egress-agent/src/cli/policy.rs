@@ -1,0 +1,556 @@
+//! `egressctl policy`: looks at policy files without a daemon.
+//!
+//! `check` says everything that is wrong, `test` runs the cases that stand beside a policy,
+//! `explain` says what happens to one connection and what would allow it, `schema` prints the
+//! JSON Schema. An invalid policy ends with [`Exit::InvalidPolicy`], whatever the verb.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{Exit, Paint, Screen};
+use crate::policy::{
+    Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, schema,
+};
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Check policies: every error and warning with its place.
+    Check {
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Run the test cases of a policy.
+    Test {
+        file: PathBuf,
+        /// The cases; without it FILE with `.test.json` for `.json`.
+        cases: Option<PathBuf>,
+    },
+    /// Say what happens to one connection, why, and which rule would allow it.
+    Explain {
+        file: PathBuf,
+        /// HOST:PORT[/PROTO], such as `github.com:443` or `[2001:db8::1]:53/udp`.
+        target: Target,
+    },
+    /// Print the JSON Schema of the policy file.
+    Schema,
+}
+
+pub fn run(command: Command, screen: &mut Screen) -> anyhow::Result<Exit> {
+    match command {
+        Command::Check { files } => check(&files, screen),
+        Command::Test { file, cases } => test(&file, cases, screen),
+        Command::Explain { file, target } => explain(&file, &target, screen),
+        Command::Schema => {
+            screen.line(serde_json::to_string_pretty(&schema())?)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn check(files: &[PathBuf], screen: &mut Screen) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Ok;
+    for file in files {
+        let Some(policy) = load(file, screen)? else {
+            exit = Exit::InvalidPolicy;
+            continue;
+        };
+        if screen.is_json() {
+            screen.json(&json!({
+                "file": policy.source(),
+                "valid": true,
+                "name": policy.name(),
+                "rules": policy.rules().len(),
+                "digest": policy.digest(),
+                "problems": policy.warnings(),
+            }))?;
+            continue;
+        }
+        if !policy.warnings().is_empty() {
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("cannot read the policy `{}`", file.display()))?;
+            let picture = draw(policy.warnings(), policy.source(), &text, screen.has_color());
+            screen.line(picture)?;
+        }
+        let ok = screen.paint(Paint::Allow, "valid");
+        let rules = count(policy.rules().len(), "rule");
+        let warnings = match policy.warnings().len() {
+            0 => String::new(),
+            warnings => format!(", {}", count(warnings, "warning")),
+        };
+        screen.line(format!("{}: {ok}, {rules}{warnings}", policy.source()))?;
+    }
+    Ok(exit)
+}
+
+fn explain(file: &Path, target: &Target, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let Some(policy) = load(file, screen)? else {
+        return Ok(Exit::InvalidPolicy);
+    };
+    let explanation = Explainer::new(&policy).explain(target);
+    if screen.is_json() {
+        screen.json(&explanation)?;
+    } else {
+        let mode = policy.mode();
+        for line in tell(&explanation, screen) {
+            screen.line(line)?;
+        }
+        if mode == egress_common::Mode::Observe && explanation.verdict == Answer::Deny {
+            screen.line("  note: the policy only observes; it is recorded and not refused")?;
+        }
+    }
+    Ok(match explanation.verdict {
+        Answer::Allow => Exit::Ok,
+        Answer::Deny => Exit::No,
+    })
+}
+
+/// An explanation for people.
+fn tell(explanation: &Explanation, screen: &Screen) -> Vec<String> {
+    let Explanation {
+        target,
+        verdict,
+        reason,
+        rule,
+        file,
+        line,
+        text,
+        suggestion,
+        help,
+    } = explanation;
+    let verdict = match verdict {
+        Answer::Allow => screen.paint(Paint::Allow, "allow"),
+        Answer::Deny => screen.paint(Paint::Deny, "deny"),
+    };
+    let reason = reason.map(|code| format!(" ({code})")).unwrap_or_default();
+    let mut lines = vec![format!("{verdict} {target}{reason}")];
+    if let (Some(rule), Some(file), Some(line)) = (rule, file, line) {
+        lines.push(format!("  rule: {rule} ({file}:{line})"));
+    }
+    lines.extend(text.iter().map(|text| format!("  because: {text}")));
+    lines.extend(help.iter().map(|help| format!("  help: {help}")));
+    if let Some(suggestion) = suggestion {
+        lines.push("  to allow it, add to `network.allow`:".to_owned());
+        lines.push(format!("    {suggestion}"));
+    }
+    lines
+}
+
+/// A file of test cases.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cases {
+    #[serde(rename = "//", default)]
+    _comment: serde::de::IgnoredAny,
+    cases: Vec<Case>,
+}
+
+/// One connection and what must happen to it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    #[serde(rename = "//", default)]
+    _comment: serde::de::IgnoredAny,
+    connect: String,
+    expect: Expected,
+    /// The name of the rule that must decide.
+    rule: Option<String>,
+    /// The code that a denial must give.
+    reason: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Expected {
+    Allow,
+    Deny,
+}
+
+fn test(file: &Path, cases: Option<PathBuf>, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let Some(policy) = load(file, screen)? else {
+        return Ok(Exit::InvalidPolicy);
+    };
+    let path = cases.unwrap_or_else(|| file.with_extension("test.json"));
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read the test cases `{}`", path.display()))?;
+    let cases: Cases = serde_json::from_str(&text)
+        .with_context(|| format!("the test cases `{}` are not valid", path.display()))?;
+    // A file that tests nothing must not look like a success.
+    anyhow::ensure!(
+        !cases.cases.is_empty(),
+        "`{}` has no cases; write at least one",
+        path.display()
+    );
+    let explainer = Explainer::new(&policy);
+    let mut failures = Vec::new();
+    for (index, case) in cases.cases.iter().enumerate() {
+        let target: Target = case
+            .connect
+            .parse()
+            .with_context(|| format!("case {} of `{}`", index + 1, path.display()))?;
+        let got = explainer.explain(&target);
+        if !fits(case, &got) {
+            failures.push((index + 1, case, got));
+        }
+    }
+    report(screen, &policy, cases.cases.len(), &failures)?;
+    Ok(if failures.is_empty() {
+        Exit::Ok
+    } else {
+        Exit::No
+    })
+}
+
+fn fits(case: &Case, got: &Explanation) -> bool {
+    let verdict = match case.expect {
+        Expected::Allow => Answer::Allow,
+        Expected::Deny => Answer::Deny,
+    };
+    verdict == got.verdict
+        && case.rule.is_none_or_eq(got.rule.as_deref())
+        && case.reason.is_none_or_eq(got.reason)
+}
+
+trait NoneOrEq {
+    /// Whether nothing was expected, or just this.
+    fn is_none_or_eq(&self, got: Option<&str>) -> bool;
+}
+
+impl NoneOrEq for Option<String> {
+    fn is_none_or_eq(&self, got: Option<&str>) -> bool {
+        self.as_deref().is_none_or(|expected| got == Some(expected))
+    }
+}
+
+fn report(
+    screen: &mut Screen,
+    policy: &Policy,
+    total: usize,
+    failures: &[(usize, &Case, Explanation)],
+) -> anyhow::Result<()> {
+    if screen.is_json() {
+        let failures: Vec<_> = failures
+            .iter()
+            .map(|(number, case, got)| {
+                let expected = json!({
+                    "verdict": word(case.expect), "rule": case.rule, "reason": case.reason,
+                });
+                json!({ "case": number, "expected": expected, "got": got })
+            })
+            .collect();
+        screen.json(&json!({
+            "file": policy.source(), "cases": total, "failures": failures,
+        }))?;
+        return Ok(());
+    }
+    for (number, case, got) in failures {
+        let failed = screen.paint(Paint::Deny, "failed");
+        screen.line(format!("{failed}: case {number}, {}", case.connect))?;
+        let rule = case.rule.as_deref();
+        let expected = outcome(word(case.expect), rule, case.reason.as_deref());
+        screen.line(format!("  expected: {expected}"))?;
+        let verdict = match got.verdict {
+            Answer::Allow => "allow",
+            Answer::Deny => "deny",
+        };
+        let got = outcome(verdict, got.rule.as_deref(), got.reason);
+        screen.line(format!("  got:      {got}"))?;
+    }
+    let passed = total - failures.len();
+    screen.line(format!("{}: {passed} of {} passed", policy.source(), count(total, "case")))?;
+    Ok(())
+}
+
+fn word(expected: Expected) -> &'static str {
+    match expected {
+        Expected::Allow => "allow",
+        Expected::Deny => "deny",
+    }
+}
+
+fn outcome(verdict: &str, rule: Option<&str>, reason: Option<&str>) -> String {
+    let rule = rule.map(|rule| format!(", rule {rule}"));
+    let reason = reason.map(|reason| format!(", reason {reason}"));
+    let [rule, reason] = [rule, reason].map(Option::unwrap_or_default);
+    format!("{verdict}{rule}{reason}")
+}
+
+/// The policy, or nothing when it is invalid and the screen says so.
+fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Policy>> {
+    match Policy::load(file) {
+        Ok(policy) => Ok(Some(policy)),
+        Err(PolicyError::Invalid(invalid)) => {
+            show(&invalid, screen)?;
+            Ok(None)
+        }
+        Err(error @ PolicyError::Read { .. }) => Err(error.into()),
+    }
+}
+
+fn show(invalid: &Invalid, screen: &mut Screen) -> anyhow::Result<()> {
+    if screen.is_json() {
+        screen.json(&json!({
+            "file": invalid.source(),
+            "valid": false,
+            "problems": invalid.problems(),
+        }))?;
+        return Ok(());
+    }
+    screen.line(invalid.picture(screen.has_color()))?;
+    let bad = screen.paint(Paint::Deny, "not valid");
+    let errors = count(invalid.problems().len(), "error");
+    screen.line(format!("{}: {bad}, {errors}", invalid.source()))?;
+    Ok(())
+}
+
+fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct World {
+        dir: tempfile::TempDir,
+    }
+
+    impl World {
+        fn new(policy: &str) -> Self {
+            let world = Self {
+                dir: tempfile::tempdir().unwrap(),
+            };
+            world.write("p.json", policy);
+            world
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.path(name), text).unwrap();
+        }
+
+        /// What the screen shows, with the folder taken out of it.
+        fn run(&self, command: Command, json: bool) -> (anyhow::Result<Exit>, String) {
+            let out = Shared::default();
+            let mut screen = Screen::new(Box::new(out.clone()), json, false);
+            let exit = run(command, &mut screen);
+            let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+            let dir = format!("{}/", self.dir.path().display());
+            (exit, text.replace(&dir, ""))
+        }
+
+        #[track_caller]
+        fn check(&self, command: Command, json: bool, exit: Exit, expected: &str) {
+            let (got, text) = self.run(command, json);
+            assert_eq!((got.unwrap(), text.as_str()), (exit, expected));
+        }
+
+        fn explain(&self, target: &str) -> Command {
+            Command::Explain {
+                file: self.path("p.json"),
+                target: target.parse().unwrap(),
+            }
+        }
+
+        fn test(&self) -> Command {
+            Command::Test {
+                file: self.path("p.json"),
+                cases: None,
+            }
+        }
+    }
+
+    const POLICY: &str = r#"{ "version": 1, "network": {
+  "allow": [
+    { "name": "github", "hosts": ["github.com", "*.github.com"], "ports": ["443/tcp"] },
+    { "name": "lan", "cidrs": ["10.0.0.0/8"], "ports": ["443/tcp"] } ],
+  "deny": [
+    { "name": "gists", "hosts": ["gist.github.com"], "cidrs": ["10.9.0.0/16"], "reason": "No drop boxes." } ]
+} }"#;
+
+    #[test]
+    fn check_tells_valid_from_invalid() {
+        let world = World::new(POLICY);
+        world.write("bad.json", "{\n\"version\": 3\n}");
+        let files = |names: &[&str]| Command::Check {
+            files: names.iter().map(|name| world.path(name)).collect(),
+        };
+        world.check(files(&["p.json"]), false, Exit::Ok, "p.json: valid, 3 rules\n");
+        let (exit, text) = world.run(files(&["bad.json", "p.json"]), false);
+        assert_eq!(exit.unwrap(), Exit::InvalidPolicy);
+        assert!(text.contains("bad.json:2:12"), "{text}");
+        assert!(text.ends_with("bad.json: not valid, 1 error\np.json: valid, 3 rules\n"), "{text}");
+        let (exit, text) = world.run(files(&["bad.json"]), true);
+        assert_eq!(exit.unwrap(), Exit::InvalidPolicy);
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["valid"], false);
+        assert_eq!(
+            told["problems"][0],
+            json!({
+                "severity": "error", "message": "version 3 of the format is not known",
+                "help": "write `1`", "line": 2, "column": 12, "path": "version",
+            })
+        );
+        assert!(world.run(files(&["gone.json"]), false).0.is_err());
+    }
+
+    #[test]
+    fn warnings_are_shown_and_change_no_exit_code() {
+        let world = World::new(r#"{ "version": 1, "mode": "observe" }"#);
+        let command = Command::Check {
+            files: vec![world.path("p.json")],
+        };
+        let (exit, text) = world.run(command, false);
+        assert_eq!(exit.unwrap(), Exit::Ok);
+        assert!(text.starts_with("Warning: nothing is refused in `observe` mode\n"), "{text}");
+        assert!(text.ends_with("p.json: valid, 0 rules, 1 warning\n"), "{text}");
+    }
+
+    #[test]
+    fn explain_says_what_decides_and_what_would_help() {
+        let world = World::new(POLICY);
+        let check = |target, exit, expected| {
+            world.check(world.explain(target), false, exit, expected);
+        };
+        check(
+            "api.github.com:443",
+            Exit::Ok,
+            "allow api.github.com:443/tcp\n  rule: github (p.json:3)\n",
+        );
+        check(
+            "gist.github.com:443",
+            Exit::No,
+            "deny gist.github.com:443/tcp (denied-by-rule)\n  rule: gists (p.json:6)\n  \
+             because: No drop boxes.\n  help: deny beats allow, so that no new rule helps: change \
+             rule `gists` (p.json:6)\n",
+        );
+        check(
+            "github.com:22",
+            Exit::No,
+            "deny github.com:22/tcp (port-not-allowed)\n  to allow it, add to `network.allow`:\n    \
+             {\"name\": \"github.com-22\", \"hosts\": [\"github.com\"], \"ports\": [\"22/tcp\"]}\n",
+        );
+        check(
+            "[2001:db8::7]:53/udp",
+            Exit::No,
+            "deny [2001:db8::7]:53/udp (no-rule)\n  help: it is also allowed while an allowed name \
+             resolves to it, on that name's ports\n  to allow it, add to `network.allow`:\n    \
+             {\"name\": \"2001-db8--7-53-udp\", \"cidrs\": [\"2001:db8::7\"], \"ports\": [\"53/udp\"]}\n",
+        );
+        check(
+            "localhost:80",
+            Exit::No,
+            "deny localhost:80/tcp (loopback)\n  help: add \"80/tcp\" to `network.loopback.allow`, \
+             or \"session\" for listeners that the session itself opens\n",
+        );
+        check(
+            "224.0.0.1:5353/udp",
+            Exit::No,
+            "deny 224.0.0.1:5353/udp (multicast)\n  help: multicast and broadcast are always denied\n",
+        );
+        world.check(
+            world.explain("10.9.1.1:443"),
+            true,
+            Exit::No,
+            "{\"target\":\"10.9.1.1:443/tcp\",\"verdict\":\"deny\",\"reason\":\"denied-by-rule\",\
+             \"rule\":\"gists\",\"file\":\"p.json\",\"line\":6,\"text\":\"No drop boxes.\",\"help\":\
+             \"deny beats allow, so that no new rule helps: change rule `gists` (p.json:6)\"}\n",
+        );
+    }
+
+    #[test]
+    fn a_metadata_service_is_not_opened_by_a_wide_rule() {
+        let rule = |cidr: &str| {
+            format!(r#"{{ "version": 1, "network": {{ "allow": [ {{ "name": "a", "cidrs": ["{cidr}"], "ports": [80] }} ] }} }}"#)
+        };
+        let world = World::new(&rule("169.254.0.0/16"));
+        let (exit, text) = world.run(world.explain("169.254.169.254:80"), false);
+        assert_eq!(exit.unwrap(), Exit::No);
+        assert!(text.contains("credentials"), "{text}");
+        world.write("p.json", &rule("169.254.169.254"));
+        let (exit, _) = world.run(world.explain("169.254.169.254:80"), false);
+        assert_eq!(exit.unwrap(), Exit::Ok);
+    }
+
+    #[test]
+    fn test_shows_each_case_that_fails() {
+        let world = World::new(POLICY);
+        world.write(
+            "p.test.json",
+            r#"{ "//": 1, "cases": [
+  { "connect": "github.com:443/tcp", "expect": "allow", "rule": "github" },
+  { "connect": "github.com:443/tcp", "expect": "deny", "//": "wrong" },
+  { "connect": "github.com:443/tcp", "expect": "allow", "rule": "lan" },
+  { "connect": "example.com:443", "expect": "deny", "reason": "no-rule" } ] }"#,
+        );
+        world.check(
+            world.test(),
+            false,
+            Exit::No,
+            "failed: case 2, github.com:443/tcp\n  expected: deny\n  got:      allow, rule github\n\
+             failed: case 3, github.com:443/tcp\n  expected: allow, rule lan\n  got:      allow, \
+             rule github\nfailed: case 4, example.com:443\n  expected: deny, reason no-rule\n  \
+             got:      deny, reason name-denied\np.json: 1 of 4 cases passed\n",
+        );
+        let (_, text) = world.run(world.test(), true);
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&told["cases"], &told["failures"][0]["case"]), (&json!(4), &json!(2)));
+
+        world.write("p.test.json", r#"{ "cases": [{ "connect": "github.com:443", "expect": "allow" }] }"#);
+        world.check(world.test(), false, Exit::Ok, "p.json: 1 of 1 case passed\n");
+    }
+
+    #[test]
+    fn cases_that_test_nothing_are_a_failure() {
+        let world = World::new(POLICY);
+        assert!(world.run(world.test(), false).0.is_err(), "no file");
+        for text in [
+            r#"{ "cases": [] }"#,
+            r#"{ "cases": [{ "connect": "github.com", "expect": "allow" }] }"#,
+            r#"{ "cases": [{ "connect": "github.com:443", "expected": "allow" }] }"#,
+            r#"{ "cases": [{ "connect": "github.com:443", "expect": "maybe" }] }"#,
+        ] {
+            world.write("p.test.json", text);
+            assert!(world.run(world.test(), false).0.is_err(), "{text}");
+        }
+        world.write("p.json", "{}");
+        assert_eq!(world.run(world.test(), false).0.unwrap(), Exit::InvalidPolicy);
+    }
+
+    #[test]
+    fn targets_that_are_none_say_what_to_write() {
+        let told = |text: &str| text.parse::<Target>().unwrap_err().to_string();
+        assert!(told("github.com").contains("has no port"));
+        assert!(told("2001:db8::7").contains("has no port"));
+        assert!(told("https://github.com/").contains("is a URL"));
+        assert!(told("github.com:https").contains("is not a port"));
+        assert!(told("github.com:0").contains("is not a port"));
+        assert!(told("github.com:1-2/tcp").contains("is not a port"));
+        assert!(told("a..b:1").contains("is not a host"));
+        assert!(told("*.a:1").contains("is not a host"));
+    }
+}
