@@ -110,7 +110,7 @@ pub(crate) fn run() -> Result<()> {
         if asked { "some" } else { "0" }
     );
     screen.command("egressctl status");
-    indented(&world.egressctl(&["status"])?.stdout, 14);
+    indented(&world.egressctl(&["status"])?.stdout);
     ensure!(
         packets == 0 && !asked,
         "something denied has left the machine: please report this as a bug"
@@ -134,8 +134,9 @@ fn show(screen: &Screen, world: &World, step: &Step) -> Result<()> {
         screen.verdict(outcome.succeeded()),
         result(step, &outcome)
     );
-    let (asked, explanation) = explain(world, step)?;
-    println!("   {}", screen.dim(&format!("{asked}: {explanation}")));
+    for line in explain(world, step)? {
+        println!("   {}", screen.dim(&line));
+    }
     ensure!(
         outcome.succeeded() == step.allowed_as.is_some(),
         "this step should have ended otherwise:\n{outcome}\n{}",
@@ -144,29 +145,38 @@ fn show(screen: &Screen, world: &World, step: &Step) -> Result<()> {
     Ok(())
 }
 
-/// What egressd says about the step: the record of a denial, or why it was allowed.
-fn explain(world: &World, step: &Step) -> Result<(&'static str, String)> {
+/// What egressd says about the step: which rule allows it, or the record of the denial and the rule
+/// that would allow it.
+fn explain(world: &World, step: &Step) -> Result<Vec<String>> {
     let (asked, words) = match step.allowed_as {
         Some(flow) => ("egressctl why", vec!["why", flow]),
-        None => ("egressctl log", vec!["log", "--denied", "-n", "1"]),
+        None => (
+            "egressctl log",
+            vec!["log", "--denied", "--explain", "-n", "1"],
+        ),
     };
     let said = world.egressctl(&words)?;
+    let verdict = if step.allowed_as.is_some() {
+        "allow"
+    } else {
+        "deny"
+    };
+    let lines = said.stdout.lines().map(str::trim);
+    // The log starts with the date.
+    let told: Vec<&str> = lines
+        .skip_while(|line| !line.contains(verdict))
+        .take(2)
+        .collect();
     ensure!(
-        !said.stdout.is_empty(),
+        !told.is_empty(),
         "egressd should have had something to say:\n{said}"
     );
-    let mut lines = said
-        .stdout
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty());
-    // The first line answers; the last one is the record, below the head of its table.
-    let line = if step.allowed_as.is_some() {
-        lines.next()
+    let told = if step.allowed_as.is_some() {
+        vec![told.join(", ")]
     } else {
-        lines.next_back()
+        told.into_iter().map(str::to_owned).collect()
     };
-    Ok((asked, line.unwrap_or_default().to_owned()))
+    Ok(told.iter().map(|line| format!("{asked}: {line}")).collect())
 }
 
 /// What the program itself said of how it went.
@@ -221,8 +231,8 @@ impl Screen {
     }
 }
 
-fn indented(text: &str, at_most: usize) {
-    for line in text.lines().take(at_most) {
+fn indented(text: &str) {
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
         println!("   {line}");
     }
 }

@@ -72,8 +72,6 @@ impl Daemon {
         option("--cgroup", format!("{cgroup}={}", files.policy.display()));
         option("--runtime-dir", runtime.display().to_string());
         option("--pin-dir", files.pins.display().to_string());
-        option("--state-dir", directory.join("state").display().to_string());
-        arguments.push("-v".to_owned());
         arguments.extend_from_slice(extra);
         let launch = Launch {
             arguments,
@@ -144,6 +142,7 @@ impl Daemon {
             .args(&self.launch.arguments)
             .env("NOTIFY_SOCKET", &self.launch.notify)
             .env("NO_COLOR", "1")
+            .env("RUST_LOG", "info,egress_agent=debug")
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
