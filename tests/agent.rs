@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, Stdio},
+    path::{Path, PathBuf},
     sync::mpsc::{Receiver, channel},
     thread,
     time::Duration,
 };
-
-use xtask::world::daemon::Daemon;
 
 use crate::harness::TestWorld;
 
@@ -17,25 +17,29 @@ const PROGRAM: &str = include_str!("agent/agent.py");
 /// What one line may take; floods and ten thousand names are lines too.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-pub(crate) struct Agent<'world> {
-    world: &'world TestWorld,
+pub(crate) struct Agent {
+    /// Of the daemon, shown when something fails.
+    logs: Vec<PathBuf>,
     child: Child,
     stdin: Option<ChildStdin>,
     answers: Receiver<String>,
 }
 
-impl<'world> Agent<'world> {
+impl Agent {
     /// In a session of its own, as nobody, under the first daemon.
     #[track_caller]
-    pub(crate) fn start(world: &'world TestWorld) -> Self {
-        let daemon = world.daemon().expect("there is an egressd");
-        Self::with(world, daemon, &[])
+    pub(crate) fn start(world: &TestWorld) -> Self {
+        let files = world.daemon().expect("there is an egressd").files();
+        let mut agent = Self::at(world, &files.socket, &[]);
+        agent.logs = vec![files.audit.clone(), files.log.clone()];
+        agent
     }
 
-    /// With more words for `egressctl run`; as root when they allow it.
+    /// Under the daemon of this socket, with more words for `egressctl run`; as root when they
+    /// allow it.
     #[track_caller]
-    pub(crate) fn with(world: &'world TestWorld, daemon: &Daemon, options: &[&str]) -> Self {
-        let socket = daemon.files().socket.display().to_string();
+    pub(crate) fn at(world: &TestWorld, socket: &Path, options: &[&str]) -> Self {
+        let socket = socket.display().to_string();
         let words = [
             &["egressctl", "--socket", &socket, "run", "--quiet"],
             options,
@@ -47,12 +51,12 @@ impl<'world> Agent<'world> {
 
     /// Outside of every guard.
     #[track_caller]
-    pub(crate) fn unguarded(world: &'world TestWorld) -> Self {
+    pub(crate) fn unguarded(world: &TestWorld) -> Self {
         Self::spawn(world, &["/usr/bin/python3", "agent.py"], false)
     }
 
     #[track_caller]
-    fn spawn(world: &'world TestWorld, words: &[&str], root: bool) -> Self {
+    fn spawn(world: &TestWorld, words: &[&str], root: bool) -> Self {
         std::fs::write(world.agent_home().join("agent.py"), PROGRAM).expect("the agent has a home");
         let mut client = world.unguarded(words).within(Duration::from_secs(300));
         if root {
@@ -75,7 +79,7 @@ impl<'world> Agent<'world> {
         });
         let stdin = child.stdin.take();
         let mut agent = Self {
-            world,
+            logs: Vec::new(),
             child,
             stdin,
             answers,
@@ -102,7 +106,7 @@ impl<'world> Agent<'world> {
         assert!(
             matches!(told, Some(Ok(()))),
             "the agent cannot be told `{line}`: {told:?}\n{}",
-            self.world.report()
+            self.report()
         );
     }
 
@@ -112,7 +116,7 @@ impl<'world> Agent<'world> {
             Ok(answer) => answer,
             Err(error) => panic!(
                 "the agent does not answer `{line}` ({error})\n{}",
-                self.world.report()
+                self.report()
             ),
         }
     }
@@ -124,7 +128,7 @@ impl<'world> Agent<'world> {
         assert!(
             answer == expected,
             "`{line}` should have been answered `{expected}` and was answered `{answer}`\n{}",
-            self.world.report()
+            self.report()
         );
     }
 
@@ -142,13 +146,40 @@ impl<'world> Agent<'world> {
             Ok(counts) => counts,
             Err(error) => panic!(
                 "`{line}` was answered `{answer}` ({error})\n{}",
-                self.world.report()
+                self.report()
             ),
         }
     }
+
+    /// Its process id, as the machine has it, its uid and its command name.
+    #[track_caller]
+    pub(crate) fn identity(&mut self) -> (u32, u32, String) {
+        let answer = self.does("whoami");
+        let words: Vec<&str> = answer.split(' ').collect();
+        match *words.as_slice() {
+            [pid, uid, comm] => (
+                pid.parse().expect("a number"),
+                uid.parse().expect("a number"),
+                comm.to_owned(),
+            ),
+            _ => panic!("`whoami` was answered `{answer}`"),
+        }
+    }
+
+    /// The ends of the daemon's logs.
+    fn report(&self) -> String {
+        let mut report = String::new();
+        for log in &self.logs {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let end = lines.len().saturating_sub(15);
+            report.push_str(&format!("=== {}\n{}\n", log.display(), lines[end..].join("\n")));
+        }
+        report
+    }
 }
 
-impl Drop for Agent<'_> {
+impl Drop for Agent {
     fn drop(&mut self) {
         drop(self.stdin.take());
         // It ends with its input; what does not is the janitor's.

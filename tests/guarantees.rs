@@ -1,6 +1,8 @@
 //! What egressd promises, each promise as a test that fails when it is broken.
 
+mod kill;
 mod names;
+mod reload;
 
 use serde_json::{Value, json};
 use xtask::world::place::{NAMELESS_V4, NAMELESS_V6};

@@ -150,30 +150,29 @@ def names(first, count, port):
 
 def loop(key, host, port):
     """Connects again and again in the background, until `stop`."""
-    running = threading.Event()
+    ending = threading.Event()
     outcomes = {}
+    target = peer(host, port)
 
     def work():
-        while not running.is_set():
-            try:
-                dial(host, port).close()
-                count_outcome(outcomes, "ok")
-            except OSError as error:
-                count_outcome(outcomes, named(error))
+        while not ending.is_set():
+            with socket.socket(family(host)) as stream:
+                stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PATIENCE * 1000)
+                count_outcome(outcomes, errno.errorcode.get(stream.connect_ex(target), "ok"))
 
     thread = threading.Thread(target=work)
     thread.start()
-    loops[key] = (running, thread, outcomes)
+    loops[key] = (ending, thread, outcomes)
     return "ok"
 
 
 def count(key):
-    return str(sum(loops[key][2].values()))
+    return str(sum(list(loops[key][2].values())))
 
 
 def stop(key):
-    running, thread, outcomes = loops.pop(key)
-    running.set()
+    ending, thread, outcomes = loops.pop(key)
+    ending.set()
     thread.join()
     return json.dumps(outcomes)
 
