@@ -12,11 +12,14 @@ use xtask::world::{
 use super::policy;
 use crate::{agent::Agent, harness::TestWorld};
 
+/// What `*.allowed.test` resolves to.
+const BOTH: &str = "2001:db8:10::10 203.0.113.10";
+
 #[test]
 fn a_killed_daemon_opens_nothing_and_the_next_one_takes_over() {
     let mut world = TestWorld::guarded(policy());
     let mut agent = Agent::start(&world);
-    agent.expect("lookup before.allowed.test", "2001:db8:10::10 203.0.113.10");
+    agent.expect("lookup before.allowed.test", BOTH);
     agent.expect(&format!("open live {ALLOWED_V4} 9000"), "ok");
     let capture = world.capture(&format!("host {DENIED_V4}"));
     // Nothing listens on port 4: who is refused by the other side got through.
@@ -36,7 +39,7 @@ fn a_killed_daemon_opens_nothing_and_the_next_one_takes_over() {
         agent.expect("talk live", "ok");
         // The lease from before the kill, and a new name.
         agent.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
-        agent.expect("lookup after.allowed.test", "2001:db8:10::10 203.0.113.10");
+        agent.expect("lookup after.allowed.test", BOTH);
     }
     let allowed = agent.counts("stop allowed");
     let denied = agent.counts("stop denied");
@@ -67,7 +70,7 @@ fn a_restarted_daemon_knows_the_names_behind_the_leases() {
     world
         .ctl(&["why", "kept.allowed.test:9000"])
         .works()
-        .says(&ALLOWED_V4.to_string());
+        .says("kept.allowed.test -> ");
     agent.expect(&format!("connect {ALLOWED_V4} 5432"), "EPERM");
     world.records_a_denial_of("kept.allowed.test");
     let log = world.daemon().expect("one").log();
