@@ -2,7 +2,10 @@
 
 mod kill;
 mod names;
+mod records;
 mod reload;
+pub(crate) mod service;
+mod start;
 
 use serde_json::{Value, json};
 use xtask::world::place::{NAMELESS_V4, NAMELESS_V6};

@@ -56,7 +56,7 @@ fn a_killed_daemon_opens_nothing_and_the_next_one_takes_over() {
     let seen = world.packets(&capture);
     assert!(seen.is_empty(), "{seen:#?}\n{}", world.report());
     let audit = world.daemon().expect("one").files().audit.display().to_string();
-    world.ctl(&["log", "verify", "--file", &audit]).works();
+    world.ctl(&["log", "verify", &audit]).works();
     world.ctl(&["why", "after.allowed.test:9000"]).works().says("after.allowed.test");
 }
 
