@@ -25,7 +25,6 @@ pub mod leases;
 #[cfg(test)]
 mod live;
 mod local;
-pub mod name;
 mod outcome;
 mod query;
 mod question;

@@ -62,7 +62,7 @@ pub use self::{
     compile::{PortEntry, PortSets, Tables},
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::schema,
-    name::{InvalidName, Name},
+    name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},

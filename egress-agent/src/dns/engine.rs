@@ -7,6 +7,7 @@
 mod give;
 mod judge;
 
+use crate::policy::Name;
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
@@ -23,7 +24,6 @@ use super::{
     cache::Cache,
     leases::Leases,
     local::{self, Local},
-    name::Name,
     outcome::{Decision, Outcome},
     question::{self, BadQuestion, Question},
     reply::{self, Ede, Head, OwnedHead, Rcode},

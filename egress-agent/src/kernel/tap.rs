@@ -48,8 +48,8 @@ impl Tap {
         attach_tap(&socket)?;
         // SAFETY: the descriptor owns itself, is the same each time, and stays open until it is
         // dropped.
-        let socket = unsafe { AsyncFd::register(socket) }
-            .map_err(|error| TapError::Socket(error.into()))?;
+        let socket =
+            unsafe { AsyncFd::register(socket) }.map_err(|error| TapError::Socket(error.into()))?;
         Ok(Self { socket })
     }
 

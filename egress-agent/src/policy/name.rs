@@ -11,12 +11,17 @@
 //! assert!(Name::parse("10.1").is_err());
 //! ```
 
-use std::{borrow::Borrow, borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    ops::Deref,
+    sync::Arc,
+};
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
 /// Octets of a name as text without its final dot (RFC 1035 section 3.1 less length octets).
-const MAX_NAME: usize = 253;
+pub const MAX_NAME: usize = 253;
 /// Octets of one label (RFC 1035 section 3.1).
 const MAX_LABEL: usize = 63;
 /// No spelling of a valid name is longer; bounds the work on hostile text.
@@ -121,6 +126,14 @@ fn check(ascii: &str) -> Result<(), InvalidName> {
 
 impl Borrow<str> for Name {
     fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
         &self.0
     }
 }

@@ -662,36 +662,6 @@ fn an_answer_of_four_thousand_records_is_bounded() {
     assert_eq!(host.kernel.borrow().len(), 64);
 }
 
-#[test]
-fn leases_of_a_previous_run_are_written_at_once() {
-    let (mut engine, host) = world();
-    resolve(
-        &mut engine,
-        &host,
-        "www.example.com",
-        1,
-        vec![a("www.example.com", 60, "203.0.113.1")],
-    );
-    let snapshot = engine.leases().save("boot");
-    let fresh = FakeHost::new(names());
-    let grant = Grant {
-        rules: [RuleId(1)].into(),
-        set: egress_common::PortSet(1),
-    };
-    let leases = Leases::restore(
-        Bounds::default(),
-        &snapshot,
-        "boot",
-        u64::MAX,
-        |_| Some(grant.clone()),
-        |_| true,
-    );
-    let mut engine = TestEngine::new(leases);
-    engine.write(&fresh).unwrap();
-    assert_eq!(fresh.grants(SESSION, "203.0.113.1"), [(1, 70)]);
-    assert_eq!(fresh.now.get(), 1000 * SECOND);
-}
-
 proptest! {
     #[test]
     fn a_reply_parses_and_repeats_id_and_question_whatever_is_asked(
