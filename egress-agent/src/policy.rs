@@ -31,6 +31,7 @@ mod file;
 mod lint;
 mod name;
 pub mod net;
+mod network;
 mod pattern;
 mod port;
 mod problem;
@@ -208,12 +209,12 @@ impl Policy {
     /// Decides about a name. Costs one hash for each label.
     pub fn decide_name(&self, name: &Name) -> NameDecision {
         let ids = |table: &PatternTable<RuleId>| -> Vec<RuleId> {
-            table.find(name).flat_map(|hit| hit.values).copied().collect()
+            table.find(name).flat_map(|hit| hit.values()).collect()
         };
-        if let Some(rule) = self.deny.find(name).flat_map(|hit| hit.values).next() {
+        if let Some(rule) = self.deny.find(name).flat_map(|hit| hit.values()).next() {
             return NameDecision::Deny {
                 reason: Reason::DeniedByRule,
-                rule: *rule,
+                rule,
             };
         }
         let Some(first) = self.allow.find(name).next() else {
@@ -289,13 +290,9 @@ impl Policy {
                 Effect::Deny if rule.covers_every_port() => &mut policy.deny,
                 Effect::Deny => &mut policy.deny_ports,
             };
-            for host in &rule.hosts {
-                table.insert(host, rule.id);
-            }
+            table.extend(&rule.hosts, rule.id);
         }
-        for pattern in &policy.checked.dns.private {
-            policy.private.insert(pattern, ());
-        }
+        policy.private.extend(&policy.checked.dns.private, ());
         policy
     }
 }

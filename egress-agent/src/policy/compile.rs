@@ -119,6 +119,9 @@ pub(crate) struct Piece {
 /// Cuts overlapping ranges into disjoint pieces in ascending order; the earlier range wins.
 pub(crate) fn resolve(ranges: impl Iterator<Item = (PortRange, RuleId)>) -> Vec<Piece> {
     let ranges: Vec<_> = ranges.collect();
+    if let [(range, rule)] = *ranges {
+        return vec![Piece { range, rule }];
+    }
     // Where each range begins and, one past its last port, ends.
     let mut edges: Vec<(Protocol, u32, bool, usize)> = Vec::with_capacity(2 * ranges.len());
     for (priority, (range, _)) in ranges.iter().enumerate() {
@@ -466,7 +469,7 @@ fn nodes(rules: &[Rule]) -> Vec<Node> {
 }
 
 /// The rule that stands for `network.loopback.allow`, still without a number.
-pub(crate) fn loopback_rule(source: String, line: u32, ports: Vec<PortRange>) -> Rule {
+pub(crate) fn loopback_rule(source: Arc<str>, line: u32, ports: Vec<PortRange>) -> Rule {
     let networks = [
         (std::net::IpAddr::from([127, 0, 0, 0]), 8),
         (std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 128),

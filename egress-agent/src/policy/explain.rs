@@ -177,7 +177,7 @@ impl<'p> Explainer<'p> {
             verdict,
             reason: reason.map(Reason::code),
             rule: rule.map(|rule| rule.name.clone()),
-            file: rule.map(|rule| rule.source.clone()),
+            file: rule.map(|rule| rule.source.to_string()),
             line: rule.map(|rule| rule.line),
             text: rule.and_then(|rule| rule.reason.clone()),
             suggestion: None,

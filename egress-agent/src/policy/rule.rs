@@ -1,6 +1,6 @@
 //! A rule as the policy means it, and the settings that stand beside the rules.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use egress_common::{DnsMode, RuleId};
 use hickory_proto::rr::RecordType;
@@ -30,7 +30,7 @@ pub struct Rule {
     /// Why, for whoever is denied.
     pub reason: Option<String>,
     /// The file that the rule is written in.
-    pub source: String,
+    pub source: Arc<str>,
     /// Line of that file, counted from 1.
     pub line: u32,
     pub hosts: Vec<NamePattern>,
