@@ -58,6 +58,7 @@ use std::{
 use egress_common::{Mode, Reason, RuleId};
 use sha2::{Digest as _, Sha256};
 
+use self::{check::Checked, pattern::PatternTable};
 pub use self::{
     compile::{PortEntry, PortSets, Tables},
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
@@ -71,7 +72,6 @@ pub use self::{
     suggest::suggest,
     tables::TableRules,
 };
-use self::{check::Checked, pattern::PatternTable};
 
 /// No policy is read beyond this many bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -111,7 +111,10 @@ pub enum PolicyError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NameDecision {
     /// `rule` is [`RuleId::NONE`] when no rule names it.
-    Deny { reason: Reason, rule: RuleId },
+    Deny {
+        reason: Reason,
+        rule: RuleId,
+    },
     Allow(NameGrant),
 }
 
@@ -135,7 +138,8 @@ impl Policy {
     /// Checks a policy. `source` is the name of its file for messages. One that extends another
     /// must be loaded.
     pub fn parse(text: &str, source: &str) -> Result<Self, Invalid> {
-        let refuse = &mut |_path: &str| Err("`extends` needs a policy that is read from a file".to_owned());
+        let refuse =
+            &mut |_path: &str| Err("`extends` needs a policy that is read from a file".to_owned());
         parse(text, source, refuse)
     }
 
@@ -272,7 +276,10 @@ impl Policy {
             hash.update([0]);
             hash.update(base.as_bytes());
         }
-        let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let mut digest = String::with_capacity(64);
+        for byte in hash.finalize() {
+            digest.extend([byte >> 4, byte & 15].map(hex_digit));
+        }
         let mut policy = Self {
             name: checked.name.clone().unwrap_or_else(|| stem(source)),
             source: source.to_owned(),
@@ -311,7 +318,7 @@ fn load(path: &Path, depth: usize) -> Result<Policy, PolicyError> {
     };
     let bytes = read_bounded(path).map_err(read)?;
     let source = path.display().to_string();
-    let text = String::from_utf8(bytes).map_err(|error| not_utf8(&source, error))?;
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(&source, &error))?;
     let base = &mut |name: &str| load_base(path, name, depth);
     let mut policy = parse(&text, &source, base)?;
     policy.files.insert(0, path.to_owned());
@@ -320,12 +327,17 @@ fn load(path: &Path, depth: usize) -> Result<Policy, PolicyError> {
 
 fn load_base(path: &Path, name: &str, depth: usize) -> Result<Policy, String> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(format!("more than {MAX_DEPTH} policies extend each other, perhaps in a circle"));
+        return Err(format!(
+            "more than {MAX_DEPTH} policies extend each other, perhaps in a circle"
+        ));
     };
     let base = path.parent().unwrap_or(Path::new("")).join(name);
     load(&base, depth).map_err(|error| match error {
         PolicyError::Read { path, source } => {
-            format!("cannot read the extended policy `{}`: {source}", path.display())
+            format!(
+                "cannot read the extended policy `{}`: {source}",
+                path.display()
+            )
         }
         PolicyError::Invalid(invalid) => {
             let count = invalid.problems().len();
@@ -341,7 +353,9 @@ fn load_base(path: &Path, name: &str, depth: usize) -> Result<Policy, String> {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_BYTES) {
         return Ok(bytes);
     }
@@ -349,13 +363,17 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
 }
 
-fn not_utf8(source: &str, error: std::string::FromUtf8Error) -> Invalid {
+fn not_utf8(source: &str, error: &std::string::FromUtf8Error) -> Invalid {
     let valid = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
     let help = Some("save the file as UTF-8");
     let mut problems = vec![text::syntax("the text is not UTF-8", valid..valid, help)];
     text::locate(&mut problems, &text);
     Invalid::new(source, &text, problems)
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
 fn stem(source: &str) -> String {

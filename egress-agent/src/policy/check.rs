@@ -1,7 +1,7 @@
 //! From the file's text to what it means, or to everything that is wrong with it.
 //!
 //! First the shape (`shape`), then the meaning of whatever has a shape: names, ports, ranges,
-//! bounds, and what cannot be enforced as written. A good file costs one pass of serde_json and
+//! bounds, and what cannot be enforced as written. A good file costs one pass for the data and
 //! one of the parser that knows the places; problems cost what they need.
 
 use std::{collections::HashMap, fmt::Display, ops::Range, path::PathBuf, sync::Arc};
@@ -70,7 +70,9 @@ fn try_check(
     load: LoadBase<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Checked> {
-    let root = text::parse(text).map_err(|problem| problems.push(*problem)).ok()?;
+    let root = text::parse(text)
+        .map_err(|problem| problems.push(*problem))
+        .ok()?;
     let (document, file) = match serde_json::from_str::<File>(text) {
         Ok(file) => (Document::new(root, HashMap::new()), file),
         Err(error) => {
@@ -80,7 +82,9 @@ fn try_check(
             problems.append(&mut shape);
             if !is_explained {
                 // What the two parsers read differently: numbers and escapes.
-                problems.push(syntax(&error.to_string(), offset(text, &error), None));
+                let message = error.to_string();
+                let message = message.split(" at line ").next().unwrap_or_default();
+                problems.push(syntax(message, offset(text, &error), None));
                 return None;
             }
             let document = document?;
@@ -181,8 +185,16 @@ impl Checker<'_> {
         Some(Checked {
             name: file.name,
             mode,
-            errno: file.network.errno.or(inherited.map(Policy::errno)).unwrap_or(Errno::Eperm),
-            inbound: file.network.inbound.or(inherited.map(Policy::inbound)).unwrap_or(Inbound::Deny),
+            errno: file
+                .network
+                .errno
+                .or(inherited.map(Policy::errno))
+                .unwrap_or(Errno::Eperm),
+            inbound: file
+                .network
+                .inbound
+                .or(inherited.map(Policy::inbound))
+                .unwrap_or(Inbound::Deny),
             rules,
             session_loopback: is_session || inherited.is_some_and(Policy::session_loopback),
             dns: dns?,
@@ -203,7 +215,11 @@ impl Checker<'_> {
         };
         if base == Some(Mode::Enforce) && mode == Mode::Observe {
             let help = "a policy may not weaken the one that it extends";
-            self.error(&Place::ROOT.key("mode"), "the extended policy enforces", Some(help));
+            self.error(
+                &Place::ROOT.key("mode"),
+                "the extended policy enforces",
+                Some(help),
+            );
         }
         mode
     }

@@ -145,9 +145,11 @@ pub(crate) fn resolve(ranges: impl Iterator<Item = (PortRange, RuleId)>) -> Vec<
             continue;
         };
         let winner = active.first().and_then(|first| ranges.get(*first));
-        let (Some((_, rule)), Ok(first), Ok(last)) =
-            (winner, u16::try_from(at), u16::try_from(next.saturating_sub(1)))
-        else {
+        let (Some((_, rule)), Ok(first), Ok(last)) = (
+            winner,
+            u16::try_from(at),
+            u16::try_from(next.saturating_sub(1)),
+        ) else {
             continue;
         };
         if next <= at {
@@ -271,7 +273,11 @@ impl Prefix {
 
     fn covers(self, other: Self) -> bool {
         let beyond = 128 - u32::from(self.bits);
-        self.bits <= other.bits && (self.address ^ other.address).checked_shr(beyond).unwrap_or(0) == 0
+        self.bits <= other.bits
+            && (self.address ^ other.address)
+                .checked_shr(beyond)
+                .unwrap_or(0)
+                == 0
     }
 }
 
@@ -393,18 +399,20 @@ impl Plan {
         let below = self.sets.get(inherited).map_or(&[][..], Vec::as_slice);
         let below = below.iter().map(|piece| (piece.range, piece.rule));
         let pieces = resolve(own_ranges.chain(below));
-        let set = match known.sets.get(&pieces) {
-            Some(set) => *set,
-            None => {
-                let set = self.sets.len();
-                known.entries += pieces.iter().flat_map(|piece| entries(PortSet::EMPTY, piece)).count();
-                if known.entries > PORTS {
-                    return Err(TooLarge::Ports);
-                }
-                known.sets.insert(pieces.clone(), set);
-                self.sets.push(pieces);
-                set
+        let set = if let Some(set) = known.sets.get(&pieces) {
+            *set
+        } else {
+            let set = self.sets.len();
+            let entries = pieces
+                .iter()
+                .flat_map(|piece| entries(PortSet::EMPTY, piece));
+            known.entries += entries.count();
+            if known.entries > PORTS {
+                return Err(TooLarge::Ports);
             }
+            known.sets.insert(pieces.clone(), set);
+            self.sets.push(pieces);
+            set
         };
         unions.insert(own, set);
         Ok(set)
@@ -439,7 +447,11 @@ fn nodes(rules: &[Rule]) -> Vec<Node> {
         bare(LOOPBACK_V6, Inherits::Nothing),
     ];
     let mut is_ipv4_covered = false;
-    special.extend(METADATA.iter().map(|address| bare(Prefix::new(&IpNet::from(*address)), Inherits::Deny)));
+    special.extend(
+        METADATA
+            .iter()
+            .map(|address| bare(Prefix::new(&IpNet::from(*address)), Inherits::Deny)),
+    );
     let mut nodes = Vec::new();
     for rule in rules {
         for network in &rule.networks {

@@ -24,15 +24,26 @@ const SESSION: &str = "session";
 pub(crate) const MISSING: &str = "the rule names no ";
 
 /// Every rule that holds, numbered, and which of them are the allow rules of this file.
-pub(crate) fn rules(c: &mut Checker<'_>, file: &File, base: Option<&Policy>) -> (Vec<Rule>, Range<usize>) {
+pub(crate) fn rules(
+    c: &mut Checker<'_>,
+    file: &File,
+    base: Option<&Policy>,
+) -> (Vec<Rule>, Range<usize>) {
     let root = Place::ROOT;
     let network = root.key("network");
     let (allow, deny) = (network.key("allow"), network.key("deny"));
     let inherited = base.map_or(&[][..], Policy::rules);
     let is_loopback = |rule: &&Rule| rule.name == LOOPBACK;
-    let mut rules: Vec<_> = inherited.iter().filter(|rule| !is_loopback(rule)).cloned().collect();
+    let mut rules: Vec<_> = inherited
+        .iter()
+        .filter(|rule| !is_loopback(rule))
+        .cloned()
+        .collect();
     check_unique(c, file, &rules);
-    let first = rules.iter().filter(|rule| rule.effect == Effect::Allow).count();
+    let first = rules
+        .iter()
+        .filter(|rule| rule.effect == Effect::Allow)
+        .count();
     let own = first..first + file.network.allow.len();
     for (index, rule) in file.network.allow.iter().enumerate() {
         rules.push(one_rule(c, rule, Effect::Allow, &allow.index(index)));
@@ -69,7 +80,11 @@ fn one_rule(c: &mut Checker<'_>, rule: &file::Rule, effect: Effect, place: &Plac
     }
     if effect == Effect::Deny && rule.multi_tenant {
         let help = "deny rules may stand under a public suffix without it";
-        c.error(&place.key("multi_tenant"), "`multi_tenant` has no meaning in a deny rule", Some(help));
+        c.error(
+            &place.key("multi_tenant"),
+            "`multi_tenant` has no meaning in a deny rule",
+            Some(help),
+        );
     }
     let section = place.key("hosts");
     let mut hosts = Vec::with_capacity(rule.hosts.len());
@@ -102,7 +117,12 @@ fn one_rule(c: &mut Checker<'_>, rule: &file::Rule, effect: Effect, place: &Plac
     }
 }
 
-fn ports(c: &mut Checker<'_>, rule: &file::Rule, effect: Effect, place: &Place<'_>) -> Vec<PortRange> {
+fn ports(
+    c: &mut Checker<'_>,
+    rule: &file::Rule,
+    effect: Effect,
+    place: &Place<'_>,
+) -> Vec<PortRange> {
     let section = place.key("ports");
     match (&rule.ports, effect) {
         (None, Effect::Deny) => PortRange::EVERY.to_vec(),

@@ -92,13 +92,13 @@ impl InvalidPattern {
         match self {
             Self::Address => Some("write it in `cidrs`".to_owned()),
             Self::Url { host } => host.as_ref().map(|host| format!("write `{host}`")),
-            Self::Port { host, port } => Some(format!(
-                "write `{host}` here and `{port}/tcp` in `ports`"
-            )),
+            Self::Port { host, port } => {
+                Some(format!("write `{host}` here and `{port}/tcp` in `ports`"))
+            }
             Self::EveryName => Some("name the hosts, or the domains as `*.example.com`".to_owned()),
-            Self::MisplacedStar => Some(
-                "`*.example.com` covers one label, `**.example.com` one or more".to_owned(),
-            ),
+            Self::MisplacedStar => {
+                Some("`*.example.com` covers one label, `**.example.com` one or more".to_owned())
+            }
             Self::LeadingDot { base } => Some(format!(
                 "write `*.{base}` for one label, `**.{base}` for one or more"
             )),
@@ -147,8 +147,19 @@ fn diagnose(text: &str, error: InvalidName) -> InvalidPattern {
 /// Top-level names that nobody can register under (RFC 6761, RFC 8375, RFC 9476, ICANN's
 /// `.internal`, and the ones in RFC 6762 appendix G): a domain of one's own may stand there.
 const PRIVATE_USE: &[&str] = &[
-    "alt", "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local",
-    "localdomain", "localhost", "private", "test",
+    "alt",
+    "corp",
+    "example",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+    "test",
 ];
 
 fn is_public_suffix(base: &str) -> bool {
@@ -203,7 +214,8 @@ impl<T: Copy + PartialEq> PatternTable<T> {
     /// Adds several patterns of one value; the same pattern and value twice is one.
     pub(crate) fn extend(&mut self, patterns: &[NamePattern], value: T) {
         // Large lists are nearly always exact names.
-        self.exact.reserve(patterns.iter().filter(|pattern| pattern.is_exact()).count());
+        self.exact
+            .reserve(patterns.iter().filter(|pattern| pattern.is_exact()).count());
         for pattern in patterns {
             self.insert(pattern, value);
         }
@@ -244,7 +256,9 @@ impl<T: Copy + PartialEq> PatternTable<T> {
     /// The first value of the `**` pattern that covers every name below `base`.
     pub(crate) fn above(&self, base: &Name) -> Option<T> {
         let mut bases = std::iter::once(base.as_str()).chain(base.parents());
-        bases.find_map(|base| self.get_many(base)).map(|values| values.first)
+        bases
+            .find_map(|base| self.get_many(base))
+            .map(|values| values.first)
     }
 
     fn get_many(&self, base: &str) -> Option<&Values<T>> {
@@ -305,9 +319,21 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused_with_the_right_spelling() {
-        refused("10.0.0.1", "an IP address is not a host", "write it in `cidrs`");
-        refused("[::1]", "an IP address is not a host", "write it in `cidrs`");
-        refused("10.0.0.0/8", "an IP address is not a host", "write it in `cidrs`");
+        refused(
+            "10.0.0.1",
+            "an IP address is not a host",
+            "write it in `cidrs`",
+        );
+        refused(
+            "[::1]",
+            "an IP address is not a host",
+            "write it in `cidrs`",
+        );
+        refused(
+            "10.0.0.0/8",
+            "an IP address is not a host",
+            "write it in `cidrs`",
+        );
         refused(
             "https://github.com/a",
             "a host is a name, not a URL",
@@ -372,7 +398,11 @@ mod tests {
 
     fn specificity(pattern: &str) -> (bool, usize, bool) {
         let labels = pattern.split('.').count();
-        (!pattern.starts_with('*'), labels, !pattern.starts_with("**"))
+        (
+            !pattern.starts_with('*'),
+            labels,
+            !pattern.starts_with("**"),
+        )
     }
 
     proptest! {

@@ -58,13 +58,8 @@ impl FromStr for PortRange {
             Some((numbers, protocol)) => (numbers, Some(protocol)),
             None => (text, None),
         };
-        let (first, last) = match numbers.split_once('-') {
-            Some((first, last)) => (number(first)?, number(last)?),
-            None => {
-                let port = number(numbers)?;
-                (port, port)
-            }
-        };
+        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        let (first, last) = (number(first)?, number(last)?);
         let protocol = match protocol {
             Some("tcp") => Protocol::TCP,
             Some("udp") => Protocol::UDP,
@@ -183,9 +178,18 @@ mod tests {
     #[test]
     fn what_is_no_port_is_refused_with_the_right_spelling() {
         refused("99-80/udp", "the range runs backwards: write `80-99/udp`");
-        refused("0/tcp", "port 0 cannot be reached: ports go from 1 to 65535");
-        refused("0-9/tcp", "port 0 cannot be reached: ports go from 1 to 65535");
-        refused("65536", "there is no port above 65535: ports go from 1 to 65535");
+        refused(
+            "0/tcp",
+            "port 0 cannot be reached: ports go from 1 to 65535",
+        );
+        refused(
+            "0-9/tcp",
+            "port 0 cannot be reached: ports go from 1 to 65535",
+        );
+        refused(
+            "65536",
+            "there is no port above 65535: ports go from 1 to 65535",
+        );
         refused(
             "80-90",
             "a range names its protocol: write `80-90/tcp` or `80-90/udp`",

@@ -1,9 +1,9 @@
 //! The text of a policy with every place in it.
 //!
-//! serde_json gives the data; this gives the ranges, so that a problem found in the data can
+//! The parser of the data knows no places; this gives the ranges, so that a problem found in the data can
 //! point at its bytes. A place is followed only when there is something to say about it.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, fmt::Write as _, ops::Range};
 
 use jsonc_parser::{
     CollectOptions, ParseOptions,
@@ -63,7 +63,8 @@ impl<'p> Place<'p> {
                 path.push_str(key);
             }
             Step::Index(index) => {
-                path.push_str(&format!("[{}]", original(parent, index)));
+                // INVARIANT: writing to a String does not fail.
+                let _always_ok = write!(path, "[{}]", original(parent, index));
             }
         }
         path
@@ -143,7 +144,11 @@ pub(crate) fn parse(text: &str) -> Result<Value<'_>, Box<Problem>> {
     // A byte order mark would be skipped here and refused by serde_json.
     if text.starts_with('\u{feff}') {
         let help = "save the file as UTF-8 without a byte order mark";
-        return Err(Box::new(syntax("the text begins with a byte order mark", 0..3, Some(help))));
+        return Err(Box::new(syntax(
+            "the text begins with a byte order mark",
+            0..3,
+            Some(help),
+        )));
     }
     let strict = ParseOptions {
         allow_comments: false,
@@ -162,19 +167,25 @@ pub(crate) fn parse(text: &str) -> Result<Value<'_>, Box<Problem>> {
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
             let help = "the smallest policy is `{ \"version\": 1 }`; it allows nothing";
-            Err(Box::new(syntax("the file is empty", 0..text.len(), Some(help))))
+            Err(Box::new(syntax(
+                "the file is empty",
+                0..text.len(),
+                Some(help),
+            )))
         }
         Err(error) => {
             use jsonc_parser::errors::ParseErrorKind;
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "the parser's own list of errors, of which few need help"
+            )]
             let help = match error.kind() {
                 ParseErrorKind::CommentsNotAllowed => {
                     Some("JSON has no comments; write a `\"//\"` key")
                 }
                 ParseErrorKind::TrailingCommasNotAllowed => Some("take out the last comma"),
                 ParseErrorKind::SingleQuotedStringsNotAllowed
-                | ParseErrorKind::ExpectedStringObjectProperty => {
-                    Some("put it in double quotes")
-                }
+                | ParseErrorKind::ExpectedStringObjectProperty => Some("put it in double quotes"),
                 _ => None,
             };
             let range = error.range();
