@@ -34,6 +34,7 @@ pub mod net;
 mod network;
 mod pattern;
 mod port;
+mod portset;
 mod problem;
 mod quantity;
 mod rule;
@@ -60,13 +61,14 @@ use sha2::{Digest as _, Sha256};
 
 use self::{check::Checked, pattern::PatternTable};
 pub use self::{
-    compile::{PortEntry, PortSets, Tables},
+    compile::Tables,
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::schema,
     name::{InvalidName, Name},
     net::METADATA,
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},
+    portset::{PortEntry, PortSets},
     problem::{Invalid, Problem, Related, Severity, draw},
     rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Rule, Upstream},
     suggest::suggest,
@@ -201,7 +203,7 @@ impl Policy {
     }
 
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
-        compile::find(self.rules(), id)
+        portset::find(self.rules(), id)
     }
 
     /// Allow rules, deny rules, then the rule for loopback ports if there is one. The rule at
@@ -235,7 +237,7 @@ impl Policy {
         let denying = denials.first().copied();
         rules.append(&mut denials);
         if let Some(rule) = denying
-            && compile::allowed_pieces(self.rules(), &rules).is_empty()
+            && portset::allowed_pieces(self.rules(), &rules).is_empty()
         {
             return NameDecision::Deny {
                 reason: Reason::DeniedByRule,

@@ -7,9 +7,9 @@ use ipnet::IpNet;
 
 use super::{
     check::Checker,
-    compile,
     file::{self, File},
     pattern::{NamePattern, PatternTable},
+    portset,
     rule::{Effect, Rule},
     text::Place,
 };
@@ -106,7 +106,7 @@ impl<'r> Denied<'r> {
                 self.hosts.get(pattern).or_else(|| self.hosts.above(base))
             }
         };
-        compile::find(self.rules, id?).map(|rule| rule.name.as_str())
+        portset::find(self.rules, id?).map(|rule| rule.name.as_str())
     }
 
     /// The rule that denies a whole range.

@@ -6,7 +6,7 @@ use egress_common::{DnsMode, RuleId};
 use hickory_proto::rr::RecordType;
 use ipnet::IpNet;
 
-use super::{compile, pattern::NamePattern, port::PortRange};
+use super::{pattern::NamePattern, port::PortRange, portset};
 
 /// Name of the rule that stands for `network.loopback.allow`.
 pub const LOOPBACK: &str = "loopback";
@@ -42,7 +42,7 @@ pub struct Rule {
 impl Rule {
     /// Whether no port is left over.
     pub(crate) fn covers_every_port(&self) -> bool {
-        let pieces = compile::resolve(self.ports.iter().map(|range| (*range, self.id)));
+        let pieces = portset::resolve(self.ports.iter().map(|range| (*range, self.id)));
         PortRange::EVERY.iter().all(|every| {
             pieces.iter().any(|piece| {
                 piece.range.protocol == every.protocol

@@ -7,7 +7,7 @@ use egress_common::{
     Verdict,
 };
 
-use super::compile::{PortEntry, Tables};
+use super::{compile::Tables, portset::PortEntry};
 
 /// The tables of one policy as [`egress_common::decide`] reads them, for one session.
 #[derive(Clone, Debug, Default)]
