@@ -6,6 +6,14 @@
 //! not written out: the kernel side of a map may hold any bytes.
 
 #![cfg_attr(not(feature = "user"), no_std)]
+#![expect(
+    clippy::inline_always,
+    reason = "the verifier judges one program at a time, and calls cost on every packet"
+)]
+#![expect(
+    clippy::many_single_char_names,
+    reason = "the octets of an address have no better names"
+)]
 
 mod address;
 mod config;

@@ -59,7 +59,7 @@ const MAPS: [&str; 11] = [
     "JOURNAL",
 ];
 
-/// The oldest kernel that enforces soundly: before it, a net_cls or net_prio write switched
+/// The oldest kernel that enforces soundly: before it, a `net_cls` or `net_prio` write switched
 /// cgroup programs off (fixed by commit 8520e224f547).
 pub const OLDEST_KERNEL: (u8, u8) = (5, 15);
 
@@ -123,6 +123,10 @@ fn refuse_old(found: KernelVersion) -> Result<(), KernelError> {
     Ok(())
 }
 
+fn kernel_version() -> Result<KernelVersion, KernelError> {
+    KernelVersion::current().map_err(|error| KernelError::Version(error.to_string()))
+}
+
 /// Whether a denial can be another errno than EPERM.
 pub fn has_set_retval() -> bool {
     kernel_version().is_ok_and(|found| found >= KernelVersion::new(5, 18, 0))
@@ -139,12 +143,11 @@ pub fn kernel_release() -> String {
 /// Names the shapes and the program text: what was pinned by another build has another name.
 pub fn version() -> String {
     let digest = Sha256::digest(OBJECT);
-    let short: String = digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("abi{ABI_VERSION}-{short}")
+    let short = digest
+        .first_chunk()
+        .map_or(0, |first| u64::from_be_bytes(*first))
+        >> 16;
+    format!("abi{ABI_VERSION}-{short:012x}")
 }
 
 /// The ABI number in the name of a pinned set.
