@@ -57,6 +57,8 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsSettings {
     pub mode: DnsMode,
+    /// Whether a denied name is answered with NXDOMAIN instead of REFUSED.
+    pub refuse_with_nxdomain: bool,
     /// Asked in this order; at least one.
     pub upstreams: Vec<Upstream>,
     /// Names that may resolve to private, shared and link-local addresses.

@@ -84,6 +84,7 @@ pub(crate) fn dns(
             file::DnsMode::Steer => DnsMode::Steer,
             file::DnsMode::Snoop => DnsMode::Snoop,
         },
+        refuse_with_nxdomain: dns.refusal == file::Refusal::Nxdomain,
         upstreams,
         private,
         wildcard_names: u32::try_from(wildcard_names?).ok()?,
