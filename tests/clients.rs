@@ -312,6 +312,19 @@ fn known_gap_musl_waits_for_its_timeout_when_a_name_is_refused() {
     assert!(!world.resolver().saw("musl.denied.test"));
 }
 
+/// The way out of the gap: `dns.refusal`.
+#[test]
+fn musl_fails_at_once_when_a_denied_name_does_not_exist() {
+    let program = MuslClient::build();
+    let mut policy = policy();
+    policy["dns"]["refusal"] = "NXDOMAIN".into();
+    let world = TestWorld::guarded(policy);
+    let run = world.run(&[&program.path, "musl.denied.test", "80"]);
+    run.fails_within(Duration::from_secs(3));
+    world.records_a_denial_of("musl.denied.test");
+    assert!(!world.resolver().saw("musl.denied.test"));
+}
+
 #[test]
 fn getent() {
     check(

@@ -7,4 +7,5 @@ mod harness;
 mod clients;
 mod guarantees;
 mod smoke;
+mod kernel;
 mod world;

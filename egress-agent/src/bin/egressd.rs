@@ -63,8 +63,8 @@ struct RunArgs {
     /// With a command: use the policy though others than root could change it.
     #[arg(long, requires = "command")]
     trust_policy: bool,
-    /// Guard this command alone, in a cgroup of its own.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    /// Guard this command alone, in a cgroup of its own; it stands behind `--`.
+    #[arg(last = true)]
     command: Vec<OsString>,
 }
 

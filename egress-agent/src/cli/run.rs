@@ -36,8 +36,8 @@ pub struct RunArgs {
     quiet: bool,
     #[command(flatten)]
     user: UserArgs,
-    /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    /// The command and its arguments, behind `--`.
+    #[arg(required = true, last = true)]
     command: Vec<OsString>,
 }
 
@@ -195,7 +195,7 @@ pub struct EnterArgs {
     gid: Option<u32>,
     #[arg(long)]
     allow_root: bool,
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, last = true)]
     command: Vec<OsString>,
 }
 

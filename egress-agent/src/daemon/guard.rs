@@ -27,7 +27,6 @@ use crate::{
     dns::{
         Leases, Server,
         leases::{Bounds, Grant, Hold},
-        name::Name as DnsName,
     },
     kernel::{
         Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, pins::Pins, programs,
@@ -335,7 +334,7 @@ fn recall(tables: &Tables, entries: Vec<journal::Entry>, sessions: &Sessions) ->
         let is_alive = sessions.is_alive(session);
         let (Some(lease), Ok(name), true) = (
             tables.leased(session, address),
-            DnsName::parse(&name),
+            Name::parse(&name),
             is_alive,
         ) else {
             continue;

@@ -30,6 +30,7 @@ impl PolicyNames {
             },
             wildcard_names: usize::try_from(dns.wildcard_names).unwrap_or(usize::MAX),
             extra_types: dns.types.iter().map(|kind| u16::from(*kind)).collect(),
+            refuse_with_nxdomain: dns.refuse_with_nxdomain,
             observe: policy.mode() == egress_common::Mode::Observe,
         };
         Self { policy, settings }

@@ -12,7 +12,9 @@ const KEPT: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
 /// root's, and owning them needs no capability.
 pub fn drop_unneeded() -> Result<(), CapsError> {
     let kept: CapsHashSet = KEPT.into_iter().collect();
-    for capability in caps::all() {
+    let mut all: Vec<Capability> = caps::all().into_iter().collect();
+    all.sort_by_key(|capability| *capability as u8);
+    for capability in all {
         if !kept.contains(&capability) && caps::has_cap(None, CapSet::Bounding, capability)? {
             caps::drop(None, CapSet::Bounding, capability)?;
         }

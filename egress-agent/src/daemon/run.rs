@@ -103,12 +103,13 @@ fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
     let mut policies = Vec::new();
     let mut problems = Vec::new();
     for (_, path) in &options.guards {
-        if must_be_safe {
-            trust::check(path, &Trusted::default())
-                .with_context(|| format!("the policy {} cannot be relied on", path.display()))?;
-        }
         match read_policy(path) {
-            Ok(policy) => policies.push(policy),
+            Ok(policy) => {
+                if must_be_safe {
+                    check_owner(path, &policy)?;
+                }
+                policies.push(policy);
+            }
             Err(error) => match error.downcast::<InvalidPolicy>() {
                 Ok(InvalidPolicy(text)) => problems.push(text),
                 Err(error) => return Err(error),
@@ -125,8 +126,19 @@ fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
 
 /// A policy from a file that only root can change.
 pub(super) fn load_policy(path: &Path) -> anyhow::Result<Policy> {
-    trust::check(path, &Trusted::default())?;
-    read_policy(path)
+    let policy = read_policy(path)?;
+    check_owner(path, &policy)?;
+    Ok(policy)
+}
+
+/// Refuses a policy when someone else than root could change it, or one that it extends.
+fn check_owner(path: &Path, policy: &Policy) -> anyhow::Result<()> {
+    let trusted = Trusted::default();
+    for file in std::iter::once(path).chain(policy.files().iter().map(PathBuf::as_path)) {
+        trust::check(file, &trusted)
+            .with_context(|| format!("the policy {} cannot be relied on", file.display()))?;
+    }
+    Ok(())
 }
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {
@@ -221,7 +233,9 @@ async fn serve(
             status = wait(child.as_mut()) => break Outcome::Command(status?),
         }
     };
-    let _ = notify("STOPPING=1");
+    if let Err(error) = notify("STOPPING=1") {
+        tracing::debug!(%error, "the service manager was not told");
+    }
     close(daemon, writer, stop, control, &options).await;
     Ok(outcome)
 }
@@ -260,7 +274,7 @@ async fn close(
         tracing::info!("stopped; what is pinned goes on denying until `egressctl release`");
     }
     // The other side may be gone already.
-    let _ = stop.send(());
+    stop.send(()).unwrap_or_default();
     if let Err(error) = control.await {
         tracing::debug!(%error, "control server");
     }

@@ -7,6 +7,7 @@
 mod give;
 mod judge;
 
+use crate::policy::Name;
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
@@ -23,7 +24,6 @@ use super::{
     cache::Cache,
     leases::Leases,
     local::{self, Local},
-    name::Name,
     outcome::{Decision, Outcome},
     question::{self, BadQuestion, Question},
     reply::{self, Ede, Head, OwnedHead, Rcode},
@@ -487,12 +487,19 @@ fn refuse<H: Host>(
         name,
         kind,
     } = *asked;
+    let names = host.names();
     let (rcode, ede) = denial.codes();
+    let is_refused = rcode == Rcode::REFUSED && client.is_some();
+    let rcode = if is_refused && names.settings().refuse_with_nxdomain {
+        Rcode::NO_SUCH_NAME
+    } else {
+        rcode
+    };
     reply::error(
         out,
         head,
         rcode,
-        Some((ede, &denial.message(&*host.names(), name, kind))),
+        Some((ede, &denial.message(&*names, name, kind))),
     );
     host.record(&Outcome {
         from,

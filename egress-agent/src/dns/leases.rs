@@ -23,7 +23,7 @@ use std::{
 
 use egress_common::{Address, Lease, PortSet, RuleId, limits};
 
-use super::name::Name;
+use crate::policy::Name;
 pub use recall::Hold;
 use session::Session;
 

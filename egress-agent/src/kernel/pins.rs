@@ -69,7 +69,7 @@ impl Pins {
             path: existing.to_path_buf(),
             source: errno.into(),
         })?;
-        if i64::from(found.f_type) != BPF_FS_MAGIC {
+        if found.f_type != BPF_FS_MAGIC {
             return Err(PinError::NotBpfFs(self.guard.clone()));
         }
         make_dir(&self.guard)

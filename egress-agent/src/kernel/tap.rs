@@ -24,14 +24,14 @@ pub enum TapError {
     Filter(#[from] KernelError),
 }
 
-/// `ETH_P_ALL`, include/uapi/linux/if_ether.h.
+/// `ETH_P_ALL`, `include/uapi/linux/if_ether.h`.
 const ETH_P_ALL: u16 = 3;
 /// Longer packets are cut, and then are no DNS. Bytes.
 const LONGEST: usize = 4096;
 
 impl Tap {
     /// Opens the socket and puts the filter on it. What arrives in between is DNS or is ignored
-    /// by whoever reads it. Needs CAP_NET_RAW; must be called inside a tokio runtime.
+    /// by whoever reads it. Needs `CAP_NET_RAW`; must be called inside a tokio runtime.
     #[expect(
         unsafe_code,
         reason = "tokio cannot see that the socket owns its descriptor"
@@ -48,8 +48,8 @@ impl Tap {
         attach_tap(&socket)?;
         // SAFETY: the descriptor owns itself, is the same each time, and stays open until it is
         // dropped.
-        let socket = unsafe { AsyncFd::register(socket) }
-            .map_err(|error| TapError::Socket(error.into()))?;
+        let socket =
+            unsafe { AsyncFd::register(socket) }.map_err(|error| TapError::Socket(error.into()))?;
         Ok(Self { socket })
     }
 
