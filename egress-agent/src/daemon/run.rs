@@ -34,7 +34,7 @@ use crate::{
     },
     control::{server, socket},
     dns::{self, resolv_conf},
-    kernel::{Hierarchy, boot, check_kernel, events::Events},
+    kernel::{Hierarchy, boot, check_kernel, events::Events, pins::Pins},
     launch::{child::User, parent},
     policy::{Policy, PolicyError, Upstream},
     trust::{self, Trusted},
@@ -168,6 +168,10 @@ async fn serve(
     set_verbosity: SetVerbosity,
 ) -> anyhow::Result<Outcome> {
     let first = policies.first().context("no policy")?;
+    refuse_nested(&options.guards)?;
+    for (cgroup, _) in &options.guards {
+        Pins::new(&options.pin_dir, cgroup.trim_matches('/'), "").check()?;
+    }
     let (sink, writer) = open_log(first)?;
     let audit_file = first.audit().file.clone();
     let (ended, mut endings) = mpsc::unbounded_channel();
@@ -303,7 +307,6 @@ fn start_guards(
     options: &Options,
     policies: Vec<Policy>,
 ) -> anyhow::Result<()> {
-    refuse_nested(&options.guards)?;
     let mut prepared = Vec::new();
     for ((path, policy_path), policy) in options.guards.iter().zip(policies) {
         let cgroup = daemon.hierarchy.create(path)?;
