@@ -57,7 +57,7 @@ impl Agent {
 
     #[track_caller]
     fn spawn(world: &TestWorld, words: &[&str], root: bool) -> Self {
-        std::fs::write(world.agent_home().join("agent.py"), PROGRAM).expect("the agent has a home");
+        fs::write(world.agent_home().join("agent.py"), PROGRAM).expect("the agent has a home");
         let mut client = world.unguarded(words).within(Duration::from_secs(300));
         if root {
             client = client.as_root();
