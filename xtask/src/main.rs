@@ -14,6 +14,7 @@ mod demo;
 mod play;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 #[derive(Parser)]
@@ -41,6 +42,11 @@ enum Task {
     Test {
         /// Only tests whose names contain one of these
         filter: Vec<String>,
+    },
+    /// The kernel tests on Debian's kernels, in software emulation [default: 6.1 6.12]
+    Vm {
+        /// Such as 6.1
+        versions: Vec<String>,
     },
     /// Guards real programs against a small internet made of network namespaces
     Demo,
@@ -77,6 +83,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup { check: false } => setup::install()?,
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
+        Task::Vm { versions } => vm::run(&versions)?,
         Task::Demo => demo::run()?,
         Task::World {
             play: Play::Run { command },
