@@ -111,7 +111,7 @@ fn git_over_ssh() {
 #[test]
 fn pip() {
     let install = |host: &str| {
-        let script = r#"directory=$(mktemp -d) && /usr/bin/python3 -m pip --verbose --isolated --disable-pip-version-check --no-cache-dir \
+        let script = r#"directory=$(mktemp -d) && /usr/bin/python3 -m pip -vv --isolated --disable-pip-version-check --no-cache-dir \
             --retries 0 --timeout 10 install --no-deps --target "$directory" --index-url "https://$0/simple/" tinypkg && cat "$directory/tinypkg.py""#;
         words(&["sh", "-c", script], &[host])
     };

@@ -4,5 +4,5 @@
 mod harness;
 
 mod clients;
-mod smoke;
+mod kernel;
 mod world;

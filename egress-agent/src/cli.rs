@@ -1,7 +1,6 @@
 //! `egressctl`: one file for each verb. A verb takes its parsed arguments and a [`Screen`], and
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
-
 pub mod admin;
 pub mod log;
 pub mod policy;
@@ -126,7 +125,10 @@ pub const PIN_DIR: &str = "/sys/fs/bpf/egressd";
 pub const RUNTIME_DIR: &str = "/run/egressd";
 
 /// One line to standard error.
-#[expect(clippy::print_stderr, reason = "this is where a command says that it failed")]
+#[expect(
+    clippy::print_stderr,
+    reason = "this is where a command says that it failed"
+)]
 pub fn complain(line: &str) {
     eprintln!("{line}");
 }

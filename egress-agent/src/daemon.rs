@@ -108,7 +108,10 @@ impl Daemon {
                     Ok(batch) => {
                         for event in batch {
                             let world = guard.world();
-                            world.sessions.borrow_mut().discover(event.session, &hierarchy);
+                            world
+                                .sessions
+                                .borrow_mut()
+                                .discover(event.session, &hierarchy);
                             guard.resolver.with_engine(|engine, world| {
                                 records.event(world, engine.leases(), &event);
                             });
@@ -170,7 +173,12 @@ impl Daemon {
             return;
         };
         running.tasks.retain(|task| !task.is_finished());
-        let gone = running.guard.world().sessions.borrow_mut().end(ended.session);
+        let gone = running
+            .guard
+            .world()
+            .sessions
+            .borrow_mut()
+            .end(ended.session);
         let Some(gone) = gone else {
             return;
         };
@@ -204,6 +212,15 @@ impl Daemon {
                         guard.policy_path.display()
                     );
                 }
+                let running = guard.world().policy();
+                if policy.dns().mode != running.dns().mode
+                    || policy.dns().upstreams != running.dns().upstreams
+                {
+                    anyhow::bail!(
+                        "{}: `dns.mode` or `dns.upstreams` changed; that takes effect with `systemctl restart egressd`",
+                        guard.policy_path.display()
+                    );
+                }
                 let policy = Arc::new(policy);
                 guard.install(Arc::clone(&policy))?;
                 Ok(policy)
@@ -217,7 +234,10 @@ impl Daemon {
                 }
                 Err(error) => {
                     let message = format!("{error:#}");
-                    tracing::error!(cgroup = path, "the new policy was refused and the old one stays: {message}");
+                    tracing::error!(
+                        cgroup = path,
+                        "the new policy was refused and the old one stays: {message}"
+                    );
                     self.records.life(Kind::PolicyRefused, |record| {
                         record.guard = Some(path.clone());
                         record.message = Some(message.clone());
@@ -226,7 +246,10 @@ impl Daemon {
                         Code::InvalidPolicy,
                         format!("the old policy stays in force: {message}"),
                     )
-                    .with_help(format!("check it with `egressctl policy check {}`", guard.policy_path.display())));
+                    .with_help(format!(
+                        "check it with `egressctl policy check {}`",
+                        guard.policy_path.display()
+                    )));
                 }
             }
         }

@@ -25,14 +25,13 @@ pub mod leases;
 #[cfg(test)]
 mod live;
 mod local;
-pub mod name;
 mod outcome;
 mod query;
 mod question;
 mod reply;
 mod resolv;
 mod server;
-mod snoop;
+pub mod snoop;
 mod special;
 mod suspicion;
 mod tcp;

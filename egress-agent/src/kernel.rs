@@ -9,6 +9,7 @@ pub mod events;
 pub mod pins;
 pub mod programs;
 pub mod tables;
+pub mod tap;
 pub mod watch;
 
 pub use cgroup::{Cgroup, CgroupError, Hierarchy};

@@ -27,7 +27,10 @@ pub fn session_name(now: jiff::Timestamp, pid: u32) -> String {
 pub fn is_session_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 64
-        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())
+        && name
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')

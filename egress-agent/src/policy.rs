@@ -57,11 +57,12 @@ use std::{
 use egress_common::{Mode, Reason, RuleId};
 use sha2::{Digest as _, Sha256};
 
+use self::{check::Checked, pattern::PatternTable};
 pub use self::{
     compile::{PortEntry, PortSets, Tables},
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::schema,
-    name::{InvalidName, Name},
+    name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},
@@ -70,7 +71,6 @@ pub use self::{
     suggest::suggest,
     tables::TableRules,
 };
-use self::{check::Checked, pattern::PatternTable};
 
 /// No policy is read beyond this many bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -110,7 +110,10 @@ pub enum PolicyError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NameDecision {
     /// `rule` is [`RuleId::NONE`] when no rule names it.
-    Deny { reason: Reason, rule: RuleId },
+    Deny {
+        reason: Reason,
+        rule: RuleId,
+    },
     Allow(NameGrant),
 }
 
@@ -134,7 +137,8 @@ impl Policy {
     /// Checks a policy. `source` is the name of its file for messages. One that extends another
     /// must be loaded.
     pub fn parse(text: &str, source: &str) -> Result<Self, Invalid> {
-        let refuse = &mut |_path: &str| Err("`extends` needs a policy that is read from a file".to_owned());
+        let refuse =
+            &mut |_path: &str| Err("`extends` needs a policy that is read from a file".to_owned());
         parse(text, source, refuse)
     }
 
@@ -208,7 +212,11 @@ impl Policy {
     /// Decides about a name. Costs one hash for each label.
     pub fn decide_name(&self, name: &Name) -> NameDecision {
         let ids = |table: &PatternTable<RuleId>| -> Vec<RuleId> {
-            table.find(name).flat_map(|hit| hit.values).copied().collect()
+            table
+                .find(name)
+                .flat_map(|hit| hit.values)
+                .copied()
+                .collect()
         };
         if let Some(rule) = self.deny.find(name).flat_map(|hit| hit.values).next() {
             return NameDecision::Deny {
@@ -323,12 +331,17 @@ fn load(path: &Path, depth: usize) -> Result<Policy, PolicyError> {
 
 fn load_base(path: &Path, name: &str, depth: usize) -> Result<Policy, String> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(format!("more than {MAX_DEPTH} policies extend each other, perhaps in a circle"));
+        return Err(format!(
+            "more than {MAX_DEPTH} policies extend each other, perhaps in a circle"
+        ));
     };
     let base = path.parent().unwrap_or(Path::new("")).join(name);
     load(&base, depth).map_err(|error| match error {
         PolicyError::Read { path, source } => {
-            format!("cannot read the extended policy `{}`: {source}", path.display())
+            format!(
+                "cannot read the extended policy `{}`: {source}",
+                path.display()
+            )
         }
         PolicyError::Invalid(invalid) => {
             let count = invalid.problems().len();
@@ -344,7 +357,9 @@ fn load_base(path: &Path, name: &str, depth: usize) -> Result<Policy, String> {
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_BYTES) {
         return Ok(bytes);
     }

@@ -1,5 +1,7 @@
 //! What the programs need to know about the running policy besides its tables.
 
+use crate::Address;
+
 /// The guard resolver listens on this many ports, one for each server address that one socket
 /// may ask: the port tells which server's answer it pretends to be. resolv.conf(5) names at most
 /// three.
@@ -42,11 +44,14 @@ pub struct Config {
     pub inbound_loopback: u32,
     /// 1: allowed flows are reported as events too.
     pub report_allowed: u32,
-    /// The guard resolver's ports on 127.0.0.1 and ::1, host order; 0 for none.
+    /// Steer: the guard resolver's ports on 127.0.0.1 and ::1. Snoop: the ports of
+    /// `resolver_addresses`. Host order; 0 for none.
     pub resolver_ports: [u16; RESOLVER_SLOTS],
+    /// Snoop: the resolvers that are trusted, and may be asked.
+    pub resolver_addresses: [Address; RESOLVER_SLOTS],
 }
 
-const _: () = assert!(size_of::<Config>() == 48);
+const _: () = assert!(size_of::<Config>() == 112);
 
 impl Config {
     /// What an unset map entry holds. It denies everything.
@@ -61,6 +66,7 @@ impl Config {
         inbound_loopback: 0,
         report_allowed: 0,
         resolver_ports: [0; RESOLVER_SLOTS],
+        resolver_addresses: [Address::UNSPECIFIED; RESOLVER_SLOTS],
     };
 
     /// Which of the guard resolver's ports this is.
@@ -81,6 +87,23 @@ impl Config {
         } else {
             None
         }
+    }
+
+    /// Whether this is where names are resolved: the guard resolver, or one that is trusted.
+    #[inline(always)]
+    pub fn is_resolver(&self, address: &Address, port: u16) -> bool {
+        if self.dns == DnsMode::Steer as u32 {
+            return address.is_resolver() && self.resolver_slot(port).is_some();
+        }
+        if self.dns != DnsMode::Snoop as u32 || port == 0 {
+            return false;
+        }
+        let [a, b, c, d] = &self.resolver_addresses;
+        let [port_a, port_b, port_c, port_d] = self.resolver_ports;
+        (port == port_a && a.is(address))
+            || (port == port_b && b.is(address))
+            || (port == port_c && c.is(address))
+            || (port == port_d && d.is(address))
     }
 
     pub const fn is_observing(&self) -> bool {

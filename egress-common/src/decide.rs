@@ -3,7 +3,7 @@
 //! The order is part of the contract. Deny beats allow, the order of rules in the policy never
 //! matters, an empty table allows nothing, and what cannot be read denies.
 
-use crate::{Config, DnsMode, Flow, Lease, PortSet, Protocol, Reason, RuleId, Ruling, Verdict};
+use crate::{Config, Flow, Lease, PortSet, Protocol, Reason, RuleId, Ruling, Verdict};
 
 /// Value of the network table: what one prefix allows and denies.
 ///
@@ -59,11 +59,7 @@ pub fn rule_on(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) -
         return Ruling::deny(Reason::Multicast);
     }
     let is_loopback = address.is_loopback();
-    if is_loopback
-        && config.dns == DnsMode::Steer as u32
-        && config.resolver_slot(flow.port).is_some()
-        && address.is_resolver()
-    {
+    if config.is_resolver(&address, flow.port) {
         return Ruling::allow(RuleId::RESOLVER, u64::MAX);
     }
 

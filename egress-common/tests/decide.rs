@@ -72,6 +72,13 @@ fn reference(config: &Config, world: &World, flow: &Flow, stage: Stage) -> bool 
         && flow.port != 0
         && config.resolver_ports.contains(&flow.port)
         && (address == Address::LOOPBACK_V4 || address == Address::LOOPBACK_V6);
+    let trusted = config.dns == DnsMode::Snoop as u32
+        && (0..4).any(|slot| {
+            flow.port != 0
+                && config.resolver_ports[slot] == flow.port
+                && config.resolver_addresses[slot] == address
+        });
+    let resolver = resolver || trusted;
     let network = world.network(&address).unwrap_or_default();
     let holds = |set: u32| set != 0 && world.port(PortSet(set), flow.protocol, flow.port).is_some();
     let denied = holds(network.deny);
@@ -148,11 +155,14 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 fn config() -> impl Strategy<Value = Config> {
-    (1..3_u32, 0..2_u32, prop::array::uniform4(0..6_u16)).prop_map(|(dns, session, ports)| Config {
+    let ports = prop::array::uniform4(0..6_u16);
+    let resolvers = prop::array::uniform4(address());
+    (1..3_u32, 0..2_u32, ports, resolvers).prop_map(|(dns, session, ports, resolvers)| Config {
         mode: Mode::Enforce as u32,
         dns,
         session_loopback: session,
         resolver_ports: ports,
+        resolver_addresses: resolvers,
         ..Config::UNSET
     })
 }

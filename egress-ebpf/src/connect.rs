@@ -140,6 +140,15 @@ fn judge(ctx: &SockAddrContext, config: &Config, hook: Hook, note: &mut Note, fl
     };
     let ruling = rule_on(config, &tables, flow, Stage::New);
     if !ruling.is_allow() {
+        // Connecting UDP sends nothing. Resolvers connect to each address that they found, on the
+        // port that was asked for, only to see which source the kernel would take (RFC 6724); a
+        // denial there would be one that nobody attempted. The packet hook holds what is sent.
+        if hook as u8 == Hook::Connect as u8
+            && flow.protocol.0 == Protocol::UDP.0
+            && ruling.reason == Reason::PortNotAllowed as u32
+        {
+            return ALLOW;
+        }
         return refuse(ctx, config, hook, note.session, flow, ruling);
     }
     let Ok(address) = flow.destination.canonical() else {

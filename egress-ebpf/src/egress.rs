@@ -3,12 +3,11 @@
 use aya_ebpf::{bindings::__sk_buff, helpers::generated as bpf, programs::SkBuffContext};
 use core::ffi::c_void;
 use egress_common::{
-    Client, ClientKey, Config, Counter, DnsMode, Flow, Headers, Hook, Packet, Process, Protocol,
-    Reason, Ruling, Stage, parse, rule_on,
+    Client, ClientKey, Config, Counter, Flow, Headers, Hook, Packet, Process, Protocol, Reason,
+    Ruling, Stage, parse, rule_on,
 };
 
 use crate::{
-    connect::is_dns_port,
     events::{self, Subject},
     loopback::Receiver,
     maps::{self, CLIENTS, Tables},
@@ -196,10 +195,7 @@ fn drop(
 /// Writes down who asks a resolver, before the packet can reach it.
 #[inline(always)]
 fn remember_client(skb: *mut __sk_buff, config: &Config, note: &Note, packet: &Packet) {
-    let asks_guard =
-        config.resolver_slot(packet.flow.port).is_some() && packet.flow.destination.is_resolver();
-    let asks_any = config.dns == DnsMode::Snoop as u32 && is_dns_port(packet.flow.port);
-    if !asks_guard && !asks_any {
+    if !config.is_resolver(&packet.flow.destination, packet.flow.port) {
         return;
     }
     let key = ClientKey::new(packet.flow.protocol, packet.source, packet.source_port);

@@ -1,9 +1,6 @@
 //! egressctl: starts agents under the guard, shows what is enforced and what was denied.
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
@@ -46,20 +43,14 @@ enum Verb {
     /// Take the guard off. Only root, and only from outside.
     Release(admin::ReleaseArgs),
     /// Print completions for a shell.
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Enter a session and become a command.
     #[command(hide = true)]
     Enter(run::EnterArgs),
 }
 
 fn main() -> ExitCode {
-    let Arguments {
-        socket,
-        json,
-        verb,
-    } = Arguments::parse();
+    let Arguments { socket, json, verb } = Arguments::parse();
     let is_run = matches!(verb, Verb::Run(_));
     let mut screen = Screen::stdout(json);
     let done = match verb {

@@ -13,7 +13,9 @@ use egress_agent::{
     daemon::run::{InvalidPolicy, OneShot, Options, Outcome, run},
     launch::parent,
 };
-use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
 /// Guards what AI coding agents may reach from this machine.
 #[derive(Debug, Parser)]
@@ -61,8 +63,8 @@ struct RunArgs {
     /// With a command: use the policy though others than root could change it.
     #[arg(long, requires = "command")]
     trust_policy: bool,
-    /// Guard this command alone, in a cgroup of its own.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    /// Guard this command alone, in a cgroup of its own; it stands behind `--`.
+    #[arg(last = true)]
     command: Vec<OsString>,
 }
 

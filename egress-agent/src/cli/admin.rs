@@ -72,8 +72,13 @@ fn release_pins(args: &ReleaseArgs, screen: &mut Screen) -> anyhow::Result<()> {
     }
     let here = crate::kernel::Hierarchy::of_self().context("find the own cgroup")?;
     let guarded = pins::guarded(&args.pin_dir)?;
-    if guarded.iter().any(|guard| crate::kernel::cgroup::holds(guard, &here)) {
-        bail!("a guarded process cannot take off its guard, whatever its uid: run it from outside of the guarded cgroup");
+    if guarded
+        .iter()
+        .any(|guard| crate::kernel::cgroup::holds(guard, &here))
+    {
+        bail!(
+            "a guarded process cannot take off its guard, whatever its uid: run it from outside of the guarded cgroup"
+        );
     }
     let wanted = args.guard.as_deref().map(|name| name.trim_matches('/'));
     let mut released = Vec::new();
@@ -84,7 +89,10 @@ fn release_pins(args: &ReleaseArgs, screen: &mut Screen) -> anyhow::Result<()> {
         }
     }
     if released.is_empty() {
-        bail!("no egressd runs and nothing is pinned below {}", args.pin_dir.display());
+        bail!(
+            "no egressd runs and nothing is pinned below {}",
+            args.pin_dir.display()
+        );
     }
     screen.line(format!("no longer guarded: {}", released.join(", ")))?;
     Ok(())

@@ -71,7 +71,12 @@ fn check(files: &[PathBuf], screen: &mut Screen) -> anyhow::Result<Exit> {
         if !policy.warnings().is_empty() {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("cannot read the policy `{}`", file.display()))?;
-            let picture = draw(policy.warnings(), policy.source(), &text, screen.has_color());
+            let picture = draw(
+                policy.warnings(),
+                policy.source(),
+                &text,
+                screen.has_color(),
+            );
             screen.line(picture)?;
         }
         let ok = screen.paint(Paint::Allow, "valid");
@@ -259,7 +264,11 @@ fn report(
         screen.line(format!("  got:      {got}"))?;
     }
     let passed = total - failures.len();
-    screen.line(format!("{}: {passed} of {} passed", policy.source(), count(total, "case")))?;
+    screen.line(format!(
+        "{}: {passed} of {} passed",
+        policy.source(),
+        count(total, "case")
+    ))?;
     Ok(())
 }
 
@@ -399,11 +408,19 @@ mod tests {
         let files = |names: &[&str]| Command::Check {
             files: names.iter().map(|name| world.path(name)).collect(),
         };
-        world.check(files(&["p.json"]), false, Exit::Ok, "p.json: valid, 3 rules\n");
+        world.check(
+            files(&["p.json"]),
+            false,
+            Exit::Ok,
+            "p.json: valid, 3 rules\n",
+        );
         let (exit, text) = world.run(files(&["bad.json", "p.json"]), false);
         assert_eq!(exit.unwrap(), Exit::InvalidPolicy);
         assert!(text.contains("bad.json:2:12"), "{text}");
-        assert!(text.ends_with("bad.json: not valid, 1 error\np.json: valid, 3 rules\n"), "{text}");
+        assert!(
+            text.ends_with("bad.json: not valid, 1 error\np.json: valid, 3 rules\n"),
+            "{text}"
+        );
         let (exit, text) = world.run(files(&["bad.json"]), true);
         assert_eq!(exit.unwrap(), Exit::InvalidPolicy);
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -426,8 +443,14 @@ mod tests {
         };
         let (exit, text) = world.run(command, false);
         assert_eq!(exit.unwrap(), Exit::Ok);
-        assert!(text.starts_with("Warning: nothing is refused in `observe` mode\n"), "{text}");
-        assert!(text.ends_with("p.json: valid, 0 rules, 1 warning\n"), "{text}");
+        assert!(
+            text.starts_with("Warning: nothing is refused in `observe` mode\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("p.json: valid, 0 rules, 1 warning\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -485,7 +508,9 @@ mod tests {
     #[test]
     fn a_metadata_service_is_not_opened_by_a_wide_rule() {
         let rule = |cidr: &str| {
-            format!(r#"{{ "version": 1, "network": {{ "allow": [ {{ "name": "a", "cidrs": ["{cidr}"], "ports": [80] }} ] }} }}"#)
+            format!(
+                r#"{{ "version": 1, "network": {{ "allow": [ {{ "name": "a", "cidrs": ["{cidr}"], "ports": [80] }} ] }} }}"#
+            )
         };
         let world = World::new(&rule("169.254.0.0/16"));
         let (exit, text) = world.run(world.explain("169.254.169.254:80"), false);
@@ -518,10 +543,21 @@ mod tests {
         );
         let (_, text) = world.run(world.test(), true);
         let told: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&told["cases"], &told["failures"][0]["case"]), (&json!(4), &json!(2)));
+        assert_eq!(
+            (&told["cases"], &told["failures"][0]["case"]),
+            (&json!(4), &json!(2))
+        );
 
-        world.write("p.test.json", r#"{ "cases": [{ "connect": "github.com:443", "expect": "allow" }] }"#);
-        world.check(world.test(), false, Exit::Ok, "p.json: 1 of 1 case passed\n");
+        world.write(
+            "p.test.json",
+            r#"{ "cases": [{ "connect": "github.com:443", "expect": "allow" }] }"#,
+        );
+        world.check(
+            world.test(),
+            false,
+            Exit::Ok,
+            "p.json: 1 of 1 case passed\n",
+        );
     }
 
     #[test]
@@ -538,7 +574,10 @@ mod tests {
             assert!(world.run(world.test(), false).0.is_err(), "{text}");
         }
         world.write("p.json", "{}");
-        assert_eq!(world.run(world.test(), false).0.unwrap(), Exit::InvalidPolicy);
+        assert_eq!(
+            world.run(world.test(), false).0.unwrap(),
+            Exit::InvalidPolicy
+        );
     }
 
     #[test]

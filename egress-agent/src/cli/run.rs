@@ -36,8 +36,8 @@ pub struct RunArgs {
     quiet: bool,
     #[command(flatten)]
     user: UserArgs,
-    /// The command and its arguments.
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    /// The command and its arguments, behind `--`.
+    #[arg(required = true, last = true)]
     command: Vec<OsString>,
 }
 
@@ -83,9 +83,9 @@ fn sudo_user() -> Option<User> {
 
 /// Runs the command to its end. Returns its status.
 pub fn run(args: RunArgs, socket: &Path) -> anyhow::Result<Exit> {
-    let session = args.session.unwrap_or_else(|| {
-        launch::session_name(jiff::Timestamp::now(), std::process::id())
-    });
+    let session = args
+        .session
+        .unwrap_or_else(|| launch::session_name(jiff::Timestamp::now(), std::process::id()));
     let user = args.user.resolve()?;
     let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
     arguments.extend(["--session".into(), session.clone().into()]);
@@ -155,7 +155,9 @@ pub fn summary(denials: &[Record]) -> Vec<String> {
     for (what, count, allow) in groups {
         lines.push(format!("  {count:>4}x {what}"));
         if let Some(allow) = allow {
-            lines.push(format!("        to allow it, add to network.allow: {allow}"));
+            lines.push(format!(
+                "        to allow it, add to network.allow: {allow}"
+            ));
         }
     }
     lines
@@ -164,10 +166,16 @@ pub fn summary(denials: &[Record]) -> Vec<String> {
 fn destination(record: &Record) -> String {
     match (&record.flow, &record.name) {
         (Some(flow), _) if flow.port == 0 => format!("{} socket", flow.protocol),
-        (Some(flow), Some(name)) => format!("{name}:{}/{} ({})", flow.port, flow.protocol, flow.address),
-        (Some(flow), None) if flow.address.is_ipv6() => format!("[{}]:{}/{}", flow.address, flow.port, flow.protocol),
+        (Some(flow), Some(name)) => {
+            format!("{name}:{}/{} ({})", flow.port, flow.protocol, flow.address)
+        }
+        (Some(flow), None) if flow.address.is_ipv6() => {
+            format!("[{}]:{}/{}", flow.address, flow.port, flow.protocol)
+        }
         (Some(flow), None) => format!("{}:{}/{}", flow.address, flow.port, flow.protocol),
-        (None, Some(name)) => format!("{name} {}", record.qtype.as_deref().unwrap_or("")).trim_end().to_owned(),
+        (None, Some(name)) => format!("{name} {}", record.qtype.as_deref().unwrap_or(""))
+            .trim_end()
+            .to_owned(),
         (None, None) => "unknown destination".to_owned(),
     }
 }
@@ -187,7 +195,7 @@ pub struct EnterArgs {
     gid: Option<u32>,
     #[arg(long)]
     allow_root: bool,
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(required = true, last = true)]
     command: Vec<OsString>,
 }
 

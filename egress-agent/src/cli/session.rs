@@ -56,7 +56,9 @@ pub(super) fn print(sessions: &[Session], screen: &mut Screen) -> anyhow::Result
         screen.line("no session is running; start one with `egressctl run -- COMMAND`")?;
         return Ok(());
     }
-    let mut table = Table::new(&["SESSION", "GUARD", "PID", "UID", "AGE", "LEASES", "DENIALS", "COMMAND"]);
+    let mut table = Table::new(&[
+        "SESSION", "GUARD", "PID", "UID", "AGE", "LEASES", "DENIALS", "COMMAND",
+    ]);
     let now = Timestamp::now();
     for session in sessions {
         let Session {
@@ -73,9 +75,21 @@ pub(super) fn print(sessions: &[Session], screen: &mut Screen) -> anyhow::Result
         table.row([
             Cell::new(id),
             Cell::new(guard),
-            Cell::new(if is_known { pid.to_string() } else { String::new() }),
-            Cell::new(if is_known { uid.to_string() } else { String::new() }),
-            Cell::new(if is_known { age(now, started.timestamp()) } else { String::new() }),
+            Cell::new(if is_known {
+                pid.to_string()
+            } else {
+                String::new()
+            }),
+            Cell::new(if is_known {
+                uid.to_string()
+            } else {
+                String::new()
+            }),
+            Cell::new(if is_known {
+                age(now, started.timestamp())
+            } else {
+                String::new()
+            }),
             Cell::new(leases.to_string()),
             Cell::new(denials.to_string()),
             Cell::new(command.join(" ")),

@@ -33,9 +33,10 @@ pub fn run(args: StatusArgs, socket: &Path, screen: &mut Screen) -> anyhow::Resu
     let Reply::Status(status) = Client::connect(socket)?.request(&request)? else {
         bail!("egressd answered something else");
     };
-    let whole = status.guards.iter().all(|guard| {
-        guard.gaps.is_empty() && guard.hooks.iter().all(|hook| hook.attached)
-    });
+    let whole = status
+        .guards
+        .iter()
+        .all(|guard| guard.gaps.is_empty() && guard.hooks.iter().all(|hook| hook.attached));
     if screen.is_json() {
         screen.json(&status)?;
     } else {
@@ -46,19 +47,29 @@ pub fn run(args: StatusArgs, socket: &Path, screen: &mut Screen) -> anyhow::Resu
 
 fn print(status: &Status, screen: &mut Screen) -> anyhow::Result<()> {
     let uptime = super::duration(std::time::Duration::from_millis(status.uptime_ms));
-    screen.line(format!("egressd {} (pid {}, up {uptime})", status.version, status.pid))?;
+    screen.line(format!(
+        "egressd {} (pid {}, up {uptime})",
+        status.version, status.pid
+    ))?;
     for guard in &status.guards {
         print_guard(guard, screen)?;
     }
     if let Some(audit) = &status.audit {
         let lost: u64 = audit.lost.values().sum();
-        let mut line = format!("audit log  {}, {} records, {lost} lost", audit.file, audit.written);
+        let mut line = format!(
+            "audit log  {}, {} records, {lost} lost",
+            audit.file, audit.written
+        );
         if let Some(failure) = &audit.failure {
             line.push_str(&format!("; cannot be written now: {failure}"));
         }
         let is_whole = lost == 0 && audit.failure.is_none();
         screen.line("")?;
-        screen.line(if is_whole { line } else { screen.paint(Paint::Warn, &line) })?;
+        screen.line(if is_whole {
+            line
+        } else {
+            screen.paint(Paint::Warn, &line)
+        })?;
     }
     screen.line("")?;
     session::print(&status.sessions, screen)
@@ -90,18 +101,31 @@ fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
         .map(|hook| hook.name.as_str())
         .collect();
     let mut table = Table::plain();
-    let mut row = |name: &str, value: String| table.row([Cell::new(format!("  {name}")), Cell::new(value)]);
+    let mut row =
+        |name: &str, value: String| table.row([Cell::new(format!("  {name}")), Cell::new(value)]);
     let digest = policy.digest.get(..12).unwrap_or(&policy.digest);
-    row("policy", format!("{} ({}, sha256 {digest})", policy.name, policy.file));
-    row("hooks", if missing.is_empty() {
-        format!("all {} attached", hooks.len())
-    } else {
-        format!("NOT ATTACHED: {}", missing.join(", "))
-    });
-    row("dns", match dns {
-        Dns::Steer => format!("steer: every question goes to the guard resolver ({} so far)", count("dns-steered")),
-        Dns::Snoop => "snoop: best effort, a first connect may be refused".to_owned(),
-    });
+    row(
+        "policy",
+        format!("{} ({}, sha256 {digest})", policy.name, policy.file),
+    );
+    row(
+        "hooks",
+        if missing.is_empty() {
+            format!("all {} attached", hooks.len())
+        } else {
+            format!("NOT ATTACHED: {}", missing.join(", "))
+        },
+    );
+    row(
+        "dns",
+        match dns {
+            Dns::Steer => format!(
+                "steer: every question goes to the guard resolver ({} so far)",
+                count("dns-steered")
+            ),
+            Dns::Snoop => "snoop: best effort, a first connect may be refused".to_owned(),
+        },
+    );
     row("leases", format!("{leases} live"));
     row("sessions", sessions.to_string());
     row(

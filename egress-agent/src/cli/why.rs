@@ -41,7 +41,11 @@ pub fn run(args: WhyArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<
     } else {
         print(&why, screen)?;
     }
-    Ok(if why.verdict == Verdict::Allow { Exit::Ok } else { Exit::No })
+    Ok(if why.verdict == Verdict::Allow {
+        Exit::Ok
+    } else {
+        Exit::No
+    })
 }
 
 fn print(why: &Why, screen: &mut Screen) -> anyhow::Result<()> {
@@ -62,30 +66,52 @@ fn print(why: &Why, screen: &mut Screen) -> anyhow::Result<()> {
     } else {
         screen.paint(Paint::Deny, "deny")
     };
-    let observed = if *mode == Mode::Observe { " (observed only: nothing is refused)" } else { "" };
+    let observed = if *mode == Mode::Observe {
+        " (observed only: nothing is refused)"
+    } else {
+        ""
+    };
     screen.line(format!("{word}  {target}{observed}"))?;
     let mut table = Table::plain();
-    let mut row = |name: &str, value: String| table.row([Cell::new(format!("  {name}")), Cell::new(value)]);
+    let mut row =
+        |name: &str, value: String| table.row([Cell::new(format!("  {name}")), Cell::new(value)]);
     if let Some(reason) = reason {
-        row("reason", match reason_text {
-            Some(text) => format!("{reason}: {text}"),
-            None => reason.clone(),
-        });
+        row(
+            "reason",
+            match reason_text {
+                Some(text) => format!("{reason}: {text}"),
+                None => reason.clone(),
+            },
+        );
     }
     if let Some(rule) = rule {
-        row("rule", match (&rule.file, rule.line) {
-            (Some(file), Some(line)) => format!("{} ({file}:{line})", rule.name),
-            _ => rule.name.clone(),
-        });
+        row(
+            "rule",
+            match (&rule.file, rule.line) {
+                (Some(file), Some(line)) => format!("{} ({file}:{line})", rule.name),
+                _ => rule.name.clone(),
+            },
+        );
     }
     if let Some(lease) = lease {
         let age = super::duration(std::time::Duration::from_millis(lease.age_ms));
         let left = u64::try_from(lease.expires_in_ms).ok();
         let state = left.map_or_else(
             || "expired".to_owned(),
-            |left| format!("ends in {}", super::duration(std::time::Duration::from_millis(left))),
+            |left| {
+                format!(
+                    "ends in {}",
+                    super::duration(std::time::Duration::from_millis(left))
+                )
+            },
         );
-        row("lease", format!("{} -> {} (learnt {age} ago, {state})", lease.name, lease.address));
+        row(
+            "lease",
+            format!(
+                "{} -> {} (learnt {age} ago, {state})",
+                lease.name, lease.address
+            ),
+        );
     }
     for denial in denials {
         let process = denial.process.as_ref().map_or_else(String::new, |process| {

@@ -144,7 +144,9 @@ impl Failure {
             Code::WrongVersion,
             format!("the line has version {found}, and this side speaks version {VERSION}"),
         )
-        .with_help("use egressctl and egressd of the same release, and restart egressd after an update")
+        .with_help(
+            "use egressctl and egressd of the same release, and restart egressd after an update",
+        )
     }
 }
 
@@ -152,8 +154,11 @@ impl Request {
     /// Reads one line, without its newline.
     pub fn parse(line: &[u8]) -> Result<Self, Failure> {
         let bad = |error: serde_json::Error| {
-            Failure::new(Code::BadRequest, format!("the request cannot be read: {error}"))
-                .with_help(r#"send one JSON object on a line, such as {"v":1,"op":"status"}"#)
+            Failure::new(
+                Code::BadRequest,
+                format!("the request cannot be read: {error}"),
+            )
+            .with_help(r#"send one JSON object on a line, such as {"v":1,"op":"status"}"#)
         };
         let mut members: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(line).map_err(bad)?;
@@ -198,7 +203,9 @@ pub fn parse_reply(line: &[u8]) -> Result<Result<Reply, Failure>, Failure> {
     match (ok, error) {
         (Some(reply), None) => Ok(Ok(reply)),
         (None, Some(failure)) => Ok(Err(failure)),
-        _ => Err(bad("the reply says neither `ok` nor `error`, or both".to_owned())),
+        _ => Err(bad(
+            "the reply says neither `ok` nor `error`, or both".to_owned()
+        )),
     }
 }
 
@@ -271,7 +278,10 @@ mod tests {
 
     fn requests() -> Vec<(Request, &'static str)> {
         vec![
-            (Request::Status { session: None }, r#"{"v":1,"op":"status"}"#),
+            (
+                Request::Status { session: None },
+                r#"{"v":1,"op":"status"}"#,
+            ),
             (Request::Sessions {}, r#"{"v":1,"op":"sessions"}"#),
             (
                 Request::Why {
@@ -331,10 +341,22 @@ mod tests {
         check_bad("{\"v\":1", Code::BadRequest, "cannot be read");
         check_bad(r#"{"op":"status"}"#, Code::BadRequest, "no version");
         check_bad(r#"{"v":"1","op":"status"}"#, Code::BadRequest, "no version");
-        check_bad(r#"{"v":2,"op":"status"}"#, Code::WrongVersion, "version 2, and this side speaks version 1");
+        check_bad(
+            r#"{"v":2,"op":"status"}"#,
+            Code::WrongVersion,
+            "version 2, and this side speaks version 1",
+        );
         check_bad(r#"{"v":1,"op":"destroy"}"#, Code::BadRequest, "destroy");
-        check_bad(r#"{"v":1,"op":"status","sesion":"x"}"#, Code::BadRequest, "sesion");
-        check_bad(r#"{"v":1,"op":"sessions","all":true}"#, Code::BadRequest, "all");
+        check_bad(
+            r#"{"v":1,"op":"status","sesion":"x"}"#,
+            Code::BadRequest,
+            "sesion",
+        );
+        check_bad(
+            r#"{"v":1,"op":"sessions","all":true}"#,
+            Code::BadRequest,
+            "all",
+        );
         check_bad(r#"{"v":1,"op":"end"}"#, Code::BadRequest, "session");
         check_bad(&"[".repeat(60_000), Code::BadRequest, "cannot be read");
     }
@@ -350,7 +372,8 @@ mod tests {
             let line = reply_line(Ok(&reply)).unwrap();
             assert_eq!(parse_reply(&line), Ok(Ok(reply)));
         }
-        let failure = Failure::new(Code::NotFound, "no session `x`").with_help("see `egressctl session list`");
+        let failure = Failure::new(Code::NotFound, "no session `x`")
+            .with_help("see `egressctl session list`");
         let line = reply_line(Err(&failure)).unwrap();
         assert_eq!(
             String::from_utf8_lossy(&line),

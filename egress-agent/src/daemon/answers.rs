@@ -9,7 +9,9 @@ use crate::{
     audit::record::{Mode, Record, Time, Verdict},
     control::{
         message::{Code, Failure},
-        status::{Audit, Dns, Guard as GuardStatus, Hook, Lease, Policy, Rule, Session, Status, Why},
+        status::{
+            Audit, Dns, Guard as GuardStatus, Hook, Lease, Policy, Rule, Session, Status, Why,
+        },
     },
     dns::leases::Held,
     kernel::{boot, programs},
@@ -37,8 +39,10 @@ pub(super) fn status(daemon: &Daemon, session: Option<&str>) -> Result<Status, F
     if let Some(wanted) = session
         && sessions.is_empty()
     {
-        return Err(Failure::new(Code::NotFound, format!("no session `{wanted}` is running"))
-            .with_help("see `egressctl session list`"));
+        return Err(
+            Failure::new(Code::NotFound, format!("no session `{wanted}` is running"))
+                .with_help("see `egressctl session list`"),
+        );
     }
     let guards: Vec<GuardStatus> = daemon
         .guards
@@ -55,7 +59,11 @@ pub(super) fn status(daemon: &Daemon, session: Option<&str>) -> Result<Status, F
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         uptime_ms: boot::now().saturating_sub(daemon.started) / 1_000_000,
-        mode: if observes { Mode::Observe } else { Mode::Enforce },
+        mode: if observes {
+            Mode::Observe
+        } else {
+            Mode::Enforce
+        },
         guards,
         sessions,
         audit: session.is_none().then(|| Audit {
@@ -86,7 +94,10 @@ fn session(daemon: &Daemon, guard: &Guard, one: &sessions::Running) -> Session {
     let now = boot::now();
     let leases = guard.resolver.with_engine(|engine, _| {
         let leases = engine.leases();
-        leases.iter().filter(|held| held.session == id && held.expires > now).count()
+        leases
+            .iter()
+            .filter(|held| held.session == id && held.expires > now)
+            .count()
     });
     let denials = daemon.records.sink().recent_denials(&one.session.name);
     Session {
@@ -109,7 +120,11 @@ fn guard_status(guard: &Guard) -> GuardStatus {
     let policy = guard.world().policy();
     let now = boot::now();
     let leases = guard.resolver.with_engine(|engine, _| {
-        engine.leases().iter().filter(|held| held.expires > now).count()
+        engine
+            .leases()
+            .iter()
+            .filter(|held| held.expires > now)
+            .count()
     });
     let counters: BTreeMap<String, u64> = COUNTERS
         .iter()
@@ -170,14 +185,22 @@ pub(super) fn why(daemon: &Daemon, target: &str, session: Option<&str>) -> Resul
                 })
             });
             match by_name {
-                Ok(by_name) if by_address.verdict == Answer::Deny && by_address.rule.is_none() => by_name,
+                Ok(by_name) if by_address.verdict == Answer::Deny && by_address.rule.is_none() => {
+                    by_name
+                }
                 _ => by_address,
             }
         }
         _ => Explainer::new(&policy).explain(&parsed),
     };
     let denials = denials(daemon, guard, session, &parsed);
-    Ok(answer(target, explained, lease, denials, policy.mode().into()))
+    Ok(answer(
+        target,
+        explained,
+        lease,
+        denials,
+        policy.mode().into(),
+    ))
 }
 
 fn answer(
@@ -222,11 +245,15 @@ fn guard_of<'d>(daemon: &'d Daemon, session: Option<&str>) -> Result<&'d Guard, 
         let first = guards.next();
         return match (first, guards.next()) {
             (Some(guard), None) => Ok(guard),
-            (None, _) => Err(Failure::new(Code::NotFound, "no cgroup is guarded any more")),
-            (Some(_), Some(_)) => {
-                Err(Failure::new(Code::BadRequest, "several cgroups are guarded, each with its policy")
-                    .with_help("name a session with `--session`"))
-            }
+            (None, _) => Err(Failure::new(
+                Code::NotFound,
+                "no cgroup is guarded any more",
+            )),
+            (Some(_), Some(_)) => Err(Failure::new(
+                Code::BadRequest,
+                "several cgroups are guarded, each with its policy",
+            )
+            .with_help("name a session with `--session`")),
         };
     };
     let holds = |guard: &&Guard| guard.world().sessions.borrow().by_name(session).is_some();
@@ -266,7 +293,10 @@ fn denials(daemon: &Daemon, guard: &Guard, session: Option<&str>, target: &Targe
         Some(name) => vec![name.to_owned()],
         None => {
             let sessions = guard.world().sessions.borrow();
-            sessions.iter().map(|running| running.session.name.clone()).collect()
+            sessions
+                .iter()
+                .map(|running| running.session.name.clone())
+                .collect()
         }
     };
     let sink = daemon.records.sink();
@@ -282,12 +312,16 @@ fn denials(daemon: &Daemon, guard: &Guard, session: Option<&str>, target: &Targe
 }
 
 fn concerns(record: &Record, target: &Target) -> bool {
-    let port_fits = record.flow.as_ref().is_none_or(|flow| flow.port == target.port);
+    let port_fits = record
+        .flow
+        .as_ref()
+        .is_none_or(|flow| flow.port == target.port);
     let host_fits = match &target.host {
         Host::Name(name) => record.name.as_deref() == Some(name.as_str()),
-        Host::Address(address) => {
-            record.flow.as_ref().is_some_and(|flow| flow.address == *address)
-        }
+        Host::Address(address) => record
+            .flow
+            .as_ref()
+            .is_some_and(|flow| flow.address == *address),
     };
     port_fits && host_fits
 }

@@ -25,10 +25,8 @@ use super::{
 };
 use crate::{
     dns::{
-        Leases,
+        Leases, Server,
         leases::{Bounds, Grant, Hold},
-        name::Name as DnsName,
-        Server,
     },
     kernel::{
         Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, pins::Pins, programs,
@@ -76,6 +74,8 @@ pub struct Guard {
     /// The guard resolver, with the world that it decides about.
     pub resolver: Server<World>,
     resolver_ports: [u16; RESOLVER_SLOTS],
+    /// Whom the guard resolver asks; in snoop mode, whose answers count.
+    pub upstreams: Vec<SocketAddr>,
     /// Held for as long as the guard is ours.
     _lock: std::fs::File,
 }
@@ -156,7 +156,8 @@ impl Prepared {
     /// The resolver ports of the guard that was taken over: sockets that ask them are still open.
     pub fn resolver_ports(&self) -> Option<[u16; RESOLVER_SLOTS]> {
         let config = self.tables.config().ok()?;
-        (config.generation != 0).then_some(config.resolver_ports)
+        let is_steering = config.dns == DnsMode::Steer as u32;
+        (config.generation != 0 && is_steering).then_some(config.resolver_ports)
     }
 
     pub fn origin(&self) -> &Origin {
@@ -202,6 +203,7 @@ impl Prepared {
             policy_path: start.policy_path,
             resolver: Server::new(world, leases, start.upstreams),
             resolver_ports: start.resolver_ports,
+            upstreams: start.upstreams.to_vec(),
             _lock: lock,
         };
         guard.install(start.policy)?;
@@ -228,25 +230,31 @@ impl Guard {
             .map(|entry| (entry.key, entry.bits, entry.rule))
             .collect();
         let observes = policy.mode() == egress_common::Mode::Observe;
-        let rejudged = self.resolver.with_engine(|engine, _| engine.leases().rejudged(|name| {
-            let name = Name::parse(name).ok()?;
-            let rules = match policy.decide_name(&name) {
-                NameDecision::Allow(grant) => grant.rules,
-                NameDecision::Deny { .. } if observes => Vec::new(),
-                NameDecision::Deny { .. } => return None,
-            };
-            let set = if rules.is_empty() {
-                PortSet::EMPTY
-            } else {
-                let (set, entries) = sets.for_rules(&policy, &rules);
-                ports.extend(entries.iter().map(|entry| (entry.key, entry.bits, entry.rule)));
-                set
-            };
-            Some(Grant {
-                rules: rules.into(),
-                set,
+        let rejudged = self.resolver.with_engine(|engine, _| {
+            engine.leases().rejudged(|name| {
+                let name = Name::parse(name).ok()?;
+                let rules = match policy.decide_name(&name) {
+                    NameDecision::Allow(grant) => grant.rules,
+                    NameDecision::Deny { .. } if observes => Vec::new(),
+                    NameDecision::Deny { .. } => return None,
+                };
+                let set = if rules.is_empty() {
+                    PortSet::EMPTY
+                } else {
+                    let (set, entries) = sets.for_rules(&policy, &rules);
+                    ports.extend(
+                        entries
+                            .iter()
+                            .map(|entry| (entry.key, entry.bits, entry.rule)),
+                    );
+                    set
+                };
+                Some(Grant {
+                    rules: rules.into(),
+                    set,
+                })
             })
-        }));
+        });
         let leases: Vec<_> = rejudged.image().collect();
         let networks: Vec<(Address, u8, Network)> = compiled.networks;
         world.tables.borrow_mut().install(&Generation {
@@ -255,7 +263,8 @@ impl Guard {
             ports: &ports,
             leases: &leases,
         })?;
-        self.resolver.with_engine(|engine, _| engine.replace_leases(rejudged));
+        self.resolver
+            .with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
         *world.names.borrow_mut() = Arc::new(PolicyNames::new(policy));
         Ok(())
@@ -266,10 +275,22 @@ impl Guard {
     }
 
     fn config(&self, policy: &Policy) -> Config {
-        Config {
+        let mut config = Config {
             guard: self.cgroup.id(),
             ..policy.config(0, self.resolver_ports)
+        };
+        if policy.dns().mode == DnsMode::Snoop {
+            config.resolver_ports = [0; RESOLVER_SLOTS];
+            let places = config
+                .resolver_ports
+                .iter_mut()
+                .zip(&mut config.resolver_addresses);
+            for ((port, address), server) in places.zip(&self.upstreams) {
+                *port = server.port();
+                *address = server.ip().into();
+            }
         }
+        config
     }
 
     /// What is asked for and not held in full.
@@ -311,9 +332,11 @@ fn recall(tables: &Tables, entries: Vec<journal::Entry>, sessions: &Sessions) ->
     } in entries
     {
         let is_alive = sessions.is_alive(session);
-        let (Some(lease), Ok(name), true) =
-            (tables.leased(session, address), DnsName::parse(&name), is_alive)
-        else {
+        let (Some(lease), Ok(name), true) = (
+            tables.leased(session, address),
+            Name::parse(&name),
+            is_alive,
+        ) else {
             continue;
         };
         let expires = lease.grants.iter().map(|grant| grant.expires).max();
@@ -330,7 +353,10 @@ fn recall(tables: &Tables, entries: Vec<journal::Entry>, sessions: &Sessions) ->
 
 /// Takes over a pinned set, if it still guards this very cgroup: removing a cgroup takes its links
 /// off, and a new one of the same name has none.
-fn adopt(pins: &Pins, cgroup: &Cgroup) -> Result<(Programs, Tables, RingBuf<MapData>), KernelError> {
+fn adopt(
+    pins: &Pins,
+    cgroup: &Cgroup,
+) -> Result<(Programs, Tables, RingBuf<MapData>), KernelError> {
     let mut programs = Programs::adopt(pins)?;
     let (tables, events) = Tables::open(&mut programs)?;
     let config = tables.config()?;

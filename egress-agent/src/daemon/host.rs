@@ -143,7 +143,13 @@ impl Host for World {
             let mut tables = self.tables.borrow_mut();
             let mut journal = self.journal.borrow_mut();
             for address in outcome.addresses {
-                let noted = journal.note(&mut tables, client.session, *address, outcome.name, boot::now());
+                let noted = journal.note(
+                    &mut tables,
+                    client.session,
+                    *address,
+                    outcome.name,
+                    boot::now(),
+                );
                 if let Err(error) = noted {
                     tracing::warn!(name = outcome.name, %error, "a restarted daemon will not know this lease's name");
                 }

@@ -2,7 +2,10 @@
 
 use std::{
     env, io,
-    os::{linux::net::SocketAddrExt as _, unix::net::{SocketAddr, UnixDatagram}},
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixDatagram},
+    },
 };
 
 /// Sends a state such as `READY=1` to `NOTIFY_SOCKET`; does nothing without one.

@@ -62,7 +62,10 @@ impl Records {
             record.reason = Some(Cow::Borrowed(reason.code()));
             record.message = reason_text(&policy, RuleId(event.rule));
             if is_allowable(reason) && event.flow.protocol.is_tcp_or_udp() {
-                let name = record.name.as_deref().and_then(|name| Name::parse(name).ok());
+                let name = record
+                    .name
+                    .as_deref()
+                    .and_then(|name| Name::parse(name).ok());
                 let host = name.map_or_else(
                     || Host::Address(IpAddr::from(event.flow.destination)),
                     Host::Name,
@@ -81,7 +84,11 @@ impl Records {
         record.process = outcome.client.map(|client| Process::from(client.process));
         record.name = (!outcome.name.is_empty()).then(|| outcome.name.to_owned());
         record.qtype = (outcome.kind != 0).then(|| RecordType::from(outcome.kind).to_string());
-        record.answers = outcome.addresses.iter().map(|address| IpAddr::from(*address)).collect();
+        record.answers = outcome
+            .addresses
+            .iter()
+            .map(|address| IpAddr::from(*address))
+            .collect();
         record.mode = Some(mode(outcome.observed));
         match outcome.decision {
             Decision::Allow { rules } => {
@@ -152,5 +159,9 @@ fn reason_text(policy: &Arc<Policy>, id: RuleId) -> Option<String> {
 }
 
 const fn mode(observed: bool) -> Mode {
-    if observed { Mode::Observe } else { Mode::Enforce }
+    if observed {
+        Mode::Observe
+    } else {
+        Mode::Enforce
+    }
 }

@@ -4,12 +4,7 @@ use std::path::Path;
 
 use egress_common::Counter;
 
-use super::{
-    Daemon, answers,
-    guard::Guard,
-    records,
-    sessions::Session,
-};
+use super::{Daemon, answers, guard::Guard, records, sessions::Session};
 use crate::{
     audit::{
         feed::{Wanted, feed},
@@ -70,11 +65,21 @@ impl Daemon {
             return Ok((0..self.guards.len()).collect());
         };
         let name = name.trim_matches('/');
-        let found = self.guards.iter().position(|running| running.guard.cgroup.path() == name);
+        let found = self
+            .guards
+            .iter()
+            .position(|running| running.guard.cgroup.path() == name);
         found.map(|index| vec![index]).ok_or_else(|| {
-            let known: Vec<&str> = self.guards.iter().map(|running| running.guard.cgroup.path()).collect();
-            Failure::new(Code::NotFound, format!("the cgroup `{name}` is not guarded"))
-                .with_help(format!("guarded: {}", known.join(", ")))
+            let known: Vec<&str> = self
+                .guards
+                .iter()
+                .map(|running| running.guard.cgroup.path())
+                .collect();
+            Failure::new(
+                Code::NotFound,
+                format!("the cgroup `{name}` is not guarded"),
+            )
+            .with_help(format!("guarded: {}", known.join(", ")))
         })
     }
 
@@ -90,7 +95,11 @@ impl Daemon {
         let mut denials = Vec::new();
         for name in names {
             sink.flush();
-            denials.extend(sink.recent_denials(&name).iter().map(|record| (**record).clone()));
+            denials.extend(
+                sink.recent_denials(&name)
+                    .iter()
+                    .map(|record| (**record).clone()),
+            );
         }
         Reply::Denials(denials)
     }
@@ -104,10 +113,17 @@ impl Daemon {
     ) -> Result<Entered, Failure> {
         let index = match (self.chosen(guard)?.as_slice(), guard) {
             ([index], _) => *index,
-            ([], _) => return Err(Failure::new(Code::NotFound, "no cgroup is guarded any more")),
+            ([], _) => {
+                return Err(Failure::new(
+                    Code::NotFound,
+                    "no cgroup is guarded any more",
+                ));
+            }
             (_, _) => {
-                return Err(Failure::new(Code::BadRequest, "several cgroups are guarded")
-                    .with_help("name one with `--guard CGROUP`"));
+                return Err(
+                    Failure::new(Code::BadRequest, "several cgroups are guarded")
+                        .with_help("name one with `--guard CGROUP`"),
+                );
             }
         };
         if peer.pid == 0 {
@@ -117,12 +133,21 @@ impl Daemon {
             ));
         }
         let started = records::now();
-        let name = session.unwrap_or_else(|| {
-            crate::launch::session_name(started.timestamp(), peer.pid)
-        });
-        if self.guards.iter().any(|running| running.guard.world().sessions.borrow().by_name(&name).is_some()) {
-            return Err(Failure::new(Code::Failed, format!("a session `{name}` is running"))
-                .with_help("choose another name"));
+        let name =
+            session.unwrap_or_else(|| crate::launch::session_name(started.timestamp(), peer.pid));
+        if self.guards.iter().any(|running| {
+            running
+                .guard
+                .world()
+                .sessions
+                .borrow()
+                .by_name(&name)
+                .is_some()
+        }) {
+            return Err(
+                Failure::new(Code::Failed, format!("a session `{name}` is running"))
+                    .with_help("choose another name"),
+            );
         }
         let failed = |error: &dyn std::fmt::Display| Failure::new(Code::Failed, error.to_string());
         let guard = self
@@ -130,7 +155,11 @@ impl Daemon {
             .get(index)
             .map(|running| std::rc::Rc::clone(&running.guard))
             .ok_or_else(|| Failure::new(Code::NotFound, "no such guard"))?;
-        let gone: Vec<_> = guard.gaps().into_iter().filter(|gap| gap.contains("no longer the one")).collect();
+        let gone: Vec<_> = guard
+            .gaps()
+            .into_iter()
+            .filter(|gap| gap.contains("no longer the one"))
+            .collect();
         if let Some(gap) = gone.first() {
             return Err(Failure::new(Code::Failed, gap.clone()));
         }
@@ -155,14 +184,22 @@ impl Daemon {
         if !is_there {
             guard.world().sessions.borrow_mut().end(cgroup.id());
             entered?;
-            return Err(Failure::new(Code::Failed, "the process ended while it entered the session"));
+            return Err(Failure::new(
+                Code::Failed,
+                "the process ended while it entered the session",
+            ));
         }
         self.watch(index, cgroup.id());
         self.know();
         self.records.life(Kind::SessionBegin, |record| {
             record.guard = Some(guard.cgroup.path().to_owned());
             record.session = Some(name.clone());
-            record.message = Some(format!("pid {} uid {}: {}", peer.pid, peer.uid, command.join(" ")));
+            record.message = Some(format!(
+                "pid {} uid {}: {}",
+                peer.pid,
+                peer.uid,
+                command.join(" ")
+            ));
         });
         Ok(Entered {
             session: name,
@@ -183,19 +220,26 @@ impl Daemon {
             })?;
             return Ok(Reply::Done(format!("session {session} was ended")));
         }
-        Err(Failure::new(Code::NotFound, format!("no session `{session}` is running"))
-            .with_help("see `egressctl session list`"))
+        Err(
+            Failure::new(Code::NotFound, format!("no session `{session}` is running"))
+                .with_help("see `egressctl session list`"),
+        )
     }
 
     fn verbosity(&mut self, filter: &str) -> Result<Reply, Failure> {
         (self.set_verbosity)(filter).map_err(|error| {
-            Failure::new(Code::BadRequest, format!("`{filter}` is not a filter: {error}"))
-                .with_help("write one like `info` or `egress_agent::dns=debug`")
+            Failure::new(
+                Code::BadRequest,
+                format!("`{filter}` is not a filter: {error}"),
+            )
+            .with_help("write one like `info` or `egress_agent::dns=debug`")
         })?;
         self.records.life(Kind::SettingChanged, |record| {
             record.message = Some(format!("verbosity: {filter}"));
         });
-        Ok(Reply::Done(format!("the diagnostic log now shows {filter}")))
+        Ok(Reply::Done(format!(
+            "the diagnostic log now shows {filter}"
+        )))
     }
 
     /// Takes guards off. Everything that they guarded is free from then on.
@@ -213,7 +257,9 @@ impl Daemon {
                 .map_err(|error| Failure::new(Code::Failed, error.to_string()))?;
             let path = guard.cgroup.path().to_owned();
             tracing::warn!(cgroup = path, "the guard was taken off");
-            self.records.life(Kind::GuardReleased, |record| record.guard = Some(path.clone()));
+            self.records.life(Kind::GuardReleased, |record| {
+                record.guard = Some(path.clone())
+            });
             released.push(path);
         }
         self.know();

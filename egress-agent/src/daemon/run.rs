@@ -79,7 +79,9 @@ pub struct InvalidPolicy(pub String);
 /// Runs until told to stop, or until the command ends.
 pub fn run(options: Options, set_verbosity: SetVerbosity) -> anyhow::Result<Outcome> {
     if !rustix::process::geteuid().is_root() {
-        bail!("egressd needs root to load kernel programs: run it with sudo, or as a systemd service");
+        bail!(
+            "egressd needs root to load kernel programs: run it with sudo, or as a systemd service"
+        );
     }
     let policies = load_policies(&options)?;
     check_kernel()?;
@@ -94,7 +96,10 @@ pub fn run(options: Options, set_verbosity: SetVerbosity) -> anyhow::Result<Outc
 
 /// Every policy, before anything is touched: all errors of all files at once.
 fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
-    let must_be_safe = options.command.as_ref().is_none_or(|command| !command.trust_policy);
+    let must_be_safe = options
+        .command
+        .as_ref()
+        .is_none_or(|command| !command.trust_policy);
     let mut policies = Vec::new();
     let mut problems = Vec::new();
     for (_, path) in &options.guards {
@@ -133,9 +138,13 @@ fn read_policy(path: &Path) -> anyhow::Result<Policy> {
 
 fn one_audit_log(policies: &[Policy]) -> anyhow::Result<()> {
     let mut settings = policies.iter().map(Policy::audit);
-    let first = settings.next().context("name at least one cgroup with `--cgroup`")?;
+    let first = settings
+        .next()
+        .context("name at least one cgroup with `--cgroup`")?;
     if settings.any(|other| other.file != first.file) {
-        bail!("the policies name different audit logs in `audit.file`; egressd keeps one: name the same file in all of them");
+        bail!(
+            "the policies name different audit logs in `audit.file`; egressd keeps one: name the same file in all of them"
+        );
     }
     Ok(())
 }
@@ -293,7 +302,10 @@ fn start_guards(
         let origin = one.origin().clone();
         let upstreams = upstreams(&policy, &options.resolv_conf)?;
         let path = one.cgroup().path().to_owned();
-        let sessions = options.runtime_dir.join("sessions").join(path.replace('/', "%2F"));
+        let sessions = options
+            .runtime_dir
+            .join("sessions")
+            .join(path.replace('/', "%2F"));
         let (guard, ring) = one.start(
             Start {
                 policy: Arc::clone(&policy),
@@ -322,7 +334,13 @@ fn start_guards(
             tasks,
         });
         let index = daemon.guards.len() - 1;
-        let known: Vec<u64> = guard.world().sessions.borrow().iter().map(|one| one.cgroup.id()).collect();
+        let known: Vec<u64> = guard
+            .world()
+            .sessions
+            .borrow()
+            .iter()
+            .map(|one| one.cgroup.id())
+            .collect();
         for session in known {
             daemon.watch(index, session);
         }
@@ -351,7 +369,8 @@ fn refuse_nested(guards: &[(String, PathBuf)]) -> anyhow::Result<()> {
     for (index, (one, _)) in guards.iter().enumerate() {
         for (other, _) in guards.iter().skip(index + 1) {
             let (one, other) = (one.trim_matches('/'), other.trim_matches('/'));
-            if crate::kernel::cgroup::holds(one, other) || crate::kernel::cgroup::holds(other, one) {
+            if crate::kernel::cgroup::holds(one, other) || crate::kernel::cgroup::holds(other, one)
+            {
                 bail!("the cgroups `{one}` and `{other}` lie inside each other; guard one of them");
             }
         }
@@ -366,8 +385,9 @@ fn upstreams(policy: &Policy, path: &Path) -> anyhow::Result<Vec<SocketAddr>> {
         match upstream {
             Upstream::Address(address) => servers.push(*address),
             Upstream::System => {
-                let text = fs::read_to_string(path)
-                    .with_context(|| format!("read the system's resolvers from {}", path.display()))?;
+                let text = fs::read_to_string(path).with_context(|| {
+                    format!("read the system's resolvers from {}", path.display())
+                })?;
                 servers.extend(resolv_conf(&text));
             }
         }

@@ -61,7 +61,11 @@ pub enum SessionError {
 
 impl Sessions {
     /// Opens the directory of session files and finds the sessions that are running.
-    pub fn open(guard: Cgroup, directory: PathBuf, hierarchy: &Hierarchy) -> Result<Self, SessionError> {
+    pub fn open(
+        guard: Cgroup,
+        directory: PathBuf,
+        hierarchy: &Hierarchy,
+    ) -> Result<Self, SessionError> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -81,13 +85,19 @@ impl Sessions {
             }
             let cgroup = hierarchy.open(&format!("{}/{name}", sessions.guard.path()))?;
             let session = sessions.recall(&name);
-            sessions.running.insert(cgroup.id(), Running { session, cgroup });
+            sessions
+                .running
+                .insert(cgroup.id(), Running { session, cgroup });
         }
         Ok(sessions)
     }
 
     /// Makes the cgroup of a new session. No process is in it yet.
-    pub fn begin(&mut self, session: Session, hierarchy: &Hierarchy) -> Result<Cgroup, SessionError> {
+    pub fn begin(
+        &mut self,
+        session: Session,
+        hierarchy: &Hierarchy,
+    ) -> Result<Cgroup, SessionError> {
         let name = session.name.clone();
         if !crate::launch::is_session_name(&name) {
             return Err(SessionError::BadName(name));
@@ -138,7 +148,9 @@ impl Sessions {
     }
 
     pub fn by_name(&self, name: &str) -> Option<&Running> {
-        self.running.values().find(|running| running.session.name == name)
+        self.running
+            .values()
+            .find(|running| running.session.name == name)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Running> {

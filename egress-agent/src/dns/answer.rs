@@ -19,7 +19,8 @@ use hickory_proto::{
     },
 };
 
-use super::{Names, name::Name, reply::Rcode, special::is_special};
+use super::{Names, reply::Rcode, special::is_special};
+use crate::policy::Name;
 
 /// CNAME records that are followed.
 const LONGEST_CHAIN: usize = 16;
@@ -256,6 +257,11 @@ impl<N: Names> Sieve<'_, N> {
         let Ok(address) = address.canonical() else {
             return false;
         };
+        // No name leads to instance metadata, whatever `dns.private` says: that takes a CIDR rule.
+        let names = self.filter.names;
+        if names.is_metadata(&address) && !names.settings().observe {
+            return false;
+        }
         if self.seen.contains(&address) {
             return true;
         }

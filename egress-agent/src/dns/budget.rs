@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::name::Name;
+use crate::policy::Name;
 
 /// What was asked so far.
 #[derive(Clone, Debug, Default)]

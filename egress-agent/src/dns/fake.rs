@@ -1,5 +1,6 @@
 //! A world in memory: policy, kernel and records of the tests.
 
+use crate::policy::Name;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
@@ -16,7 +17,6 @@ use hickory_proto::{
 
 use super::{
     Changes, Decision, Host, NameVerdict, Names, Outcome, Settings, Terms, answer::wire_name,
-    name::Name,
 };
 
 pub(super) const SESSION: u64 = 42;

@@ -10,8 +10,8 @@
 //! vouches for them when a policy changes. It goes when room is needed. Without room for a live
 //! one, learning fails and the client gets no answer.
 
-mod session;
 mod recall;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -23,9 +23,9 @@ use std::{
 
 use egress_common::{Address, Lease, PortSet, RuleId, limits};
 
-use super::name::Name;
-use session::Session;
+use crate::policy::Name;
 pub use recall::Hold;
+use session::Session;
 
 /// What a policy grants to a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -218,7 +218,7 @@ impl Leases {
                 .and_then(|table| table.lease(*address));
             match lease {
                 Some(lease) if *lease != Lease::default() => {
-                    changes.write.push((*session, *address, *lease))
+                    changes.write.push((*session, *address, *lease));
                 }
                 _ => changes.remove.push((*session, *address)),
             }

@@ -4,7 +4,8 @@
 
 use hickory_proto::op::Message;
 
-use super::{name::Name, reply::UDP_MAX, wire::Reader};
+use super::{reply::UDP_MAX, wire::Reader};
+use crate::policy::Name;
 
 /// One question on its way.
 #[derive(Clone, Debug)]

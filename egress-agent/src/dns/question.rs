@@ -4,10 +4,10 @@
 //! Client options (cookies, subnets, padding) are stepped over and never seen again.
 
 use super::{
-    name::{MAX_NAME, is_name_byte},
     reply::{Head, Rcode},
     wire::Reader,
 };
+use crate::policy::MAX_NAME;
 
 /// Class IN (RFC 1035 3.2.4).
 const CLASS_IN: u16 = 1;
@@ -219,6 +219,11 @@ fn edns(reader: &mut Reader<'_>, records: u16) -> Option<Edns> {
         }
     }
     reader.is_empty().then_some(found)
+}
+
+/// Whether the byte may stand in a label: other bytes are legal in DNS and in no host name.
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
 #[cfg(test)]

@@ -255,6 +255,7 @@ impl<H: Host + 'static> Shared<H> {
                 for (route, reply) in replies {
                     route.send(reply);
                 }
+                shared.upstreams.tidy();
             });
         }
         step

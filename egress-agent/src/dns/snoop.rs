@@ -8,6 +8,7 @@
 
 mod packet;
 
+use crate::policy::Name;
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
@@ -19,7 +20,6 @@ use hickory_proto::op::{Message, MessageType};
 use self::packet::Datagram;
 use super::{
     engine::Lookup,
-    name::Name,
     question::{self, Question},
 };
 

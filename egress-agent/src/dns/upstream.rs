@@ -5,11 +5,13 @@
 //! the next one, and still listened to; one that fails is replaced at once. After 4 s the client
 //! gets its answer: SERVFAIL.
 
+mod pool;
+
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
     task::Poll,
@@ -19,11 +21,12 @@ use std::{
 use hickory_proto::op::{Message, ResponseCode};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, UdpSocket},
+    net::TcpStream,
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
 
+use self::pool::Pool;
 use super::{
     engine::{Lookup, Upstream},
     query::{Query, Response},
@@ -44,6 +47,7 @@ pub(super) struct Upstreams {
     ids: RefCell<Ids>,
     permits: Semaphore,
     foreign: Cell<u64>,
+    pool: Pool,
 }
 
 /// Why nobody answered.
@@ -73,6 +77,7 @@ impl Upstreams {
             ids: RefCell::default(),
             permits: Semaphore::new(MAX_QUERIES),
             foreign: Cell::new(0),
+            pool: Pool::default(),
         }
     }
 
@@ -83,6 +88,12 @@ impl Upstreams {
     /// Messages that reached a question's socket and were no answer to it.
     pub(super) fn foreign(&self) -> u64 {
         self.foreign.get()
+    }
+
+    /// Work that can wait until the client has its answer.
+    pub(super) fn tidy(&self) {
+        let first = self.servers.borrow().first().copied();
+        self.pool.tidy(first);
     }
 
     pub(super) async fn resolve(&self, lookup: &Lookup) -> Result<Upstream, UpstreamError> {
@@ -154,23 +165,20 @@ impl Upstreams {
         server: SocketAddr,
         query: &Query,
     ) -> io::Result<Option<Option<Box<Message>>>> {
-        let any: IpAddr = match server {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let socket = UdpSocket::bind((any, 0)).await?;
-        socket.connect(server).await?;
+        let socket = self.pool.take(server)?;
         socket.send(query.bytes()).await?;
         let mut buffer = [0; DATAGRAM];
-        loop {
+        let answer = loop {
             let length = socket.recv(&mut buffer).await?;
             match query.judge(buffer.get(..length).unwrap_or_default()) {
                 Response::Foreign => self.foreign.set(self.foreign.get() + 1),
-                Response::Truncated => return Ok(None),
-                Response::Unreadable => return Ok(Some(None)),
-                Response::Answer(message) => return Ok(Some(Some(message))),
+                Response::Truncated => break None,
+                Response::Unreadable => break Some(None),
+                Response::Answer(message) => break Some(Some(message)),
             }
-        }
+        };
+        self.pool.retire(socket);
+        Ok(answer)
     }
 
     async fn over_tcp(

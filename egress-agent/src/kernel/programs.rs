@@ -13,6 +13,7 @@ use aya::{
     pin::PinError as AyaPinError,
     programs::{
         CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, ProgramError,
+        SocketFilter,
         links::{FdLink, LinkError, PinnedLink},
     },
     util::KernelVersion,
@@ -273,11 +274,6 @@ impl Programs {
         }
         Ok(())
     }
-
-    /// The tap program, loaded on its own: it is attached to a packet socket, never pinned.
-    pub fn load_tap() -> Result<Ebpf, KernelError> {
-        EbpfLoader::new().load(OBJECT).map_err(KernelError::Load)
-    }
 }
 
 /// Which hooks have a pinned link.
@@ -287,6 +283,17 @@ pub fn attached(pins: &Pins) -> Vec<(&'static str, bool)> {
         .iter()
         .map(|name| (*name, links.join(name).exists()))
         .collect()
+}
+
+/// Puts the DNS tap's filter on a packet socket. The socket keeps the program.
+pub fn attach_tap(socket: impl AsFd) -> Result<(), KernelError> {
+    const TAP: &str = "dns_tap";
+    let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(KernelError::Load)?;
+    let program = ebpf.program_mut(TAP).ok_or(KernelError::Missing(TAP))?;
+    let failed = |source| KernelError::Program { name: TAP, source };
+    let tap = <&mut SocketFilter>::try_from(program).map_err(failed)?;
+    tap.load().map_err(failed)?;
+    tap.attach(socket).map_err(failed)
 }
 
 enum AttachError {

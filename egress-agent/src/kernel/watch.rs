@@ -10,7 +10,10 @@ use super::Cgroup;
 ///
 /// The kernel marks `cgroup.events` as having an exceptional condition whenever `populated`
 /// changes (Documentation/admin-guide/cgroup-v2.rst, "Basic Operations").
-#[expect(unsafe_code, reason = "tokio cannot see that the file owns its descriptor")]
+#[expect(
+    unsafe_code,
+    reason = "tokio cannot see that the file owns its descriptor"
+)]
 pub async fn emptied(cgroup: &Cgroup) -> io::Result<()> {
     let Ok(file) = File::open(cgroup.directory().join("cgroup.events")) else {
         return Ok(());

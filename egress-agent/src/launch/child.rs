@@ -1,11 +1,7 @@
 //! The child's side: enter, give up, become the command.
 
 use std::{
-    convert::Infallible,
-    ffi::OsString,
-    io,
-    os::unix::process::CommandExt as _,
-    path::Path,
+    convert::Infallible, ffi::OsString, io, os::unix::process::CommandExt as _, path::Path,
     process::Command,
 };
 
@@ -44,10 +40,7 @@ pub enum StartError {
     )]
     Root,
     #[error("cannot execute `{command}`: {source}")]
-    Exec {
-        command: String,
-        source: io::Error,
-    },
+    Exec { command: String, source: io::Error },
 }
 
 /// What the child is asked to do.
@@ -86,7 +79,8 @@ pub fn start(start: &Start<'_>) -> Result<Infallible, StartError> {
 
 /// Asks the daemon for the session, and does not believe it: the kernel says where we are.
 fn enter(start: &Start<'_>) -> Result<(), StartError> {
-    let mut client = Client::connect(start.socket).map_err(|error| StartError::Control(error.into()))?;
+    let mut client =
+        Client::connect(start.socket).map_err(|error| StartError::Control(error.into()))?;
     let reply = client
         .request(&Request::Enter {
             guard: start.guard.clone(),
@@ -126,7 +120,9 @@ fn close_descriptors_on_exec() -> Result<(), StartError> {
     if result == 0 {
         Ok(())
     } else {
-        Err(step("mark descriptors for closing")(io::Error::last_os_error()))
+        Err(step("mark descriptors for closing")(
+            io::Error::last_os_error(),
+        ))
     }
 }
 

@@ -72,7 +72,9 @@ fn try_check(
     load: LoadBase<'_>,
     problems: &mut Vec<Problem>,
 ) -> Option<Checked> {
-    let root = text::parse(text).map_err(|problem| problems.push(*problem)).ok()?;
+    let root = text::parse(text)
+        .map_err(|problem| problems.push(*problem))
+        .ok()?;
     let (document, file) = match serde_json::from_str::<File>(text) {
         Ok(file) => (Document::new(root, HashMap::new()), file),
         Err(error) => {
@@ -192,8 +194,16 @@ impl Checker<'_> {
         Some(Checked {
             name: file.name,
             mode,
-            errno: file.network.errno.or(inherited.map(Policy::errno)).unwrap_or(Errno::Eperm),
-            inbound: file.network.inbound.or(inherited.map(Policy::inbound)).unwrap_or(Inbound::Deny),
+            errno: file
+                .network
+                .errno
+                .or(inherited.map(Policy::errno))
+                .unwrap_or(Errno::Eperm),
+            inbound: file
+                .network
+                .inbound
+                .or(inherited.map(Policy::inbound))
+                .unwrap_or(Inbound::Deny),
             rules,
             session_loopback: is_session || inherited.is_some_and(Policy::session_loopback),
             dns: dns?,
@@ -214,7 +224,11 @@ impl Checker<'_> {
         };
         if base == Some(Mode::Enforce) && mode == Mode::Observe {
             let help = "a policy may not weaken the one that it extends";
-            self.error(&Place::ROOT.key("mode"), "the extended policy enforces", Some(help));
+            self.error(
+                &Place::ROOT.key("mode"),
+                "the extended policy enforces",
+                Some(help),
+            );
         }
         mode
     }
@@ -226,11 +240,18 @@ impl Checker<'_> {
         let (allow, deny) = (network.key("allow"), network.key("deny"));
         let inherited = base.map_or(&[][..], Policy::rules);
         let is_loopback = |rule: &&Rule| rule.name == LOOPBACK;
-        let mut rules: Vec<_> = inherited.iter().filter(|rule| !is_loopback(rule)).cloned().collect();
+        let mut rules: Vec<_> = inherited
+            .iter()
+            .filter(|rule| !is_loopback(rule))
+            .cloned()
+            .collect();
         for rule in &rules {
             self.names.insert(rule.name.clone(), None);
         }
-        let first = rules.iter().filter(|rule| rule.effect == Effect::Allow).count();
+        let first = rules
+            .iter()
+            .filter(|rule| rule.effect == Effect::Allow)
+            .count();
         let own = first..first + file.network.allow.len();
         for (index, rule) in file.network.allow.iter().enumerate() {
             rules.push(self.rule(rule, Effect::Allow, &allow.index(index)));
@@ -268,7 +289,11 @@ impl Checker<'_> {
         }
         if effect == Effect::Deny && rule.multi_tenant {
             let help = "deny rules may stand under a public suffix without it";
-            self.error(&place.key("multi_tenant"), "`multi_tenant` has no meaning in a deny rule", Some(help));
+            self.error(
+                &place.key("multi_tenant"),
+                "`multi_tenant` has no meaning in a deny rule",
+                Some(help),
+            );
         }
         let section = place.key("hosts");
         let mut hosts = Vec::with_capacity(rule.hosts.len());

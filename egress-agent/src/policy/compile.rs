@@ -142,9 +142,11 @@ pub(crate) fn resolve(ranges: impl Iterator<Item = (PortRange, RuleId)>) -> Vec<
             continue;
         };
         let winner = active.first().and_then(|first| ranges.get(*first));
-        let (Some((_, rule)), Ok(first), Ok(last)) =
-            (winner, u16::try_from(at), u16::try_from(next.saturating_sub(1)))
-        else {
+        let (Some((_, rule)), Ok(first), Ok(last)) = (
+            winner,
+            u16::try_from(at),
+            u16::try_from(next.saturating_sub(1)),
+        ) else {
             continue;
         };
         if next <= at {
@@ -268,7 +270,11 @@ impl Prefix {
 
     fn covers(self, other: Self) -> bool {
         let beyond = 128 - u32::from(self.bits);
-        self.bits <= other.bits && (self.address ^ other.address).checked_shr(beyond).unwrap_or(0) == 0
+        self.bits <= other.bits
+            && (self.address ^ other.address)
+                .checked_shr(beyond)
+                .unwrap_or(0)
+                == 0
     }
 }
 
@@ -394,7 +400,10 @@ impl Plan {
             Some(set) => *set,
             None => {
                 let set = self.sets.len();
-                known.entries += pieces.iter().flat_map(|piece| entries(PortSet::EMPTY, piece)).count();
+                known.entries += pieces
+                    .iter()
+                    .flat_map(|piece| entries(PortSet::EMPTY, piece))
+                    .count();
                 if known.entries > PORTS {
                     return Err(TooLarge::Ports);
                 }
@@ -436,7 +445,11 @@ fn nodes(rules: &[Rule]) -> Vec<Node> {
         bare(LOOPBACK_V6, Inherits::Nothing),
     ];
     let mut is_ipv4_covered = false;
-    special.extend(METADATA.iter().map(|address| bare(Prefix::new(&IpNet::from(*address)), Inherits::Deny)));
+    special.extend(
+        METADATA
+            .iter()
+            .map(|address| bare(Prefix::new(&IpNet::from(*address)), Inherits::Deny)),
+    );
     let mut nodes = Vec::new();
     for rule in rules {
         for network in &rule.networks {

@@ -106,10 +106,9 @@ impl<'p> Explainer<'p> {
 
     pub fn explain(&self, target: &Target) -> Explanation {
         match &target.host {
-            Host::Name(name) if is_localhost(name) => self.explain_address(
-                target,
-                IpAddr::from(std::net::Ipv4Addr::LOCALHOST),
-            ),
+            Host::Name(name) if is_localhost(name) => {
+                self.explain_address(target, IpAddr::from(std::net::Ipv4Addr::LOCALHOST))
+            }
             Host::Name(name) => self.explain_name(target, name),
             Host::Address(address) => self.explain_address(target, *address),
         }
@@ -213,9 +212,19 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
     };
     match reason {
         Reason::DeniedByRule => {
-            let place = rule.map(|rule| format!("change rule `{}` ({}:{})", rule.name, rule.source, rule.line));
+            let place = rule.map(|rule| {
+                format!(
+                    "change rule `{}` ({}:{})",
+                    rule.name, rule.source, rule.line
+                )
+            });
             let place = place.unwrap_or_default();
-            (false, Some(format!("deny beats allow, so that no new rule helps: {place}")))
+            (
+                false,
+                Some(format!(
+                    "deny beats allow, so that no new rule helps: {place}"
+                )),
+            )
         }
         Reason::Loopback => {
             let help = format!(
@@ -224,15 +233,16 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
             );
             (false, Some(help))
         }
-        Reason::Multicast => (false, Some("multicast and broadcast are always denied".to_owned())),
+        Reason::Multicast => (
+            false,
+            Some("multicast and broadcast are always denied".to_owned()),
+        ),
         Reason::EmbeddedAddress => {
             let help = "the address carries an IPv4 address that no translator may reach; it is \
                         always denied";
             (false, Some(help.to_owned()))
         }
-        Reason::UnsupportedProtocol => {
-            (false, Some("only TCP and UDP can be allowed".to_owned()))
-        }
+        Reason::UnsupportedProtocol => (false, Some("only TCP and UDP can be allowed".to_owned())),
         Reason::NoRule | Reason::PortNotAllowed => {
             let help = match target.host {
                 Host::Address(address) if METADATA.contains(&canonical(address)) => Some(

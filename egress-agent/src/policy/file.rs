@@ -12,40 +12,70 @@ use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 #[schemars(title = "egressd policy, version 1")]
 pub(crate) struct File {
     /// Where an editor finds the schema of this file. Ignored by egressd.
-    #[serde(rename = "$schema", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        rename = "$schema",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "String")]
     pub(crate) schema: Option<String>,
     /// A comment for people: any JSON value.
-    #[serde(rename = "//", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "serde_json::Value")]
     pub(crate) comment: Option<Comment>,
     /// Version of the format: 1.
     #[schemars(extend("const" = 1))]
     pub(crate) version: u64,
     /// Name of the policy in records and messages: letters, digits, `_`, `.` and `-`. Without it the name of the file.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "String")]
     pub(crate) name: Option<String>,
     /// A text for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) description: String,
     /// A policy that this one builds on, as a path relative to this file. The rules of both hold and its denies stay; a section `dns` or `audit` here takes the place of the one there.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "String")]
     pub(crate) extends: Option<String>,
     /// What a denial does: `enforce` (the default) refuses and records, `observe` records only.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "Mode")]
     pub(crate) mode: Option<Mode>,
     /// Which hosts and addresses may be reached.
     #[serde(default)]
     pub(crate) network: Network,
     /// How names are resolved.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "Dns")]
     pub(crate) dns: Option<Dns>,
     /// Where decisions are recorded.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "Audit")]
     pub(crate) audit: Option<Audit>,
 }
@@ -65,7 +95,12 @@ pub(crate) enum Mode {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Network {
     /// A comment for people: any JSON value.
-    #[serde(rename = "//", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "serde_json::Value")]
     pub(crate) comment: Option<Comment>,
     /// A text for people.
@@ -81,11 +116,19 @@ pub(crate) struct Network {
     #[serde(default)]
     pub(crate) loopback: Loopback,
     /// Who outside the session its listeners may answer: `deny` (the default) for nobody, `loopback` for clients on this machine's loopback device.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "Inbound")]
     pub(crate) inbound: Option<Inbound>,
     /// What a denied system call returns: `EPERM` (the default), `EACCES` or `ECONNREFUSED`.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "Errno")]
     pub(crate) errno: Option<Errno>,
 }
@@ -95,7 +138,12 @@ pub(crate) struct Network {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Rule {
     /// A comment for people: any JSON value.
-    #[serde(rename = "//", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "serde_json::Value")]
     pub(crate) comment: Option<Comment>,
     /// A text for people.
@@ -110,11 +158,19 @@ pub(crate) struct Rule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) cidrs: Vec<String>,
     /// Ports: `443/tcp`, `53/udp`, `8000-8099/tcp`; a bare `443` is TCP. An allow rule must have them; a deny rule without them denies every port.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "Vec<Port>")]
     pub(crate) ports: Option<Vec<Port>>,
     /// Why, for whoever is denied by this rule.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "String")]
     pub(crate) reason: Option<String>,
     /// Says that a pattern directly under a public suffix, such as `*.github.io`, is meant: it allows the names of every tenant.
@@ -134,7 +190,12 @@ pub(crate) enum Port {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Loopback {
     /// A comment for people: any JSON value.
-    #[serde(rename = "//", default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "serde_json::Value")]
     pub(crate) comment: Option<Comment>,
     /// A text for people.
@@ -164,7 +225,11 @@ pub(crate) enum Errno {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Dns {
     /// A comment for people: any JSON value.
-    #[serde(rename = "//", skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        rename = "//",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "serde_json::Value")]
     pub(crate) comment: Option<Comment>,
     /// A text for people.
@@ -241,7 +306,11 @@ pub(crate) enum RecordType {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Audit {
     /// A comment for people: any JSON value.
-    #[serde(rename = "//", skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[serde(
+        rename = "//",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
     #[schemars(with = "serde_json::Value")]
     pub(crate) comment: Option<Comment>,
     /// A text for people.

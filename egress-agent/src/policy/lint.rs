@@ -51,10 +51,19 @@ pub(crate) fn check(c: &mut Checker<'_>, file: &File, own: &[Rule], rules: &[Rul
     }
     if file.mode == Some(file::Mode::Observe) {
         let help = "write `enforce` once the records show what the agent needs";
-        c.warn(&root.key("mode"), "nothing is refused in `observe` mode", Some(help));
+        c.warn(
+            &root.key("mode"),
+            "nothing is refused in `observe` mode",
+            Some(help),
+        );
     }
-    if file.dns.as_ref().is_some_and(|dns| dns.mode == file::DnsMode::Snoop) {
-        let message = "in `snoop` mode denied names are still asked for, and a first connect may be refused";
+    if file
+        .dns
+        .as_ref()
+        .is_some_and(|dns| dns.mode == file::DnsMode::Snoop)
+    {
+        let message =
+            "in `snoop` mode denied names are still asked for, and a first connect may be refused";
         let help = "`steer` has neither fault";
         c.warn(&root.key("dns").key("mode"), message, Some(help));
     }
@@ -130,7 +139,9 @@ fn hosts(c: &mut Checker<'_>, rule: &Rule, denied: &Denied<'_>, place: &Place<'_
             }
         };
         if is_doh {
-            let message = format!("`{pattern}` answers DNS over HTTPS: it resolves every name and carries data out");
+            let message = format!(
+                "`{pattern}` answers DNS over HTTPS: it resolves every name and carries data out"
+            );
             let help = "take it out; the guard resolver answers for allowed names";
             c.warn(&at, message, Some(help));
         }
@@ -150,7 +161,11 @@ fn networks(c: &mut Checker<'_>, rule: &Rule, denied: &Denied<'_>, place: &Place
         let at = place.index(index);
         if network.prefix_len() == 0 {
             let message = format!("`{network}` allows the whole internet on these ports");
-            c.warn(&at, message, Some("name the hosts, or the ranges that are needed"));
+            c.warn(
+                &at,
+                message,
+                Some("name the hosts, or the ranges that are needed"),
+            );
         }
         if let Some(by) = denied.network(network) {
             let message = format!("`{network}` is never allowed: rule `{by}` denies it");

@@ -24,22 +24,45 @@ struct Written {
 
 /// Ranges that meet: nested, equal, disjoint, around IPv4 and metadata.
 fn cidr() -> impl Strategy<Value = String> {
-    let v4 = (select(vec![0x0a00_0000_u32, 0x0a01_0200, 0x0a01_02ff, 0xcb00_7100, 0xa9fe_a9fe]), 0..=32u8)
+    let v4 = (
+        select(vec![
+            0x0a00_0000_u32,
+            0x0a01_0200,
+            0x0a01_02ff,
+            0xcb00_7100,
+            0xa9fe_a9fe,
+        ]),
+        0..=32u8,
+    )
         .prop_map(|(base, bits)| {
             let address = std::net::Ipv4Addr::from(base);
-            ipnet::Ipv4Net::new(address, bits).unwrap().trunc().to_string()
+            ipnet::Ipv4Net::new(address, bits)
+                .unwrap()
+                .trunc()
+                .to_string()
         });
-    let bases = vec!["::", "2001:db8::", "2001:db8:0:1::7", "fd00:ec2::254", "fe80::1"];
+    let bases = vec![
+        "::",
+        "2001:db8::",
+        "2001:db8:0:1::7",
+        "fd00:ec2::254",
+        "fe80::1",
+    ];
     let v6 = (select(bases), 0..=128u8).prop_map(|(base, bits)| {
         let address: std::net::Ipv6Addr = base.parse().unwrap();
-        ipnet::Ipv6Net::new(address, bits).unwrap().trunc().to_string()
+        ipnet::Ipv6Net::new(address, bits)
+            .unwrap()
+            .trunc()
+            .to_string()
     });
     prop_oneof![3 => v4, 2 => v6].prop_filter("special", |text| super::net::parse(text).is_ok())
 }
 
 fn port() -> impl Strategy<Value = u16> {
     prop_oneof![
-        select(vec![1u16, 2, 22, 53, 80, 443, 8080, 0x7fff, 0x8000, 65534, 65535]),
+        select(vec![
+            1u16, 2, 22, 53, 80, 443, 8080, 0x7fff, 0x8000, 65534, 65535
+        ]),
         1..=65535u16
     ]
 }
@@ -93,14 +116,34 @@ fn policy_text(rules: &[Written], loopback: &[String]) -> String {
 
 fn address() -> impl Strategy<Value = Address> {
     let near = select(vec![
-        "10.0.0.0", "10.1.2.0", "10.1.2.255", "203.0.113.0", "169.254.169.254", "127.0.0.1", "::1",
-        "::", "0.0.0.0", "2001:db8::", "2001:db8:0:1::7", "fd00:ec2::254", "fe80::1", "8.8.8.8",
-        "224.0.0.1", "ff02::1", "64:ff9b::a01:2ff", "2002:a01:2ff::1", "64:ff9b::7f00:1",
+        "10.0.0.0",
+        "10.1.2.0",
+        "10.1.2.255",
+        "203.0.113.0",
+        "169.254.169.254",
+        "127.0.0.1",
+        "::1",
+        "::",
+        "0.0.0.0",
+        "2001:db8::",
+        "2001:db8:0:1::7",
+        "fd00:ec2::254",
+        "fe80::1",
+        "8.8.8.8",
+        "224.0.0.1",
+        "ff02::1",
+        "64:ff9b::a01:2ff",
+        "2002:a01:2ff::1",
+        "64:ff9b::7f00:1",
     ]);
     let near = (near, any::<u8>(), 0..128u32).prop_map(|(base, flip, bit)| {
         let address = Address::from(base.parse::<std::net::IpAddr>().unwrap());
         let number = u128::from_be_bytes(address.octets());
-        let number = if flip < 128 { number } else { number ^ (1 << bit) };
+        let number = if flip < 128 {
+            number
+        } else {
+            number ^ (1 << bit)
+        };
         Address::from_v6(number.to_be_bytes())
     });
     prop_oneof![8 => near, 1 => any::<[u8; 16]>().prop_map(Address::from_v6)]
@@ -127,12 +170,20 @@ fn expected(policy: &Policy, flow: &Flow) -> Result<RuleId, (Reason, RuleId)> {
                     || rule.effect == Effect::Deny
                     || network.prefix_len() == network.max_prefix_len())
         };
-        rule.networks.iter().filter(fits).map(IpNet::prefix_len).max()
+        rule.networks
+            .iter()
+            .filter(fits)
+            .map(IpNet::prefix_len)
+            .max()
     };
     let winner = |effect: Effect| {
         let rules = policy.rules().iter().filter(|rule| rule.effect == effect);
         rules
-            .filter(|rule| rule.ports.iter().any(|r| r.contains(flow.protocol, flow.port)))
+            .filter(|rule| {
+                rule.ports
+                    .iter()
+                    .any(|r| r.contains(flow.protocol, flow.port))
+            })
             .filter_map(|rule| Some((width(rule)?, rule)))
             .max_by_key(|(width, rule)| (*width, std::cmp::Reverse(rule.id)))
             .map(|(_, rule)| rule.id)

@@ -11,12 +11,17 @@
 //! assert!(Name::parse("10.1").is_err());
 //! ```
 
-use std::{borrow::Borrow, borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::{Borrow, Cow},
+    fmt,
+    ops::Deref,
+    sync::Arc,
+};
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
 /// Octets of a name as text without its final dot (RFC 1035 section 3.1 less length octets).
-const MAX_NAME: usize = 253;
+pub const MAX_NAME: usize = 253;
 /// Octets of one label (RFC 1035 section 3.1).
 const MAX_LABEL: usize = 63;
 /// No spelling of a valid name is longer; bounds the work on hostile text.
@@ -125,6 +130,14 @@ impl Borrow<str> for Name {
     }
 }
 
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -177,7 +190,10 @@ mod tests {
         check("a.0x7f", Err(InvalidName::Number));
         check("xn--a.example", Err(InvalidName::Idna));
         check(&"a".repeat(64), Err(InvalidName::LabelTooLong));
-        check(&"a.".repeat(127), Err(InvalidName::TooLong).or(Ok(&"a.".repeat(127)[..253])));
+        check(
+            &"a.".repeat(127),
+            Err(InvalidName::TooLong).or(Ok(&"a.".repeat(127)[..253])),
+        );
         check(&"a.".repeat(128), Err(InvalidName::TooLong));
         check(&"a".repeat(100_000), Err(InvalidName::TooLong));
     }

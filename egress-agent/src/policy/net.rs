@@ -49,11 +49,12 @@ pub enum InvalidNetwork {
 pub fn parse(text: &str) -> Result<IpNet, InvalidNetwork> {
     let network = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
-        Err(std::net::AddrParseError { .. }) => text.parse::<IpNet>().map_err(|_no_detail| {
-            InvalidNetwork::Shape {
-                is_name: super::NamePattern::parse(text).is_ok(),
-            }
-        })?,
+        Err(std::net::AddrParseError { .. }) => {
+            text.parse::<IpNet>()
+                .map_err(|_no_detail| InvalidNetwork::Shape {
+                    is_name: super::NamePattern::parse(text).is_ok(),
+                })?
+        }
     };
     if network.addr() != network.network() {
         let right = network.trunc();
@@ -153,7 +154,9 @@ fn unwrap_embedded(network: Ipv6Net) -> Option<IpNet> {
     } else {
         return None;
     };
-    Ipv4Net::new(inner, bits).ok().map(|net| IpNet::V4(net.trunc()))
+    Ipv4Net::new(inner, bits)
+        .ok()
+        .map(|net| IpNet::V4(net.trunc()))
 }
 
 #[cfg(test)]
@@ -185,11 +188,23 @@ mod tests {
 
     #[test]
     fn what_is_no_range_is_refused_with_the_right_spelling() {
-        refused("10.0.0.5/8", "bits are set after the prefix: write `10.0.0.0/8`");
-        refused("2001:db8::1/32", "bits are set after the prefix: write `2001:db8::/32`");
-        refused("::ffff:10.0.0.0/104", "IPv4 in IPv6 spelling: write `10.0.0.0/8`");
+        refused(
+            "10.0.0.5/8",
+            "bits are set after the prefix: write `10.0.0.0/8`",
+        );
+        refused(
+            "2001:db8::1/32",
+            "bits are set after the prefix: write `2001:db8::/32`",
+        );
+        refused(
+            "::ffff:10.0.0.0/104",
+            "IPv4 in IPv6 spelling: write `10.0.0.0/8`",
+        );
         refused("::ffff:10.0.0.5", "IPv4 in IPv6 spelling: write `10.0.0.5`");
-        refused("::ffff:10.0.0.5/104", "IPv4 in IPv6 spelling: write `10.0.0.0/8`");
+        refused(
+            "::ffff:10.0.0.5/104",
+            "IPv4 in IPv6 spelling: write `10.0.0.0/8`",
+        );
         let loopback = "loopback addresses have their own rule: list the ports in \
                         `network.loopback.allow`";
         refused("127.0.0.0/8", loopback);
@@ -207,10 +222,20 @@ mod tests {
                         write `10.0.0.0/8`";
         refused("64:ff9b::a00:0/104", embedded);
         refused("2002:a00::/24", embedded);
-        refused("github.com", "not an IP address or CIDR: host names belong in `hosts`");
+        refused(
+            "github.com",
+            "not an IP address or CIDR: host names belong in `hosts`",
+        );
         let shape = "not an IP address or CIDR: write `10.20.0.0/16`, `2001:db8::/32` or a \
                      single address";
-        for text in ["", "10.0.0.0/33", "10.0.0", "fe80::1%eth0", "010.0.0.1", "10.0.0.0/-1"] {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0",
+            "fe80::1%eth0",
+            "010.0.0.1",
+            "10.0.0.0/-1",
+        ] {
             refused(text, shape);
         }
     }

@@ -89,13 +89,13 @@ impl InvalidPattern {
         match self {
             Self::Address => Some("write it in `cidrs`".to_owned()),
             Self::Url { host } => host.as_ref().map(|host| format!("write `{host}`")),
-            Self::Port { host, port } => Some(format!(
-                "write `{host}` here and `{port}/tcp` in `ports`"
-            )),
+            Self::Port { host, port } => {
+                Some(format!("write `{host}` here and `{port}/tcp` in `ports`"))
+            }
             Self::EveryName => Some("name the hosts, or the domains as `*.example.com`".to_owned()),
-            Self::MisplacedStar => Some(
-                "`*.example.com` covers one label, `**.example.com` one or more".to_owned(),
-            ),
+            Self::MisplacedStar => {
+                Some("`*.example.com` covers one label, `**.example.com` one or more".to_owned())
+            }
             Self::LeadingDot { base } => Some(format!(
                 "write `*.{base}` for one label, `**.{base}` for one or more"
             )),
@@ -144,8 +144,19 @@ fn diagnose(text: &str, error: InvalidName) -> InvalidPattern {
 /// Top-level names that nobody can register under (RFC 6761, RFC 8375, RFC 9476, ICANN's
 /// `.internal`, and the ones in RFC 6762 appendix G): a domain of one's own may stand there.
 const PRIVATE_USE: &[&str] = &[
-    "alt", "corp", "example", "home", "internal", "intranet", "invalid", "lan", "local",
-    "localdomain", "localhost", "private", "test",
+    "alt",
+    "corp",
+    "example",
+    "home",
+    "internal",
+    "intranet",
+    "invalid",
+    "lan",
+    "local",
+    "localdomain",
+    "localhost",
+    "private",
+    "test",
 ];
 
 fn is_public_suffix(base: &str) -> bool {
@@ -268,9 +279,21 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused_with_the_right_spelling() {
-        refused("10.0.0.1", "an IP address is not a host", "write it in `cidrs`");
-        refused("[::1]", "an IP address is not a host", "write it in `cidrs`");
-        refused("10.0.0.0/8", "an IP address is not a host", "write it in `cidrs`");
+        refused(
+            "10.0.0.1",
+            "an IP address is not a host",
+            "write it in `cidrs`",
+        );
+        refused(
+            "[::1]",
+            "an IP address is not a host",
+            "write it in `cidrs`",
+        );
+        refused(
+            "10.0.0.0/8",
+            "an IP address is not a host",
+            "write it in `cidrs`",
+        );
         refused(
             "https://github.com/a",
             "a host is a name, not a URL",
@@ -335,7 +358,11 @@ mod tests {
 
     fn specificity(pattern: &str) -> (bool, usize, bool) {
         let labels = pattern.split('.').count();
-        (!pattern.starts_with('*'), labels, !pattern.starts_with("**"))
+        (
+            !pattern.starts_with('*'),
+            labels,
+            !pattern.starts_with("**"),
+        )
     }
 
     proptest! {

@@ -183,9 +183,18 @@ mod tests {
     #[test]
     fn what_is_no_port_is_refused_with_the_right_spelling() {
         refused("99-80/udp", "the range runs backwards: write `80-99/udp`");
-        refused("0/tcp", "port 0 cannot be reached: ports go from 1 to 65535");
-        refused("0-9/tcp", "port 0 cannot be reached: ports go from 1 to 65535");
-        refused("65536", "there is no port above 65535: ports go from 1 to 65535");
+        refused(
+            "0/tcp",
+            "port 0 cannot be reached: ports go from 1 to 65535",
+        );
+        refused(
+            "0-9/tcp",
+            "port 0 cannot be reached: ports go from 1 to 65535",
+        );
+        refused(
+            "65536",
+            "there is no port above 65535: ports go from 1 to 65535",
+        );
         refused(
             "80-90",
             "a range names its protocol: write `80-90/tcp` or `80-90/udp`",

@@ -211,10 +211,7 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 /// The known word that was probably meant.
-pub(crate) fn nearest<'a>(
-    word: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer words are no slips, and comparing them costs their length squared.
     if word.len() > 40 {
         return None;

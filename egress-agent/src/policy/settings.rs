@@ -46,11 +46,31 @@ pub(crate) fn dns(
         .chain(inherited.into_iter().flatten())
         .collect();
     let upstreams = upstreams(c, &dns.upstreams, &place.key("upstreams"));
-    let wildcard_names = bounded(c, dns.wildcard_names, 1..=65_536, &place.key("wildcard_names"));
-    let addresses = bounded(c, dns.addresses_per_name, 1..=1024, &place.key("addresses_per_name"));
+    let wildcard_names = bounded(
+        c,
+        dns.wildcard_names,
+        1..=65_536,
+        &place.key("wildcard_names"),
+    );
+    let addresses = bounded(
+        c,
+        dns.addresses_per_name,
+        1..=1024,
+        &place.key("addresses_per_name"),
+    );
     let hours = |hours: u64| Duration::from_secs(3600 * hours);
-    let grace = duration(c, &dns.grace, Duration::ZERO..=hours(1), &place.key("grace"));
-    let ttl_min = duration(c, &dns.ttl_min, Duration::ZERO..=hours(1), &place.key("ttl_min"));
+    let grace = duration(
+        c,
+        &dns.grace,
+        Duration::ZERO..=hours(1),
+        &place.key("grace"),
+    );
+    let ttl_min = duration(
+        c,
+        &dns.ttl_min,
+        Duration::ZERO..=hours(1),
+        &place.key("ttl_min"),
+    );
     let at_max = place.key("ttl_max");
     let ttl_max = duration(c, &dns.ttl_max, Duration::from_secs(1)..=hours(24), &at_max);
     if let (Some(min), Some(max)) = (ttl_min, ttl_max)
@@ -124,7 +144,11 @@ fn private_pattern(
 fn upstreams(c: &mut Checker<'_>, texts: &[String], place: &Place<'_>) -> Vec<Upstream> {
     if texts.is_empty() || texts.len() > UPSTREAMS {
         let message = format!("1 to {UPSTREAMS} upstream servers are needed");
-        c.error(place, message, Some("write `[\"system\"]` for the servers of resolv.conf"));
+        c.error(
+            place,
+            message,
+            Some("write `[\"system\"]` for the servers of resolv.conf"),
+        );
     }
     let texts = texts.iter().enumerate();
     texts
@@ -134,7 +158,8 @@ fn upstreams(c: &mut Checker<'_>, texts: &[String], place: &Place<'_>) -> Vec<Up
                 Ok(upstream) => Some(upstream),
                 Err(why) => {
                     let message = format!("{}: {why}", quote(text));
-                    let help = "write `system`, `192.0.2.1`, `192.0.2.1:5353` or `[2001:db8::1]:5353`";
+                    let help =
+                        "write `system`, `192.0.2.1`, `192.0.2.1:5353` or `[2001:db8::1]:5353`";
                     c.error(&at, message, Some(help));
                     None
                 }
@@ -197,7 +222,11 @@ fn absolute(c: &mut Checker<'_>, text: &str, place: &Place<'_>) -> Option<PathBu
         return Some(path.to_owned());
     }
     let message = format!("{} is not the absolute path of a file", quote(text));
-    c.error(place, message, Some("write a path such as `/var/log/egressd/audit.jsonl`"));
+    c.error(
+        place,
+        message,
+        Some("write a path such as `/var/log/egressd/audit.jsonl`"),
+    );
     None
 }
 
@@ -210,7 +239,13 @@ fn bounded(
     if bounds.contains(&number) {
         return Some(number);
     }
-    out_of_bounds(c, &format!("`{number}`"), bounds.start(), bounds.end(), place)
+    out_of_bounds(
+        c,
+        &format!("`{number}`"),
+        bounds.start(),
+        bounds.end(),
+        place,
+    )
 }
 
 fn duration(
@@ -251,6 +286,10 @@ fn refuse<T>(
     error: InvalidQuantity,
     place: &Place<'_>,
 ) -> Option<T> {
-    c.error(place, format!("{}: {error}", quote(text)), Some(error.help()));
+    c.error(
+        place,
+        format!("{}: {error}", quote(text)),
+        Some(error.help()),
+    );
     None
 }

@@ -44,7 +44,12 @@ impl<'s> Shape<'s> {
         (document, self.problems)
     }
 
-    fn value<'a>(&mut self, value: Value<'a>, schema: &'s Json, place: &Place<'_>) -> Option<Value<'a>> {
+    fn value<'a>(
+        &mut self,
+        value: Value<'a>,
+        schema: &'s Json,
+        place: &Place<'_>,
+    ) -> Option<Value<'a>> {
         let mut doc = description(schema);
         let mut schema = self.resolve(schema);
         doc = doc.or_else(|| description(schema));
@@ -73,7 +78,12 @@ impl<'s> Shape<'s> {
                         Some(word) => format!("did you mean `{word}`?"),
                         None => format!("expected `{}`", words.join("`, `")),
                     };
-                    self.report(&message, text.range.start..text.range.end, Some(&help), place);
+                    self.report(
+                        &message,
+                        text.range.start..text.range.end,
+                        Some(&help),
+                        place,
+                    );
                     return None;
                 }
                 Some(Value::StringLit(text))
@@ -128,7 +138,12 @@ impl<'s> Shape<'s> {
             }
             let help = known.get(key).and_then(description).map(str::to_owned);
             let message = format!("key `{key}` is missing");
-            self.report(&message, whole.start..whole.start + 1, help.as_deref(), place);
+            self.report(
+                &message,
+                whole.start..whole.start + 1,
+                help.as_deref(),
+                place,
+            );
             is_whole = false;
         }
         is_whole.then_some(Object {
@@ -177,10 +192,21 @@ impl<'s> Shape<'s> {
             Some(word) => format!("did you mean `{word}`?"),
             None => format!("expected one of `{}`", names.join("`, `")),
         };
-        self.report(&format!("unknown key {}", quote(key)), at, Some(&help), place);
+        self.report(
+            &format!("unknown key {}", quote(key)),
+            at,
+            Some(&help),
+            place,
+        );
     }
 
-    fn wrong_type(&mut self, value: &Value<'_>, wanted: &str, doc: Option<&str>, place: &Place<'_>) {
+    fn wrong_type(
+        &mut self,
+        value: &Value<'_>,
+        wanted: &str,
+        doc: Option<&str>,
+        place: &Place<'_>,
+    ) {
         let found = match value {
             Value::StringLit(_) => "text".to_owned(),
             Value::NumberLit(number) => quote(number.value),
@@ -189,7 +215,12 @@ impl<'s> Shape<'s> {
             Value::Array(_) => "a list".to_owned(),
             Value::NullKeyword(_) => "`null`".to_owned(),
         };
-        self.report(&format!("expected {wanted}, found {found}"), span(value), doc, place);
+        self.report(
+            &format!("expected {wanted}, found {found}"),
+            span(value),
+            doc,
+            place,
+        );
     }
 
     fn report(
@@ -227,7 +258,12 @@ pub(crate) fn to_json(value: &Value<'_>) -> Json {
         Value::Object(object) => object
             .properties
             .iter()
-            .map(|property| (key_text(&property.name).to_owned(), to_json(&property.value)))
+            .map(|property| {
+                (
+                    key_text(&property.name).to_owned(),
+                    to_json(&property.value),
+                )
+            })
             .collect(),
     }
 }

@@ -22,18 +22,30 @@ fn every_shipped_policy_is_valid_and_passes_its_cases() {
     for entry in folder().read_dir().unwrap() {
         let file = entry.unwrap().path();
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
-        if !name.ends_with(".json") || name.ends_with(".test.json") || name.ends_with(".schema.json") {
+        if !name.ends_with(".json")
+            || name.ends_with(".test.json")
+            || name.ends_with(".schema.json")
+        {
             continue;
         }
         let policy = Policy::load(&file).unwrap();
-        assert!(policy.warnings().is_empty(), "{name}: {:?}", policy.warnings());
+        assert!(
+            policy.warnings().is_empty(),
+            "{name}: {:?}",
+            policy.warnings()
+        );
         assert_eq!(policy.name(), name.trim_end_matches(".json"));
         let exit = run(Command::Test { file, cases: None }, &mut screen()).unwrap();
         assert_eq!(exit, Exit::Ok, "{name}");
         names.push(name);
     }
     names.sort();
-    let expected = ["anthropic-storage-db.json", "anthropic.json", "cluster.json", "default.json"];
+    let expected = [
+        "anthropic-storage-db.json",
+        "anthropic.json",
+        "cluster.json",
+        "default.json",
+    ];
     assert_eq!(names, expected);
 }
 
@@ -57,11 +69,19 @@ fn every_key_of_the_schema_is_explained_in_the_readme() {
         let properties = definition["properties"].as_object();
         keys.extend(properties.into_iter().flatten().map(|(key, _)| key.clone()));
         let words = definition["enum"].as_array();
-        keys.extend(words.into_iter().flatten().map(|word| word.as_str().unwrap().to_owned()));
+        keys.extend(
+            words
+                .into_iter()
+                .flatten()
+                .map(|word| word.as_str().unwrap().to_owned()),
+        );
     }
     assert!(keys.len() > 40, "{keys:?}");
     for key in keys {
-        assert!(readme.contains(&format!("`{key}`")), "`{key}` is missing in policy/README.md");
+        assert!(
+            readme.contains(&format!("`{key}`")),
+            "`{key}` is missing in policy/README.md"
+        );
     }
 }
 

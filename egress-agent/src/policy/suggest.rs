@@ -17,12 +17,7 @@ pub fn suggest(host: &Host, port: u16, protocol: Protocol) -> String {
 }
 
 /// The same under a name that no rule has yet.
-pub(crate) fn unique(
-    policy: &super::Policy,
-    host: &Host,
-    port: u16,
-    protocol: Protocol,
-) -> String {
+pub(crate) fn unique(policy: &super::Policy, host: &Host, port: u16, protocol: Protocol) -> String {
     let base = rule_name(host, port, protocol);
     let is_taken = |name: &str| policy.rules().iter().any(|rule| rule.name == name);
     let numbered = (2..).map(|number: u32| format!("{base}-{number}"));

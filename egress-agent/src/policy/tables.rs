@@ -25,7 +25,9 @@ impl TableRules {
     pub fn new(tables: &Tables) -> Self {
         let mut rules = Self::default();
         for (address, bits, network) in &tables.networks {
-            rules.networks.insert((*bits, mask(*address, *bits)), *network);
+            rules
+                .networks
+                .insert((*bits, mask(*address, *bits)), *network);
             rules.network_bits.insert(*bits);
         }
         rules.add_ports(&tables.ports);
@@ -34,7 +36,9 @@ impl TableRules {
 
     /// Adds what [`super::PortSets::for_rules`] returned.
     pub fn add_ports(&mut self, entries: &[PortEntry]) {
-        let entries = entries.iter().map(|entry| ((entry.bits, entry.key), entry.rule));
+        let entries = entries
+            .iter()
+            .map(|entry| ((entry.bits, entry.key), entry.rule));
         self.ports.extend(entries);
     }
 
@@ -70,7 +74,11 @@ impl Rules for TableRules {
     fn port(&self, set: PortSet, protocol: Protocol, port: u16) -> Option<RuleId> {
         (0..=16u8).rev().find_map(|bits| {
             let beyond = 16 - u32::from(bits);
-            let prefix = port.checked_shr(beyond).unwrap_or(0).checked_shl(beyond).unwrap_or(0);
+            let prefix = port
+                .checked_shr(beyond)
+                .unwrap_or(0)
+                .checked_shl(beyond)
+                .unwrap_or(0);
             let key = PortKey::new(set.0, protocol, prefix);
             self.ports.get(&(PortKey::prefix_bits(bits), key)).copied()
         })
@@ -92,6 +100,10 @@ impl Rules for TableRules {
 fn mask(address: Address, bits: u8) -> Address {
     let beyond = 128u32.saturating_sub(u32::from(bits));
     let number = u128::from_be_bytes(address.octets());
-    let kept = number.checked_shr(beyond).unwrap_or(0).checked_shl(beyond).unwrap_or(0);
+    let kept = number
+        .checked_shr(beyond)
+        .unwrap_or(0)
+        .checked_shl(beyond)
+        .unwrap_or(0);
     Address::from_v6(kept.to_be_bytes())
 }

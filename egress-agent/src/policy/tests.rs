@@ -16,7 +16,10 @@ fn problems(text: &str) -> Vec<String> {
             message,
             ..
         } = problem;
-        format!("{line}:{column} {path}: {message}{}", help.unwrap_or_default())
+        format!(
+            "{line}:{column} {path}: {message}{}",
+            help.unwrap_or_default()
+        )
     };
     invalid.problems().iter().map(tell).collect()
 }
@@ -47,7 +50,12 @@ fn the_smallest_policy_allows_nothing() {
     assert_eq!(policy.decide_name(&name), denied);
     let tables = policy.compile(&mut PortSets::starting_at(1));
     assert!(tables.ports.is_empty());
-    assert!(tables.networks.iter().all(|(_, _, n)| n.allow == 0 && n.deny == 0));
+    assert!(
+        tables
+            .networks
+            .iter()
+            .all(|(_, _, n)| n.allow == 0 && n.deny == 0)
+    );
 }
 
 #[test]
@@ -123,23 +131,46 @@ fn every_problem_is_reported_at_once_with_its_place() {
 #[test]
 fn broken_json_is_shown_where_it_breaks() {
     let strict = |text, expected: &str| refused(text, &[expected]);
-    strict("", "1:1 : the file is empty; the smallest policy is `{ \"version\": 1 }`; it allows nothing");
-    strict("{ \"version\": 1, }", "1:15 : trailing commas are not allowed; take out the last comma");
+    strict(
+        "",
+        "1:1 : the file is empty; the smallest policy is `{ \"version\": 1 }`; it allows nothing",
+    );
+    strict(
+        "{ \"version\": 1, }",
+        "1:15 : trailing commas are not allowed; take out the last comma",
+    );
     strict(
         "{\n // no\n}",
         "2:2 : comments are not allowed; JSON has no comments; write a `\"//\"` key",
     );
-    strict("{ 'version': 1 }", "1:3 : single-quoted strings are not allowed; put it in double quotes");
-    strict("{ version: 1 }", "1:3 : expected string for object property; put it in double quotes");
+    strict(
+        "{ 'version': 1 }",
+        "1:3 : single-quoted strings are not allowed; put it in double quotes",
+    );
+    strict(
+        "{ version: 1 }",
+        "1:3 : expected string for object property; put it in double quotes",
+    );
     strict("{ \"version\": 1 ", "1:1 : unterminated object");
-    strict("{\"version\":1}x", "1:14 : text cannot contain more than one JSON value");
+    strict(
+        "{\"version\":1}x",
+        "1:14 : text cannot contain more than one JSON value",
+    );
     strict(
         "\u{feff}{}",
         "1:1 : the text begins with a byte order mark; save the file as UTF-8 without a byte order mark",
     );
-    strict("[]", "1:1 : expected an object, found a list; What an AI coding agent may reach from \
-        this machine. Everything that is not allowed here is denied.");
-    for text in [r#"{"version": 01}"#, r#"{"version": 1e0}"#, r#"{"version": 1.0}"#, "{\"version\": 1, \"name\": \"\u{1}\"}"] {
+    strict(
+        "[]",
+        "1:1 : expected an object, found a list; What an AI coding agent may reach from \
+        this machine. Everything that is not allowed here is denied.",
+    );
+    for text in [
+        r#"{"version": 01}"#,
+        r#"{"version": 1e0}"#,
+        r#"{"version": 1.0}"#,
+        "{\"version\": 1, \"name\": \"\u{1}\"}",
+    ] {
         assert_eq!(problems(text).len(), 1, "{text}");
     }
     let deep = "[".repeat(100_000);
@@ -154,12 +185,21 @@ fn a_picture_shows_the_line_and_a_long_line_is_told_in_one() {
         "dir/p.json:3:3: error: unknown key `mod`; did you mean `mode`?"
     );
     let picture = invalid.picture(false);
-    for part in ["Error: unknown key `mod`", "dir/p.json:3:3", "\"mod\": 3", "──", "Help: did you mean `mode`?"] {
+    for part in [
+        "Error: unknown key `mod`",
+        "dir/p.json:3:3",
+        "\"mod\": 3",
+        "──",
+        "Help: did you mean `mode`?",
+    ] {
         assert!(picture.contains(part), "{picture}");
     }
     assert!(!picture.contains('\x1b'));
     assert!(invalid.picture(true).contains('\x1b'));
-    let long = format!("{{ \"version\": 1, \"name\": \"{}\", \"mod\": 3 }}", "a".repeat(1000));
+    let long = format!(
+        "{{ \"version\": 1, \"name\": \"{}\", \"mod\": 3 }}",
+        "a".repeat(1000)
+    );
     let picture = Policy::parse(&long, "p.json").unwrap_err().picture(false);
     assert_eq!(picture.lines().count(), 2);
 }
@@ -266,9 +306,18 @@ fn the_most_specific_rule_comes_first_and_deny_beats_allow() {
         reason: Reason::DeniedByRule,
         rule: ids(&[rule])[0],
     };
-    assert_eq!(decide("a.example.com"), granted(&["exact", "again", "one", "many", "some"], None));
-    assert_eq!(decide("c.example.com"), granted(&["one", "many", "some"], Some("*.example.com")));
-    assert_eq!(decide("c.d.example.com"), granted(&["many"], Some("**.example.com")));
+    assert_eq!(
+        decide("a.example.com"),
+        granted(&["exact", "again", "one", "many", "some"], None)
+    );
+    assert_eq!(
+        decide("c.example.com"),
+        granted(&["one", "many", "some"], Some("*.example.com"))
+    );
+    assert_eq!(
+        decide("c.d.example.com"),
+        granted(&["many"], Some("**.example.com"))
+    );
     assert_eq!(decide("b.example.com"), denied("no"));
     assert_eq!(decide("x.y.example.com"), denied("all-that-is-left"));
     assert_eq!(
@@ -289,11 +338,15 @@ fn port_sets_are_shared_and_their_numbers_never_come_back() {
     let policy = parse(text);
     let mut sets = PortSets::starting_at(7);
     let tables = policy.compile(&mut sets);
-    let used: std::collections::BTreeSet<_> = tables.networks.iter().map(|(_, _, n)| n.allow).collect();
+    let used: std::collections::BTreeSet<_> =
+        tables.networks.iter().map(|(_, _, n)| n.allow).collect();
     assert_eq!(used.into_iter().collect::<Vec<_>>(), [0, 7]);
     assert_eq!(tables.ports.len(), 1);
     let (a, b) = (RuleId(1), RuleId(2));
-    assert_eq!(sets.for_rules(&policy, &[a]), (egress_common::PortSet(7), vec![]));
+    assert_eq!(
+        sets.for_rules(&policy, &[a]),
+        (egress_common::PortSet(7), vec![])
+    );
     let (both, entries) = sets.for_rules(&policy, &[b, a]);
     assert_eq!((both.0, sets.next_id()), (8, 9));
     // 443/tcp and 1-65535/udp, which takes one entry for each bit.
@@ -317,7 +370,11 @@ fn warnings_name_what_is_probably_not_meant() {
   { "name": "y", "cidrs": ["10.2.0.0/16"], "ports": [443] }
 ] }, "dns": { "mode": "snoop" } }"#,
     );
-    let told: Vec<_> = policy.warnings().iter().map(|w| format!("{}: {}", w.path, w.message)).collect();
+    let told: Vec<_> = policy
+        .warnings()
+        .iter()
+        .map(|w| format!("{}: {}", w.path, w.message))
+        .collect();
     let expected = [
         "mode: nothing is refused in `observe` mode",
         "network.allow[0].hosts[0]: `dns.google` answers DNS over HTTPS: it resolves every name \
@@ -344,7 +401,10 @@ fn a_policy_too_large_for_the_kernel_is_refused() {
     let text = rule(&format!("\"cidrs\": [{}], \"ports\": [1]", cidrs.join(",")));
     let told = problems(&text);
     assert_eq!(told.len(), 1);
-    assert!(told[0].contains("does not fit into the kernel tables: more than 262144 address ranges"), "{told:?}");
+    assert!(
+        told[0].contains("does not fit into the kernel tables: more than 262144 address ranges"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -372,10 +432,17 @@ fn a_policy_can_extend_another_and_not_weaken_it() {
     };
     let path = write("child.json", &child("enforce", "c"));
     let policy = Policy::load(&path).unwrap();
-    let told: Vec<_> = policy.rules().iter().map(|rule| (rule.id.0, rule.name.as_str())).collect();
+    let told: Vec<_> = policy
+        .rules()
+        .iter()
+        .map(|rule| (rule.id.0, rule.name.as_str()))
+        .collect();
     assert_eq!(told, [(1, "a"), (2, "c"), (3, "no"), (4, "loopback")]);
     assert_eq!(policy.rules()[3].ports.len(), 2);
-    assert_eq!((policy.denial_errno(), policy.audit().file.to_str()), (13, Some("/base")));
+    assert_eq!(
+        (policy.denial_errno(), policy.audit().file.to_str()),
+        (13, Some("/base"))
+    );
     assert!(policy.session_loopback());
     assert_eq!(policy.files(), [path.clone(), dir.path().join("base.json")]);
     let denied = |name: &str| {
@@ -396,8 +463,14 @@ fn a_policy_can_extend_another_and_not_weaken_it() {
     assert!(told(&child("observe", "c")).contains("the extended policy enforces"));
     assert!(told(&child("enforce", "no")).contains("`no` names a rule of the extended policy"));
     assert!(told(&child("enforce", "c").replace("base.json", "bad.json")).contains("in a circle"));
-    assert!(told(&child("enforce", "c").replace("base", "gone")).contains("cannot read the extended policy"));
-    assert!(problems(&child("enforce", "c"))[0].contains("`extends` needs a policy that is read from a file"));
+    assert!(
+        told(&child("enforce", "c").replace("base", "gone"))
+            .contains("cannot read the extended policy")
+    );
+    assert!(
+        problems(&child("enforce", "c"))[0]
+            .contains("`extends` needs a policy that is read from a file")
+    );
 }
 
 #[test]
@@ -408,5 +481,8 @@ fn a_file_that_cannot_be_read_or_is_not_text_says_so() {
     let path = dir.path().join("bytes.json");
     std::fs::write(&path, b"{\n \"a\": \"\xff\" }").unwrap();
     let told = Policy::load(&path).unwrap_err().to_string();
-    assert!(told.contains(":2:8: error: the text is not UTF-8"), "{told}");
+    assert!(
+        told.contains(":2:8: error: the text is not UTF-8"),
+        "{told}"
+    );
 }

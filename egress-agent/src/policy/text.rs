@@ -143,7 +143,11 @@ pub(crate) fn parse(text: &str) -> Result<Value<'_>, Box<Problem>> {
     // A byte order mark would be skipped here and refused by serde_json.
     if text.starts_with('\u{feff}') {
         let help = "save the file as UTF-8 without a byte order mark";
-        return Err(Box::new(syntax("the text begins with a byte order mark", 0..3, Some(help))));
+        return Err(Box::new(syntax(
+            "the text begins with a byte order mark",
+            0..3,
+            Some(help),
+        )));
     }
     let strict = ParseOptions {
         allow_comments: false,
@@ -162,7 +166,11 @@ pub(crate) fn parse(text: &str) -> Result<Value<'_>, Box<Problem>> {
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
             let help = "the smallest policy is `{ \"version\": 1 }`; it allows nothing";
-            Err(Box::new(syntax("the file is empty", 0..text.len(), Some(help))))
+            Err(Box::new(syntax(
+                "the file is empty",
+                0..text.len(),
+                Some(help),
+            )))
         }
         Err(error) => {
             use jsonc_parser::errors::ParseErrorKind;
@@ -172,9 +180,7 @@ pub(crate) fn parse(text: &str) -> Result<Value<'_>, Box<Problem>> {
                 }
                 ParseErrorKind::TrailingCommasNotAllowed => Some("take out the last comma"),
                 ParseErrorKind::SingleQuotedStringsNotAllowed
-                | ParseErrorKind::ExpectedStringObjectProperty => {
-                    Some("put it in double quotes")
-                }
+                | ParseErrorKind::ExpectedStringObjectProperty => Some("put it in double quotes"),
                 _ => None,
             };
             let range = error.range();

@@ -1,12 +1,12 @@
 //! Whether a name and a type may be asked at all, and what a refusal says.
 
+use crate::policy::Name;
 use egress_common::{PortSet, Reason, RuleId};
 
 use crate::dns::{
     NameVerdict, Names,
     answer::{TYPE_A, TYPE_AAAA, TYPE_CNAME, TYPE_HTTPS, TYPE_SVCB, is_meta},
     leases::Grant,
-    name::Name,
     reply::{Ede, Rcode},
     suspicion::suspicious_label,
 };

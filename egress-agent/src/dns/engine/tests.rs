@@ -12,7 +12,7 @@ use crate::dns::{
         FakeHost, FakeNames, SECOND, SESSION, a, client, cname, message, name, query, query_edns,
         soa,
     },
-    leases::Bounds,
+    leases::{Bounds, Grant},
 };
 
 type TestEngine = Engine<FakeNames, u16>;
@@ -660,36 +660,6 @@ fn an_answer_of_four_thousand_records_is_bounded() {
     assert!(!message.metadata.truncation);
     assert_eq!(message.answers.len(), 64);
     assert_eq!(host.kernel.borrow().len(), 64);
-}
-
-#[test]
-fn leases_of_a_previous_run_are_written_at_once() {
-    let (mut engine, host) = world();
-    resolve(
-        &mut engine,
-        &host,
-        "www.example.com",
-        1,
-        vec![a("www.example.com", 60, "203.0.113.1")],
-    );
-    let snapshot = engine.leases().save("boot");
-    let fresh = FakeHost::new(names());
-    let grant = Grant {
-        rules: [RuleId(1)].into(),
-        set: egress_common::PortSet(1),
-    };
-    let leases = Leases::restore(
-        Bounds::default(),
-        &snapshot,
-        "boot",
-        u64::MAX,
-        |_| Some(grant.clone()),
-        |_| true,
-    );
-    let mut engine = TestEngine::new(leases);
-    engine.write(&fresh).unwrap();
-    assert_eq!(fresh.grants(SESSION, "203.0.113.1"), [(1, 70)]);
-    assert_eq!(fresh.now.get(), 1000 * SECOND);
 }
 
 proptest! {

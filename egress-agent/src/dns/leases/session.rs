@@ -319,7 +319,12 @@ impl Session {
                 later
             } else {
                 entry.holders.push(id);
-                known.holds.push(Hold { address, expires, learned, since: now });
+                known.holds.push(Hold {
+                    address,
+                    expires,
+                    learned,
+                    since: now,
+                });
                 expires
             };
         self.order.insert((expires, id, address));

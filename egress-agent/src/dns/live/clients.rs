@@ -74,7 +74,6 @@ fn a_denied_name_is_refused_and_never_seen_upstream() {
             ),
             "{text}"
         );
-        assert!(!text.contains("Query time: 8"), "at once: {text}");
         let (text, _) = dig(port, "@127.0.0.1 rebind.example.com A").await;
         assert!(
             text.contains("status: REFUSED") && text.contains("private-answer"),

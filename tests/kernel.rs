@@ -1,0 +1,125 @@
+//! The programs on the running kernel, without a daemon: load, attach, pin, decide, adopt,
+//! release.
+//!
+//! Needs busybox and nothing of the test world, so that the same binary runs in the emulated
+//! kernels of `cargo xtask vm`.
+
+use std::{fs, path::PathBuf, process::Command, thread::sleep, time::Duration};
+
+use egress_agent::kernel::{
+    Cgroup, Hierarchy, Programs, Tables, pins::Pins, programs, tables::Generation,
+};
+use egress_common::{ABI_VERSION, Address, Config, Counter, Network, PortKey, Protocol, RuleId};
+
+#[test]
+fn programs_load_decide_and_outlive_their_loader() {
+    let place = Place::new();
+    let mut loaded = Programs::load(&place.cgroup).unwrap();
+    let pins = &place.pins;
+    pins.prepare().unwrap();
+    let (links, maps) = pins.begin().unwrap();
+    loaded.pin_maps(&maps).unwrap();
+    let (mut tables, _events) = Tables::open(&mut loaded).unwrap();
+    tables.install(&one_allowed_address()).unwrap();
+    loaded.attach(&place.cgroup, &links).unwrap();
+    pins.finish().unwrap();
+    drop((loaded, tables));
+
+    let answer = place.connect("203.0.113.10");
+    assert!(answer.contains("Connection refused"), "{answer}");
+    let answer = place.connect("203.0.113.11");
+    assert!(answer.contains("Permission denied"), "{answer}");
+
+    let mut adopted = Programs::adopt(pins).unwrap();
+    let (tables, _events) = Tables::open(&mut adopted).unwrap();
+    assert_eq!(tables.running(), 1);
+    assert_eq!(tables.counter(Counter::ConnectAllowed).unwrap(), 1);
+    assert_eq!(tables.counter(Counter::ConnectDenied).unwrap(), 1);
+    drop((adopted, tables));
+
+    pins.release().unwrap();
+    let released = (0..100).any(|_| {
+        sleep(Duration::from_millis(20));
+        place.connect("203.0.113.11").contains("Connection refused")
+    });
+    assert!(released, "the links outlive their pins");
+}
+
+fn one_allowed_address() -> Generation<'static> {
+    const ANY_TCP: (PortKey, u32, RuleId) = (
+        PortKey::new(1, Protocol::TCP, 0),
+        PortKey::prefix_bits(0),
+        RuleId(1),
+    );
+    const ALLOWED: (Address, u8, Network) = (
+        Address::from_v4([203, 0, 113, 10]),
+        128,
+        Network { deny: 0, allow: 1 },
+    );
+    Generation {
+        config: Config {
+            abi: ABI_VERSION,
+            mode: 1,
+            dns: 1,
+            denial_errno: 13,
+            ..Config::UNSET
+        },
+        networks: &[ALLOWED],
+        ports: &[ANY_TCP],
+        leases: &[],
+    }
+}
+
+/// A cgroup and a BPF file system of the test's own; gone with it.
+struct Place {
+    cgroup: Cgroup,
+    pins: Pins,
+    bpf: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let name = format!("egress-kernel-test-{}", std::process::id());
+        let bpf = std::env::temp_dir().join(&name);
+        fs::create_dir_all(&bpf).unwrap();
+        busybox(&format!("mount -t bpf bpf {}", bpf.display()));
+        Self {
+            cgroup: Hierarchy::find().unwrap().create(&name).unwrap(),
+            pins: Pins::new(&bpf, &name, &programs::version()),
+            bpf,
+        }
+    }
+
+    /// Connects from inside the cgroup, in a network where both addresses are this machine.
+    fn connect(&self, address: &str) -> String {
+        busybox(&format!(
+            "echo $$ > {}/cgroup.procs && unshare -n busybox sh -c '\
+             ip link set lo up; ip addr add 203.0.113.10/31 dev lo; \
+             nc -w 1 {address} 8000 </dev/null'",
+            self.cgroup.directory().display()
+        ))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let released = self.pins.release();
+        let removed = self.cgroup.remove();
+        busybox(&format!("umount {0}; rmdir {0}", self.bpf.display()));
+        if !std::thread::panicking() {
+            released.unwrap();
+            removed.unwrap();
+        }
+    }
+}
+
+/// Runs a shell line and gives what it said.
+fn busybox(line: &str) -> String {
+    let output = Command::new("busybox")
+        .args(["sh", "-c", line])
+        .output()
+        .expect("busybox is needed: `cargo xtask setup` installs it");
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    said
+}
