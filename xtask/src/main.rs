@@ -9,8 +9,10 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod check;
 mod demo;
+mod load;
 mod play;
 mod setup;
 mod test;
@@ -50,6 +52,11 @@ enum Task {
     },
     /// Guards real programs against a small internet made of network namespaces
     Demo,
+    /// Every figure of the README, side by side with what it is compared with
+    Bench(bench::Bench),
+    /// What the benchmarks measure with
+    #[command(subcommand, hide = true)]
+    Load(load::Load),
     /// The small internet of the tests
     World {
         #[command(subcommand)]
@@ -85,6 +92,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Test { filter } => test::run(&filter)?,
         Task::Vm { versions } => vm::run(&versions)?,
         Task::Demo => demo::run()?,
+        Task::Bench(bench) => return bench::run(&bench),
+        Task::Load(load) => load.run()?,
         Task::World {
             play: Play::Run { command },
         } => return play::run(&command),
