@@ -62,7 +62,7 @@ pub(crate) fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
             ),
         };
     }
-    judge(ctx, config, Hook::Connect, note, &flow)
+    judge(ctx, config, Hook::Connect, note, &flow, Stage::New)
 }
 
 /// One datagram of an unconnected UDP socket.
@@ -105,40 +105,49 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
             ),
         };
     }
-    if let Ok(address) = flow.destination.canonical()
-        && let Standing::Admitted(expires) =
-            note.standing(&FlowWords::new(&flow, address), config.generation)
-    {
-        if expires == u64::MAX {
+    let mut stage = Stage::New;
+    if let Ok(address) = flow.destination.canonical() {
+        let words = FlowWords::new(&flow, address);
+        let standing = note.standing(&words, config.generation);
+        if let Standing::Admitted(u64::MAX) = standing {
             return ALLOW;
         }
-        // SAFETY: takes nothing and returns a number.
-        let now = unsafe { bpf::bpf_ktime_get_boot_ns() };
-        if now < expires {
-            let idle = egress_common::limits::UDP_IDLE_NS;
-            if expires - now < idle / 2 {
-                note.admit(
-                    &FlowWords::new(&flow, address),
-                    config.generation,
-                    now + idle,
-                );
+        if let Standing::Admitted(expires) | Standing::Older(expires) = standing {
+            // SAFETY: takes nothing and returns a number.
+            let now = unsafe { bpf::bpf_ktime_get_boot_ns() };
+            if now < expires && matches!(standing, Standing::Admitted(_)) {
+                let idle = egress_common::limits::UDP_IDLE_NS;
+                if expires - now < idle / 2 {
+                    note.admit(&words, config.generation, now + idle);
+                }
+                return ALLOW;
             }
-            return ALLOW;
+            if now < expires {
+                // It was going on when the policy changed: its lease may have run out since.
+                stage = Stage::Established;
+            }
         }
     }
     note.touch();
-    judge(ctx, config, Hook::Sendmsg, note, &flow)
+    judge(ctx, config, Hook::Sendmsg, note, &flow, stage)
 }
 
 /// Decides by the tables, and notes an admission.
 #[inline(always)]
-fn judge(ctx: &SockAddrContext, config: &Config, hook: Hook, note: &mut Note, flow: &Flow) -> i32 {
+fn judge(
+    ctx: &SockAddrContext,
+    config: &Config,
+    hook: Hook,
+    note: &mut Note,
+    flow: &Flow,
+    stage: Stage,
+) -> i32 {
     let tables = Tables {
         config,
         session: note.session,
         receiver: Receiver::of_sock_addr(ctx),
     };
-    let ruling = rule_on(config, &tables, flow, Stage::New);
+    let ruling = rule_on(config, &tables, flow, stage);
     if !ruling.is_allow() {
         // Connecting UDP sends nothing. Resolvers connect to each address that they found, on the
         // port that was asked for, only to see which source the kernel would take (RFC 6724); a
@@ -148,6 +157,13 @@ fn judge(ctx: &SockAddrContext, config: &Config, hook: Hook, note: &mut Note, fl
             && ruling.reason == Reason::PortNotAllowed as u32
         {
             return ALLOW;
+        }
+        if config.is_observing()
+            && let Ok(address) = flow.destination.canonical()
+        {
+            // What is only observed is reported here, and not once more for its packets.
+            let words = FlowWords::new(flow, address);
+            note.admit(&words, config.generation, u64::MAX);
         }
         return refuse(ctx, config, hook, note.session, flow, ruling);
     }

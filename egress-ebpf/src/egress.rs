@@ -71,7 +71,7 @@ pub(crate) fn egress(ctx: &SkBuffContext) -> i32 {
     remember_client(skb, config, note, &packet);
     let stage = match note.standing(&words, config.generation) {
         Standing::Admitted(_) => return PASS,
-        Standing::Older => Stage::Established,
+        Standing::Older(_) => Stage::Established,
         Standing::Unknown => Stage::New,
     };
     let tables = Tables {
@@ -210,10 +210,8 @@ fn remember_client(skb: *mut __sk_buff, config: &Config, note: &Note, packet: &P
         cookie,
         process: note.process,
     };
-    // A client that does not fit is unknown to the resolver, which refuses it.
-    if CLIENTS.insert(key, client, 0).is_err() {
-        maps::count(Counter::EventLost);
-    }
+    // A client that does not fit is unknown to the resolver, which refuses it, and says so.
+    let _unknown = CLIENTS.insert(key, client, 0);
 }
 
 /// Reads the headers of the packet.

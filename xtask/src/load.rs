@@ -1,136 +1,139 @@
 //! Load for the benchmarks: each kind is a process of its own, so that it can stand in a guarded
-//! cgroup or outside, and prints one number.
+//! cgroup or outside. It prints its figures as numbers, one line for each measurement.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::Result;
+use rustix::time::{ClockId, clock_gettime};
+
+mod denial;
+mod dns;
+mod tcp;
+mod udp;
 
 /// One kind of load.
-#[derive(clap::Args, Debug)]
-pub struct Load {
-    /// Enter this cgroup directory first.
-    #[arg(long)]
-    cgroup: Option<PathBuf>,
-    #[command(subcommand)]
-    kind: Kind,
-}
-
 #[derive(clap::Subcommand, Debug)]
-enum Kind {
-    /// Accept and close TCP, swallow UDP, until killed.
+pub(crate) enum Load {
+    /// Accepts and closes TCP, swallows UDP, until killed
     Serve { address: SocketAddr },
-    /// Swallow TCP streams, until killed.
+    /// Swallows TCP streams, until killed
     Sink { address: SocketAddr },
-    /// Connect so often; print the median time in nanoseconds.
+    /// Connects so often; prints the medians of connect(2), and of socket, connect and close
     Connect { address: SocketAddr, count: usize },
-    /// Send for so many milliseconds from one unconnected socket; print datagrams per second.
+    /// Sends for so long from one unconnected socket; prints datagrams per second
     Send { address: SocketAddr, millis: u64 },
-    /// Stream for so many milliseconds; print bytes per second.
+    /// Streams for so long; prints bytes per second
     Stream { address: SocketAddr, millis: u64 },
+    /// Asks for `n<FIRST>.<ZONE>` and so many names that follow, one after the other, from a fresh
+    /// socket each; prints the median
+    Ask {
+        server: SocketAddr,
+        zone: String,
+        first: u32,
+        count: u32,
+    },
+    /// The same, content with every answer
+    AskAny {
+        server: SocketAddr,
+        zone: String,
+        first: u32,
+        count: u32,
+    },
+    /// Keeps so many questions about so many names under way; prints answers per second
+    Flood {
+        server: SocketAddr,
+        zone: String,
+        names: u32,
+        window: u16,
+        millis: u64,
+    },
+    /// Connects to so many ports of an address that is denied, at this pace; prints the port and
+    /// the time of each
+    Deny {
+        address: SocketAddr,
+        count: u16,
+        pace_micros: u64,
+    },
+    /// Connects until that is denied; prints the time of the first denial
+    UntilDenied { address: SocketAddr },
 }
 
 impl Load {
-    #[expect(clippy::print_stdout, reason = "the number is the output")]
-    pub fn run(self) -> anyhow::Result<()> {
-        if let Some(cgroup) = &self.cgroup {
-            let procs = cgroup.join("cgroup.procs");
-            fs::write(&procs, "0").with_context(|| format!("write {}", procs.display()))?;
-        }
-        match self.kind {
-            Kind::Serve { address } => serve(address),
-            Kind::Sink { address } => sink(address),
-            Kind::Connect { address, count } => {
-                println!("{}", connect(address, count)?);
-                Ok(())
-            }
-            Kind::Send { address, millis } => {
-                println!("{}", send(address, Duration::from_millis(millis))?);
-                Ok(())
-            }
-            Kind::Stream { address, millis } => {
-                println!("{}", stream(address, Duration::from_millis(millis))?);
-                Ok(())
-            }
-        }
+    #[expect(clippy::print_stdout, reason = "the numbers are the output")]
+    pub(crate) fn run(self) -> Result<()> {
+        let line = match self {
+            Self::Serve { address } => return tcp::serve(address),
+            Self::Sink { address } => return tcp::sink(address),
+            Self::Connect { address, count } => tcp::connect(address, count)?.join(" "),
+            Self::Send { address, millis } => udp::send(address, time(millis))?.to_string(),
+            Self::Stream { address, millis } => tcp::stream(address, time(millis))?.to_string(),
+            Self::Ask {
+                server,
+                zone,
+                first,
+                count,
+            } => dns::ask(server, &zone, first..first.saturating_add(count), dns::Content::Good)?.to_string(),
+            Self::AskAny {
+                server,
+                zone,
+                first,
+                count,
+            } => dns::ask(server, &zone, first..first.saturating_add(count), dns::Content::Any)?.to_string(),
+            Self::Flood {
+                server,
+                zone,
+                names,
+                window,
+                millis,
+            } => dns::flood(server, &zone, names, window, time(millis))?.to_string(),
+            Self::Deny {
+                address,
+                count,
+                pace_micros,
+            } => denial::deny(address, count, Duration::from_micros(pace_micros))?.join("\n"),
+            Self::UntilDenied { address } => denial::until_denied(address)?.to_string(),
+        };
+        println!("{line}");
+        Ok(())
     }
 }
 
-fn serve(address: SocketAddr) -> anyhow::Result<()> {
-    let udp = UdpSocket::bind(address)?;
-    thread::spawn(move || {
-        let mut buffer = [0; 2048];
-        while udp.recv_from(&mut buffer).is_ok() {}
-    });
-    for connection in TcpListener::bind(address)?.incoming() {
-        drop(connection);
-    }
-    Ok(())
+/// `CLOCK_MONOTONIC` in nanoseconds: the same clock for every process.
+pub(crate) fn monotonic() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-fn sink(address: SocketAddr) -> anyhow::Result<()> {
-    for connection in TcpListener::bind(address)?.incoming() {
-        let mut connection = connection?;
-        let mut buffer = vec![0; 1 << 18];
-        while connection.read(&mut buffer).is_ok_and(|read| read > 0) {}
-    }
-    Ok(())
+fn time(millis: u64) -> Duration {
+    Duration::from_millis(millis)
 }
 
-fn connect(address: SocketAddr, count: usize) -> anyhow::Result<u64> {
-    let mut times = Vec::with_capacity(count);
-    for _ in 0..count {
-        let start = Instant::now();
-        let connection = TcpStream::connect(address)?;
-        times.push(u64::try_from(start.elapsed().as_nanos())?);
-        // A reset instead of a FIN leaves no port in TIME_WAIT.
-        rustix::net::sockopt::set_socket_linger(&connection, Some(Duration::ZERO))?;
-    }
+/// How often a second, from a count and the nanoseconds that it took.
+fn per_second(count: u64, nanos: u64) -> u64 {
+    let rate = u128::from(count) * 1_000_000_000 / u128::from(nanos.max(1));
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+/// The middle of the times; 0 of none.
+fn median(mut times: Vec<u64>) -> u64 {
     times.sort_unstable();
-    times
-        .get(count / 2)
-        .copied()
-        .context("no connection was made")
+    times.get(times.len() / 2).copied().unwrap_or(0)
 }
 
-fn send(address: SocketAddr, time: Duration) -> anyhow::Result<u64> {
-    let any: SocketAddr = if address.is_ipv4() {
-        ([0, 0, 0, 0], 0).into()
-    } else {
-        ([0_u16; 8], 0).into()
-    };
-    let socket = UdpSocket::bind(any)?;
-    let payload = [0_u8; 64];
-    let start = Instant::now();
-    let mut sent: u64 = 0;
-    while start.elapsed() < time {
-        for _ in 0..64 {
-            socket.send_to(&payload, address)?;
-        }
-        sent += 64;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_per_second() {
+        assert_eq!(per_second(50, 500_000_000), 100);
+        assert_eq!(per_second(1, 0), 1_000_000_000);
     }
-    per_second(sent, start.elapsed())
-}
 
-fn stream(address: SocketAddr, time: Duration) -> anyhow::Result<u64> {
-    let mut connection = TcpStream::connect(address)?;
-    let payload = vec![0_u8; 1 << 17];
-    let start = Instant::now();
-    let mut sent: u64 = 0;
-    while start.elapsed() < time {
-        connection.write_all(&payload)?;
-        sent += payload.len() as u64;
+    #[test]
+    fn the_median_is_of_sorted_times() {
+        assert_eq!(median(vec![9, 1, 5]), 5);
+        assert_eq!(median(Vec::new()), 0);
     }
-    per_second(sent, start.elapsed())
-}
-
-fn per_second(count: u64, time: Duration) -> anyhow::Result<u64> {
-    let nanos = time.as_nanos().max(1);
-    Ok(u64::try_from(u128::from(count) * 1_000_000_000 / nanos)?)
 }

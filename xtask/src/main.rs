@@ -9,11 +9,14 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod check;
 mod demo;
+mod load;
 mod play;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 #[derive(Parser)]
@@ -42,8 +45,18 @@ enum Task {
         /// Only tests whose names contain one of these
         filter: Vec<String>,
     },
+    /// The kernel tests on Debian's kernels, in software emulation [default: 6.1 6.12]
+    Vm {
+        /// Such as 6.1
+        versions: Vec<String>,
+    },
     /// Guards real programs against a small internet made of network namespaces
     Demo,
+    /// Every figure of the README, side by side with what it is compared with
+    Bench(bench::Bench),
+    /// What the benchmarks measure with
+    #[command(subcommand, hide = true)]
+    Load(load::Load),
     /// The small internet of the tests
     World {
         #[command(subcommand)]
@@ -77,7 +90,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup { check: false } => setup::install()?,
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
+        Task::Vm { versions } => vm::run(&versions)?,
         Task::Demo => demo::run()?,
+        Task::Bench(bench) => return bench::run(&bench),
+        Task::Load(load) => load.run()?,
         Task::World {
             play: Play::Run { command },
         } => return play::run(&command),

@@ -2,8 +2,9 @@
 //!
 //! [`Sink::record`] never blocks and never fails: a record that finds the queue full, or that the
 //! disk refuses, is counted by layer. As soon as writing works, a record of kind `lost` with the
-//! counts goes first. One thread owns the files; it writes at once when it has nothing else to
-//! do and in batches when there is more, and sleeps without a timer while nothing happens.
+//! counts goes first. One thread owns the files; it writes at once what comes
+//! after a silence and in batches what follows within milliseconds, and sleeps without a timer
+//! while nothing happens.
 //! Nothing is synced to the device: a crash of the machine may lose the last seconds.
 
 mod writer;

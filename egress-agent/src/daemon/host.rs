@@ -6,7 +6,7 @@ use egress_common::{Address, Client, ClientKey, PortSet, Reason, RuleId};
 
 use super::{journal::Journal, records::Records, sessions::Sessions};
 use crate::{
-    dns::{Changes, Host, NameVerdict, Names, Outcome, Settings, Terms},
+    dns::{Changes, Decision, Host, NameVerdict, Names, Outcome, Settings, Terms},
     kernel::{KernelError, Tables, boot},
     policy::{METADATA, Name, NameDecision, Policy, PortSets, Rule},
 };
@@ -140,6 +140,7 @@ impl Host for World {
     }
 
     fn record(&self, outcome: &Outcome<'_>) {
+        let mut is_new = outcome.addresses.is_empty() || !outcome.cached;
         if let Some(client) = outcome.client {
             let mut tables = self.tables.borrow_mut();
             let mut journal = self.journal.borrow_mut();
@@ -151,11 +152,19 @@ impl Host for World {
                     outcome.name,
                     boot::now(),
                 );
-                if let Err(error) = noted {
-                    tracing::warn!(name = outcome.name, %error, "a restarted daemon will not know this lease's name");
+                match noted {
+                    Ok(new) => is_new |= new,
+                    Err(error) => {
+                        is_new = true;
+                        tracing::warn!(name = outcome.name, %error, "a restarted daemon will not know this lease's name");
+                    }
                 }
             }
         }
-        self.records.question(self, outcome);
+        // A name that the session was told before, and that nobody was asked about again, is no
+        // news; a record of it would cost more than the answer.
+        if is_new || matches!(outcome.decision, Decision::Deny { .. }) || self.policy().audit().allowed {
+            self.records.question(self, outcome);
+        }
     }
 }

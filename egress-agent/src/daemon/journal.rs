@@ -49,7 +49,8 @@ impl Journal {
         Ok((journal, entries))
     }
 
-    /// Notes that `name` led `session` to `address`. Cheap when it is noted already.
+    /// Notes that `name` led `session` to `address`, and says whether that is new. Cheap when it
+    /// is noted already.
     pub fn note(
         &mut self,
         tables: &mut Tables,
@@ -57,11 +58,11 @@ impl Journal {
         address: Address,
         name: &str,
         now: u64,
-    ) -> Result<(), KernelError> {
+    ) -> Result<bool, KernelError> {
         let name_hash = hash(name);
         let known = self.names.entry((session, address)).or_default();
         if known.contains(&name_hash) {
-            return Ok(());
+            return Ok(false);
         }
         let mut entry = JournalEntry {
             learned: now,
@@ -71,7 +72,7 @@ impl Journal {
             name: [0; 256],
         };
         let Some(place) = entry.name.get_mut(..name.len()) else {
-            return Ok(());
+            return Ok(true);
         };
         place.copy_from_slice(name.as_bytes());
         entry.length = u32::try_from(name.len()).unwrap_or(0);
@@ -84,7 +85,7 @@ impl Journal {
             &entry,
         )?;
         known.insert(name_hash);
-        Ok(())
+        Ok(true)
     }
 
     /// Forgets every name of an address that a session no longer holds.

@@ -22,6 +22,9 @@ use crate::audit::{
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Records that are written with one system call.
 const BATCH: usize = 128;
+/// The pause after a write. What comes meanwhile is written together, and wakes nobody: a wake-up
+/// for each record costs its sender more than the record.
+const PAUSE: Duration = Duration::from_millis(1);
 
 pub(super) fn start(
     opened: Opened,
@@ -83,6 +86,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             let (batch, end) = collect(first, messages);
+            let is_full = batch.len() == BATCH;
             self.write(batch);
             if self.saved_at.elapsed() >= INTERVAL {
                 self.look_after();
@@ -91,6 +95,9 @@ impl Writer {
                 None => {}
                 Some(End::Flush(done)) => drop(done.send(())),
                 Some(End::Stop) => break,
+            }
+            if !is_full {
+                thread::sleep(PAUSE);
             }
         }
         self.write(Vec::new());

@@ -1,0 +1,156 @@
+//! Every figure of the README, side by side with what it is compared with, in one run.
+//!
+//! All arms of a comparison run in turn within the same rounds; values are medians, and ratios are
+//! medians of the ratios within each round. A figure that is missed is shown as missed.
+
+use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+mod denial;
+mod figure;
+mod guard;
+mod machine;
+mod names;
+mod nft;
+mod policies;
+mod rest;
+mod rounds;
+mod scale;
+mod stage;
+mod traffic;
+
+use self::{figure::Figure, machine::Machine, stage::Stage};
+use crate::{
+    setup,
+    workspace::{cargo, need_root, root, show},
+};
+
+#[derive(clap::Args, Debug)]
+pub(crate) struct Bench {
+    /// Only measurements whose names contain one of these
+    filter: Vec<String>,
+    /// Write the figures to this file as well
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// A few rounds of everything, to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Exit with 1 when a figure is missed
+    #[arg(long)]
+    strict: bool,
+}
+
+type Measure = fn(&Stage) -> Result<Vec<Figure>>;
+
+const MEASUREMENTS: [(&str, Measure); 8] = [
+    ("connect", traffic::connect),
+    ("send", traffic::send),
+    ("stream", traffic::stream),
+    ("dns-latency", names::latency),
+    ("dns-rate", names::rate),
+    ("scale", scale::scale),
+    ("denial", denial::denial),
+    ("rest", rest::rest),
+];
+
+pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
+    need_root("bench")?;
+    let chosen: Vec<(&str, Measure)> = MEASUREMENTS
+        .into_iter()
+        .filter(|(name, _)| bench.filter.is_empty() || bench.filter.iter().any(|part| name.contains(part.as_str())))
+        .collect();
+    let names = MEASUREMENTS.map(|(name, _)| name).join(", ");
+    ensure!(
+        !chosen.is_empty(),
+        "no measurement has a name with {} in it; there are: {names}",
+        bench.filter.join(" or ")
+    );
+    setup::install()?;
+    println!("bench: building the release programs");
+    let programs = build()?;
+    let machine = Machine::look();
+    let stage = Stage::build(programs, bench.quick, machine.cores())?;
+    let mut figures = Vec::new();
+    for (number, (name, measure)) in chosen.iter().enumerate() {
+        let started = Instant::now();
+        let found = measure(&stage).with_context(|| format!("measuring {name}"))?;
+        let seconds = started.elapsed().as_secs_f64();
+        println!("bench: {}/{} {name}: {seconds:.0} s", number + 1, chosen.len());
+        figures.extend(found);
+    }
+    println!("\n{}\n", machine.line());
+    print!("{}", table(&figures));
+    let missed = figures.iter().filter(|figure| figure.is_reached() == Some(false)).count();
+    let judged = figures.iter().filter(|figure| figure.is_reached().is_some()).count();
+    println!("\nbench: {} of {judged} targets reached, {missed} missed", judged - missed);
+    if let Some(file) = &bench.json {
+        let text = serde_json::to_string_pretty(&report(&machine, bench.quick, &figures))?;
+        fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(if bench.strict && missed > 0 {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// The directory of egressd, egressctl and the load.
+fn build() -> Result<PathBuf> {
+    let words = ["build", "--quiet", "--release", "--bins", "--package", "egress-agent", "--package", "xtask"];
+    show(cargo().args(words))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |path| root().join(path));
+    Ok(target.join("release"))
+}
+
+fn report(machine: &Machine, quick: bool, figures: &[Figure]) -> Value {
+    json!({
+        "machine": machine.json(),
+        "quick": quick,
+        "figures": figures.iter().map(Figure::json).collect::<Vec<_>>(),
+    })
+}
+
+/// Cells in columns, as wide as their widest.
+fn table(figures: &[Figure]) -> String {
+    let head = ["figure", "ours", "compared with", "ratio", "target", "reached"];
+    let mut lines = vec![head.map(str::to_owned)];
+    lines.extend(figures.iter().map(Figure::cells));
+    let mut widths = [0; 6];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> = line
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        figure::{Figure, Target, Unit},
+        *,
+    };
+
+    #[test]
+    fn columns_line_up() {
+        let memory = Figure::alone("memory", Unit::Mebibytes.of(9.0), Target::AtMost(Unit::Mebibytes.of(16.0)));
+        assert_eq!(
+            table(&[memory]),
+            "figure  ours     compared with  ratio  target      reached\n\
+             memory  9.0 MiB                        ≤ 16.0 MiB  yes\n"
+        );
+    }
+}
