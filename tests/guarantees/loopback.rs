@@ -75,7 +75,12 @@ fn inbound_loopback_answers_this_machine_and_no_other_address() {
     // From the internet's side of the link.
     let port = agent.does("listen wide 192.0.2.2");
     let script = format!("nc -w 1 192.0.2.2 {port} </dev/null");
-    let outside = world.internet().command("sh").args(["-c", &script]).status().expect("sh runs");
+    let outside = world
+        .internet()
+        .command("sh")
+        .args(["-c", &script])
+        .status()
+        .expect("sh runs");
     assert!(!outside.success());
 }
 

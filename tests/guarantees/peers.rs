@@ -34,10 +34,29 @@ fn root_inside_the_guard_has_no_capability_and_cannot_leave_the_cgroup() {
 fn root_is_refused_unless_it_is_asked_for() {
     let world = TestWorld::guarded(policy());
     let run = world.ctl(&["run", "--", "true"]);
-    run.must(run.outcome.status == 125, "should have ended with status 125");
+    run.must(
+        run.outcome.status == 125,
+        "should have ended with status 125",
+    );
     run.says("--allow-root");
-    let socket = world.daemon().expect("one").files().socket.display().to_string();
-    let words = ["egressctl", "--socket", &socket, "run", "--user", "nobody", "--", "id", "-u"];
+    let socket = world
+        .daemon()
+        .expect("one")
+        .files()
+        .socket
+        .display()
+        .to_string();
+    let words = [
+        "egressctl",
+        "--socket",
+        &socket,
+        "run",
+        "--user",
+        "nobody",
+        "--",
+        "id",
+        "-u",
+    ];
     let run = world.finish(world.unguarded(&words).as_root().run());
     run.works().says("65534");
 }
@@ -45,7 +64,13 @@ fn root_is_refused_unless_it_is_asked_for() {
 #[test]
 fn nobody_outside_may_look_and_enter_and_no_more() {
     let world = TestWorld::guarded(policy());
-    let socket = world.daemon().expect("one").files().socket.display().to_string();
+    let socket = world
+        .daemon()
+        .expect("one")
+        .files()
+        .socket
+        .display()
+        .to_string();
     let ctl = |words: &[&str]| {
         world.run_unguarded(&[&["egressctl", "--socket", &socket], words].concat())
     };
@@ -88,7 +113,9 @@ fn changes_nothing(options: &[&str]) {
         assert_eq!(answer["error"]["code"], "forbidden", "{request}: {answer}");
     }
     let status = ask(r#"{"v":1,"op":"status"}"#);
-    let sessions = status["ok"]["status"]["sessions"].as_array().expect("a list");
+    let sessions = status["ok"]["status"]["sessions"]
+        .as_array()
+        .expect("a list");
     let names: Vec<_> = sessions.iter().map(|one| one["id"].clone()).collect();
     assert_eq!(names, ["own"], "{status}");
     let why = ask(r#"{"v":1,"op":"why","target":"web.allowed.test:9000"}"#);
