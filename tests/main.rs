@@ -5,6 +5,7 @@ mod agent;
 mod harness;
 
 mod clients;
+mod faults;
 mod guarantees;
 mod kernel;
 mod world;

@@ -68,6 +68,11 @@ def lookup(name):
     return " ".join(sorted({entry[4][0] for entry in found}))
 
 
+def lookup4(name):
+    found = socket.getaddrinfo(name, 80, family=socket.AF_INET, type=socket.SOCK_STREAM)
+    return " ".join(sorted({entry[4][0] for entry in found}))
+
+
 def open_(key, host, port):
     kept[key] = dial(host, port)
     return "ok"
@@ -190,6 +195,19 @@ def control(path, *request):
         return stream.makefile().readline().strip()
 
 
+def crowd(path, count):
+    """So many connections to a socket that say nothing."""
+    kept[path] = [socket.socket(socket.AF_UNIX) for _ in range(int(count))]
+    refused = 0
+    for one in kept[path]:
+        one.settimeout(PATIENCE)
+        try:
+            one.connect(path)
+        except OSError:
+            refused += 1
+    return f"{refused} refused"
+
+
 def write(path, *text):
     with open(path, "w") as file:
         file.write(" ".join(text))
@@ -207,9 +225,11 @@ VERBS = {
     "connect": connect,
     "control": control,
     "count": count,
+    "crowd": crowd,
     "flood": flood,
     "listen": listen,
     "lookup": lookup,
+    "lookup4": lookup4,
     "loop": loop,
     "names": names,
     "open": open_,
