@@ -77,6 +77,42 @@ fn the_end_of_a_run_says_what_was_denied_and_what_would_allow_it() {
         .must(quiet.outcome.stderr.is_empty(), "should have said nothing");
 }
 
+/// getaddrinfo(3) sorts addresses by connecting UDP sockets to them: nothing is sent, and nothing
+/// denied.
+#[test]
+fn what_is_allowed_leaves_no_denial() {
+    let world = TestWorld::guarded(json!({
+        "version": 1,
+        "network": { "allow": [{ "name": "web", "hosts": ["*.allowed.test"], "ports": ["80/tcp", "443/tcp"] }] },
+    }));
+    let python =
+        "import socket\nfor port in 0, 80: print(socket.getaddrinfo('python.allowed.test', port))";
+    let node = "fetch('https://node.allowed.test/').then(answer => answer.text())";
+    for words in [
+        &[
+            "curl",
+            "-sS",
+            "-o",
+            "/dev/null",
+            "https://curl.allowed.test/",
+        ][..],
+        &["wget", "-q", "-O", "/dev/null", "http://wget.allowed.test/"],
+        &["getent", "ahosts", "getent.allowed.test"],
+        &["/usr/bin/python3", "-c", python],
+        &["node", "-e", node],
+    ] {
+        let run = world.run(words);
+        run.works()
+            .must(run.outcome.stderr.is_empty(), "should have said nothing");
+    }
+    let records = world.daemon().expect("one").audit();
+    let denials: Vec<_> = records
+        .iter()
+        .filter(|record| record["verdict"] == "deny")
+        .collect();
+    assert!(denials.is_empty(), "{denials:#?}");
+}
+
 #[test]
 fn signals_reach_the_command() {
     let world = TestWorld::guarded(policy());
