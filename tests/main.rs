@@ -6,6 +6,5 @@ mod harness;
 
 mod clients;
 mod guarantees;
-mod smoke;
 mod kernel;
 mod world;
