@@ -4,8 +4,8 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdin, Stdio},
     path::{Path, PathBuf},
+    process::{Child, ChildStdin, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
     time::Duration,
@@ -57,7 +57,7 @@ impl Agent {
 
     #[track_caller]
     fn spawn(world: &TestWorld, words: &[&str], root: bool) -> Self {
-        std::fs::write(world.agent_home().join("agent.py"), PROGRAM).expect("the agent has a home");
+        fs::write(world.agent_home().join("agent.py"), PROGRAM).expect("the agent has a home");
         let mut client = world.unguarded(words).within(Duration::from_secs(300));
         if root {
             client = client.as_root();
@@ -173,7 +173,11 @@ impl Agent {
             let text = fs::read_to_string(log).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             let end = lines.len().saturating_sub(15);
-            report.push_str(&format!("=== {}\n{}\n", log.display(), lines[end..].join("\n")));
+            report.push_str(&format!(
+                "=== {}\n{}\n",
+                log.display(),
+                lines[end..].join("\n")
+            ));
         }
         report
     }

@@ -1,7 +1,10 @@
 //! What egressd promises, each promise as a test that fails when it is broken.
 
 mod kill;
+mod launch;
+mod loopback;
 mod names;
+mod peers;
 mod records;
 mod reload;
 pub(crate) mod service;

@@ -55,9 +55,18 @@ fn a_killed_daemon_opens_nothing_and_the_next_one_takes_over() {
     );
     let seen = world.packets(&capture);
     assert!(seen.is_empty(), "{seen:#?}\n{}", world.report());
-    let audit = world.daemon().expect("one").files().audit.display().to_string();
+    let audit = world
+        .daemon()
+        .expect("one")
+        .files()
+        .audit
+        .display()
+        .to_string();
     world.ctl(&["log", "verify", &audit]).works();
-    world.ctl(&["why", "after.allowed.test:9000"]).works().says("after.allowed.test");
+    world
+        .ctl(&["why", "after.allowed.test:9000"])
+        .works()
+        .says("after.allowed.test");
 }
 
 #[test]
@@ -85,7 +94,14 @@ fn a_transfer_goes_on_over_kill_and_restart() {
     }));
     let rate = (web::BIG / 3).to_string();
     let fetch = [
-        "curl", "-sS", "--limit-rate", &rate, "-o", "big", "-w", "%{size_download}",
+        "curl",
+        "-sS",
+        "--limit-rate",
+        &rate,
+        "-o",
+        "big",
+        "-w",
+        "%{size_download}",
         "http://web.allowed.test/big",
     ];
     let transfer = world

@@ -23,7 +23,12 @@ fn ten_thousand_fresh_names_connect_at_once_and_none_is_refused() {
     for (agent, line) in agents.iter_mut().zip(lines) {
         let counts = agent.ends_counting(line);
         // Every name has an address of each family.
-        assert_eq!(counts.get("ok"), Some(&NAMES), "{counts:?}\n{}", world.report());
+        assert_eq!(
+            counts.get("ok"),
+            Some(&NAMES),
+            "{counts:?}\n{}",
+            world.report()
+        );
         assert_eq!(counts.len(), 1, "{counts:?}\n{}", world.report());
     }
 }
@@ -71,7 +76,10 @@ fn a_denied_name_never_leaves_the_machine() {
     // The budget belongs to a session: one process asks for all.
     let mut agent = Agent::start(&world);
     for number in 0..4 {
-        agent.expect(&format!("lookup within{number}.wild.test"), "2001:db8:64::64 203.0.113.100");
+        agent.expect(
+            &format!("lookup within{number}.wild.test"),
+            "2001:db8:64::64 203.0.113.100",
+        );
     }
     let capture = world.capture("port 53");
     for number in 0..20 {
@@ -81,7 +89,12 @@ fn a_denied_name_never_leaves_the_machine() {
     assert!(seen.is_empty(), "{seen:#?}\n{}", world.report());
     agent.expect("lookup within0.wild.test", "2001:db8:64::64 203.0.113.100");
     agent.expect(&format!("connect {EDGE_V4} 80"), "ok");
-    for reason in ["name-denied", "denied-by-rule", "suspicious-name", "name-budget"] {
+    for reason in [
+        "name-denied",
+        "denied-by-rule",
+        "suspicious-name",
+        "name-budget",
+    ] {
         world.records_a_denial_of(reason);
     }
 }

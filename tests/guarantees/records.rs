@@ -75,12 +75,20 @@ fn what_only_the_packet_hook_sees_is_recorded_too() {
     let mut agent = Agent::start(&world);
     let (pid, uid, comm) = agent.identity();
     agent.expect(&format!("open cut {ALLOWED_V4} 9000"), "ok");
-    daemon.write_policy(&only(&[NAMELESS_V4])).expect("the file is ours");
+    daemon
+        .write_policy(&only(&[NAMELESS_V4]))
+        .expect("the file is ours");
     world.ctl(&["reload"]).works();
     agent.expect("talk cut 0.3", "silence");
     let record = recorded(&world, &json!({ "hook": "packet", "reason": "revoked" }));
-    assert_eq!(record["flow"], json!({ "protocol": "tcp", "address": ALLOWED_V4, "port": 9000 }));
-    assert_eq!(record["process"], json!({ "pid": pid, "uid": uid, "comm": comm }));
+    assert_eq!(
+        record["flow"],
+        json!({ "protocol": "tcp", "address": ALLOWED_V4, "port": 9000 })
+    );
+    assert_eq!(
+        record["process"],
+        json!({ "pid": pid, "uid": uid, "comm": comm })
+    );
 }
 
 #[test]
@@ -94,7 +102,11 @@ fn a_denial_is_in_the_log_within_milliseconds() {
             let denied = Instant::now();
             let part = json!({ "flow": { "address": DENIED_V4, "port": port } });
             while !records(audit).iter().any(|record| holds(record, &part)) {
-                assert!(denied.elapsed() < Duration::from_secs(2), "{}", world.report());
+                assert!(
+                    denied.elapsed() < Duration::from_secs(2),
+                    "{}",
+                    world.report()
+                );
                 std::thread::sleep(Duration::from_micros(500));
             }
             denied.elapsed()
@@ -125,13 +137,22 @@ fn of_a_flood_of_denials_every_one_is_recorded_or_counted() {
     let mut found = (0, 0);
     let settled = wait_for("all denials", Duration::from_secs(30), || {
         let records = records(&audit);
-        let kept = records.iter().filter(|record| record["verdict"] == "deny").count() as u64;
+        let kept = records
+            .iter()
+            .filter(|record| record["verdict"] == "deny")
+            .count() as u64;
         let lost = records.iter().filter(|record| record["event"] == "lost");
-        let lost = lost.filter_map(|record| record["lost"]["kernel"].as_u64()).sum::<u64>();
+        let lost = lost
+            .filter_map(|record| record["lost"]["kernel"].as_u64())
+            .sum::<u64>();
         found = (kept, lost);
         kept + lost >= DENIALS
     });
-    assert!(settled.is_ok() && found.0 + found.1 == DENIALS, "{found:?} {settled:?}\n{}", world.report());
+    assert!(
+        settled.is_ok() && found.0 + found.1 == DENIALS,
+        "{found:?} {settled:?}\n{}",
+        world.report()
+    );
     let denied = counter(&world, "connect-denied");
     assert_eq!(denied, DENIALS, "{}", world.report());
     let path = audit.display().to_string();
@@ -156,7 +177,10 @@ fn observing_refuses_nothing_and_records_everything() {
         json!({ "event": "question", "reason": "name-denied", "name": "web.denied.test" }),
     ] {
         let record = recorded(&world, &part);
-        assert_eq!((&record["verdict"], &record["mode"]), (&json!("deny"), &json!("observe")));
+        assert_eq!(
+            (&record["verdict"], &record["mode"]),
+            (&json!("deny"), &json!("observe"))
+        );
     }
     world.ctl(&["status"]).says("observ");
 }
@@ -199,7 +223,10 @@ fn recorded(world: &TestWorld, part: &Value) -> Value {
     let daemon = world.daemon().expect("there is an egressd");
     let mut found = None;
     let waited = wait_for("the record", Duration::from_secs(2), || {
-        found = daemon.audit().into_iter().find(|record| holds(record, part));
+        found = daemon
+            .audit()
+            .into_iter()
+            .find(|record| holds(record, part));
         found.is_some()
     });
     assert!(waited.is_ok(), "no record of {part}\n{}", world.report());
@@ -220,5 +247,7 @@ fn holds(record: &Value, part: &Value) -> bool {
 fn counter(world: &TestWorld, name: &str) -> u64 {
     let run = world.ctl(&["status", "--json"]);
     let status: Value = serde_json::from_str(&run.works().outcome.stdout).expect("it is JSON");
-    status["guards"][0]["counters"][name].as_u64().expect("a counter")
+    status["guards"][0]["counters"][name]
+        .as_u64()
+        .expect("a counter")
 }

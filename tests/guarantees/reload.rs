@@ -50,14 +50,28 @@ fn two_hundred_thousand_connects_never_see_a_mixture_of_policies() {
             break;
         }
     }
-    let outcomes = agents.each_mut().map(|(key, agent)| agent.counts(&format!("stop {key}")));
+    let outcomes = agents
+        .each_mut()
+        .map(|(key, agent)| agent.counts(&format!("stop {key}")));
     let [both, first, second, none] = &outcomes;
     let report = || format!("{outcomes:?} after {reloads} reloads\n{}", world.report());
-    assert!(both.len() == 1 && both.contains_key("ECONNREFUSED"), "{}", report());
-    assert!(none.len() == 1 && none.contains_key("EPERM"), "{}", report());
+    assert!(
+        both.len() == 1 && both.contains_key("ECONNREFUSED"),
+        "{}",
+        report()
+    );
+    assert!(
+        none.len() == 1 && none.contains_key("EPERM"),
+        "{}",
+        report()
+    );
     // These met both policies: it was a race.
     for one in [first, second] {
-        assert!(one.contains_key("ECONNREFUSED") && one.contains_key("EPERM"), "{}", report());
+        assert!(
+            one.contains_key("ECONNREFUSED") && one.contains_key("EPERM"),
+            "{}",
+            report()
+        );
     }
     let seen = world.packets(&capture);
     assert!(seen.is_empty(), "{seen:#?}\n{}", world.report());
@@ -98,7 +112,10 @@ fn a_transfer_outlives_its_lease_and_nothing_new_begins_under_it() {
     world.records_a_denial_of("lease-expired");
     agent.expect("talk live", "ok");
     // A policy that still allows the name changes nothing for it.
-    reload(&world, &short_leases(&["short.allowed.test", "other.allowed.test"]));
+    reload(
+        &world,
+        &short_leases(&["short.allowed.test", "other.allowed.test"]),
+    );
     agent.expect("talk live", "ok");
     agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
     reload(&world, &short_leases(&["other.allowed.test"]));
@@ -129,8 +146,10 @@ fn a_bad_policy_leaves_the_old_one_in_force() {
     }
     let before = refusals(&world);
     daemon.signal("HUP").expect("it runs");
-    wait_for("the refusal", Duration::from_secs(5), || refusals(&world) > before)
-        .unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
+    wait_for("the refusal", Duration::from_secs(5), || {
+        refusals(&world) > before
+    })
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
     still(&mut agent);
     reload(&world, &only(&[ALLOWED_V4]));
     agent.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
@@ -143,7 +162,9 @@ fn a_hangup_reloads() {
     let daemon = world.daemon().expect("there is an egressd");
     let mut agent = Agent::start(&world);
     agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
-    daemon.write_policy(&only(&[ALLOWED_V4])).expect("the file is ours");
+    daemon
+        .write_policy(&only(&[ALLOWED_V4]))
+        .expect("the file is ours");
     agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
     daemon.signal("HUP").expect("it runs");
     wait_for("the new policy", Duration::from_secs(5), || {
@@ -154,7 +175,10 @@ fn a_hangup_reloads() {
 
 fn refusals(world: &TestWorld) -> usize {
     let records = world.daemon().expect("one").audit();
-    records.iter().filter(|record| record["event"] == "policy-refused").count()
+    records
+        .iter()
+        .filter(|record| record["event"] == "policy-refused")
+        .count()
 }
 
 /// Leases that end with the time to live, after a second at most.

@@ -59,11 +59,18 @@ impl Service {
     pub(crate) fn words(&self, more: &[&str]) -> Vec<String> {
         let runtime = self.directory.join("run").display().to_string();
         let pins = self.pins.display().to_string();
-        ["egressd", "run", "--runtime-dir", &runtime, "--pin-dir", &pins]
-            .iter()
-            .chain(more)
-            .map(|&word| word.to_owned())
-            .collect()
+        [
+            "egressd",
+            "run",
+            "--runtime-dir",
+            &runtime,
+            "--pin-dir",
+            &pins,
+        ]
+        .iter()
+        .chain(more)
+        .map(|&word| word.to_owned())
+        .collect()
     }
 
     /// Runs egressd to its end.
@@ -71,7 +78,10 @@ impl Service {
     pub(crate) fn ends<'world>(&self, world: &'world TestWorld, more: &[&str]) -> Run<'world> {
         let words = self.words(more);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let client = world.unguarded(&words).as_root().within(Duration::from_secs(10));
+        let client = world
+            .unguarded(&words)
+            .as_root()
+            .within(Duration::from_secs(10));
         world.finish(client.env("NO_COLOR", "1").run())
     }
 

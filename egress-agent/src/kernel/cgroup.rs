@@ -143,6 +143,12 @@ impl Cgroup {
         holds(&self.path, path)
     }
 
+    /// Kills every process in it and below (Linux 5.14).
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        let path = self.directory.join("cgroup.kill");
+        fs::write(&path, "1").map_err(|source| io_error("write", &path, source))
+    }
+
     /// Removes it; it must be empty.
     pub fn remove(&self) -> Result<(), CgroupError> {
         remove_tree(&self.directory).map_err(|source| io_error("remove", &self.directory, source))
