@@ -201,6 +201,10 @@ fn nc() {
             &[options, &[host, port]].concat(),
         )
     };
+    // Connecting UDP to an allowed address sends nothing and is let through; the send is not.
+    let send = "import socket, sys\n\
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+                s.connect((sys.argv[1], int(sys.argv[2])))\ns.send(b'over and out')";
     check(
         "nc",
         &[
@@ -216,7 +220,11 @@ fn nc() {
             refused(talk(&["-N"], "nc.allowed.test", "5432")),
             refused(talk(&["-u", "-w", "1"], "198.51.100.10", "9000")),
             refused(talk(&["-u", "-w", "1"], "2001:db8:ff::10", "9000")),
-            refused(talk(&["-u", "-w", "1"], "203.0.113.77", "5432")),
+            // nc says nothing of a write that failed.
+            refused(words(
+                &["/usr/bin/python3", "-c", send],
+                &["203.0.113.77", "5432"],
+            )),
         ],
     );
 }

@@ -32,35 +32,13 @@ const EPERM: u32 = 1;
 #[inline(always)]
 pub(crate) fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
     let flow = flow_of(ctx, family);
-    let Some(config) = maps::config() else {
-        return DENY;
+    let (config, note) = match begin(ctx, Hook::Connect, &flow) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
-    let Some(note) = Note::of_sock_addr(ctx) else {
-        return refuse(
-            ctx,
-            config,
-            Hook::Connect,
-            session::of_current(),
-            &flow,
-            Ruling::deny(Reason::NotConfigured),
-        );
-    };
-    if note.session == 0 {
-        note.session = session::of_current();
-    }
     note.touch();
     if steer::wants(config, &flow) {
-        return match steer::turn(ctx, family, config, note, &flow) {
-            Some(()) => ALLOW,
-            None => refuse(
-                ctx,
-                config,
-                Hook::Connect,
-                note.session,
-                &flow,
-                Ruling::deny(Reason::NotConfigured),
-            ),
-        };
+        return steer(ctx, family, config, Hook::Connect, note, &flow);
     }
     judge(ctx, config, Hook::Connect, note, &flow, Stage::New)
 }
@@ -75,35 +53,13 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
         // (net/ipv4/udp.c, udp_sendmsg).
         return ALLOW;
     }
-    let Some(config) = maps::config() else {
-        return DENY;
+    let (config, note) = match begin(ctx, Hook::Sendmsg, &flow) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
-    let Some(note) = Note::of_sock_addr(ctx) else {
-        return refuse(
-            ctx,
-            config,
-            Hook::Sendmsg,
-            session::of_current(),
-            &flow,
-            Ruling::deny(Reason::NotConfigured),
-        );
-    };
-    if note.session == 0 {
-        note.session = session::of_current();
-    }
     if steer::wants(config, &flow) {
         note.touch();
-        return match steer::turn(ctx, family, config, note, &flow) {
-            Some(()) => ALLOW,
-            None => refuse(
-                ctx,
-                config,
-                Hook::Sendmsg,
-                note.session,
-                &flow,
-                Ruling::deny(Reason::NotConfigured),
-            ),
-        };
+        return steer(ctx, family, config, Hook::Sendmsg, note, &flow);
     }
     let mut stage = Stage::New;
     if let Ok(address) = flow.destination.canonical() {
@@ -130,6 +86,50 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
     }
     note.touch();
     judge(ctx, config, Hook::Sendmsg, note, &flow, stage)
+}
+
+/// The settings and the socket's note, or what the call returns without them.
+#[inline(always)]
+fn begin(
+    ctx: &SockAddrContext,
+    hook: Hook,
+    flow: &Flow,
+) -> Result<(&'static Config, &'static mut Note), i32> {
+    let Some(config) = maps::config() else {
+        return Err(DENY);
+    };
+    let Some(note) = Note::of_sock_addr(ctx) else {
+        let ruling = Ruling::deny(Reason::NotConfigured);
+        return Err(refuse(
+            ctx,
+            config,
+            hook,
+            session::of_current(),
+            flow,
+            ruling,
+        ));
+    };
+    if note.session == 0 {
+        note.session = session::of_current();
+    }
+    Ok((config, note))
+}
+
+/// Turns DNS to the guard resolver; DNS that cannot be turned is refused.
+#[inline(always)]
+fn steer(
+    ctx: &SockAddrContext,
+    family: Family,
+    config: &Config,
+    hook: Hook,
+    note: &mut Note,
+    flow: &Flow,
+) -> i32 {
+    if steer::turn(ctx, family, config, note, flow).is_some() {
+        return ALLOW;
+    }
+    let ruling = Ruling::deny(Reason::NotConfigured);
+    refuse(ctx, config, hook, note.session, flow, ruling)
 }
 
 /// Decides by the tables, and notes an admission.

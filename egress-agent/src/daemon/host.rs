@@ -163,7 +163,10 @@ impl Host for World {
         }
         // A name that the session was told before, and that nobody was asked about again, is no
         // news; a record of it would cost more than the answer.
-        if is_new || matches!(outcome.decision, Decision::Deny { .. }) || self.policy().audit().allowed {
+        if is_new
+            || matches!(outcome.decision, Decision::Deny { .. })
+            || self.policy().audit().allowed
+        {
             self.records.question(self, outcome);
         }
     }

@@ -104,6 +104,7 @@ impl Tables {
             0 => 1,
             next => next,
         };
+        let is_first = self.running == 0;
         let written = self.write(generation, number);
         if let Err(error) = written {
             self.sweep(self.running)?;
@@ -113,6 +114,10 @@ impl Tables {
             .set(0, number, 0)
             .map_err(named("GENERATION"))?;
         self.running = number;
+        if is_first {
+            // Nothing is older, and looking at every entry takes longer than writing it.
+            return Ok(());
+        }
         self.sweep(number)
     }
 

@@ -115,13 +115,17 @@ impl Guard {
     }
 
     fn wait_until_ready(&mut self, log: &Path) -> Result<()> {
-        self.notify.set_read_timeout(Some(Duration::from_millis(50)))?;
+        self.notify
+            .set_read_timeout(Some(Duration::from_millis(50)))?;
         let started = Instant::now();
         loop {
             let mut message = [0; 4096];
             let length = self.notify.recv(&mut message).unwrap_or(0);
             let message = message.get(..length).unwrap_or_default();
-            if message.split(|&byte| byte == b'\n').any(|line| line == b"READY=1") {
+            if message
+                .split(|&byte| byte == b'\n')
+                .any(|line| line == b"READY=1")
+            {
                 return Ok(());
             }
             let said = || fs::read_to_string(log).unwrap_or_default();

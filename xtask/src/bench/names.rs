@@ -17,7 +17,8 @@ use super::{
 
 const ZONE: &str = "allowed.test";
 /// Where dnsmasq forwards from.
-const FORWARDER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)), 5300);
+const FORWARDER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1)), 5300);
 /// Names in the caches, and questions that are under way at a time.
 const NAMES: &str = "500";
 const WINDOW: &str = "16";
@@ -41,7 +42,11 @@ pub(crate) fn latency(stage: &Stage) -> Result<Vec<Figure>> {
     };
     let added = Unit::Micros.of(guarded.difference(direct) / 1e3);
     Ok(vec![
-        Figure::alone("DNS, added to an uncached question", added, Target::AtMost(Unit::Micros.of(60.0))),
+        Figure::alone(
+            "DNS, added to an uncached question",
+            added,
+            Target::AtMost(Unit::Micros.of(60.0)),
+        ),
         compared(
             "  the whole question",
             Unit::Micros,
@@ -117,7 +122,9 @@ fn forwarder(stage: &Stage, cpu: usize) -> Result<Server> {
     let bare = stage.unguarded("bare")?;
     let address = FORWARDER.to_string();
     wait_for("dnsmasq as a forwarder", Duration::from_secs(5), || {
-        stage.load::<1>(&bare, &["ask", &address, ZONE, "0", "1"]).is_ok()
+        stage
+            .load::<1>(&bare, &["ask", &address, ZONE, "0", "1"])
+            .is_ok()
     })?;
     Ok(server)
 }

@@ -30,7 +30,10 @@ pub(crate) fn usual() -> Value {
 /// So many names and so many networks in rules of a thousand each, and the ten networks before them.
 pub(crate) fn large(count: u32) -> Value {
     let mut policy = usual();
-    if let Some(allow) = policy.pointer_mut("/network/allow").and_then(Value::as_array_mut) {
+    if let Some(allow) = policy
+        .pointer_mut("/network/allow")
+        .and_then(Value::as_array_mut)
+    {
         let numbers: Vec<u32> = (0..count).collect();
         for (n, thousand) in numbers.chunks(1000).enumerate() {
             let hosts: Vec<String> = thousand.iter().map(|n| format!("n{n}.bulk.test")).collect();

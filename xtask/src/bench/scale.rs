@@ -45,8 +45,16 @@ pub(crate) fn scale(stage: &Stage) -> Result<Vec<Figure>> {
     let in_time = Target::AtMost(Unit::Millis.of(800.0));
     let title = "100,000 names and networks";
     Ok(vec![
-        Figure::alone(format!("{title}: start to READY=1"), millis(&ready), in_time),
-        Figure::alone(format!("{title}: start to the first denial"), millis(&enforcing), in_time),
+        Figure::alone(
+            format!("{title}: start to READY=1"),
+            millis(&ready),
+            in_time,
+        ),
+        Figure::alone(
+            format!("{title}: start to the first denial"),
+            millis(&enforcing),
+            in_time,
+        ),
         Figure::alone(format!("{title}: reload"), millis(&reloads), Target::None),
         compared(
             &format!("{title}: TCP connect"),
@@ -79,7 +87,11 @@ fn start(stage: &Stage, name: &str, policy: &Value) -> Result<(f64, f64)> {
     let started = monotonic();
     let guard = stage.guard(name, policy, None)?;
     let output = probe.wait_with_output().context("waiting for the probe")?;
-    ensure!(output.status.success(), "the probe failed: {}", output.status);
+    ensure!(
+        output.status.success(),
+        "the probe failed: {}",
+        output.status
+    );
     let denied: u64 = String::from_utf8_lossy(&output.stdout)
         .trim()
         .parse()

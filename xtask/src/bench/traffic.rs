@@ -49,7 +49,11 @@ pub(crate) fn connect(stage: &Stage) -> Result<Vec<Figure>> {
         Arm::Nft(Tracking::Without),
     ];
     let lanes = Lanes::new(stage, "connect")?;
-    let count = if stage.quick { CONNECTIONS_QUICK } else { CONNECTIONS };
+    let count = if stage.quick {
+        CONNECTIONS_QUICK
+    } else {
+        CONNECTIONS
+    };
     let measured = rounds::run(stage.rounds(31), ARMS.len(), |_, which| {
         lanes.run(ARMS.get(which), |arm| {
             let address = if arm == Arm::Leased {
@@ -73,14 +77,62 @@ pub(crate) fn connect(stage: &Stage) -> Result<Vec<Figure>> {
     let [untracked, untracked_whole] = untracked;
     let close = Target::RatioAtMost(1.05);
     Ok(vec![
-        against("TCP connect, allowed by a network", connect, "unguarded", bare, close),
-        against("  with socket and close", whole, "unguarded", bare_whole, Target::None),
-        against("TCP connect, allowed by a lease", leased, "unguarded", bare, close),
-        against("  with socket and close", leased_whole, "unguarded", bare_whole, Target::None),
-        against("TCP connect, against nftables", connect, "with conntrack", tracked, Target::RatioBelow(1.0)),
-        against("  with socket and close", whole, "with conntrack", tracked_whole, Target::None),
-        against("TCP connect, against nftables", connect, "without conntrack", untracked, Target::RatioAtMost(1.02)),
-        against("  with socket and close", whole, "without conntrack", untracked_whole, Target::None),
+        against(
+            "TCP connect, allowed by a network",
+            connect,
+            "unguarded",
+            bare,
+            close,
+        ),
+        against(
+            "  with socket and close",
+            whole,
+            "unguarded",
+            bare_whole,
+            Target::None,
+        ),
+        against(
+            "TCP connect, allowed by a lease",
+            leased,
+            "unguarded",
+            bare,
+            close,
+        ),
+        against(
+            "  with socket and close",
+            leased_whole,
+            "unguarded",
+            bare_whole,
+            Target::None,
+        ),
+        against(
+            "TCP connect, against nftables",
+            connect,
+            "with conntrack",
+            tracked,
+            Target::RatioBelow(1.0),
+        ),
+        against(
+            "  with socket and close",
+            whole,
+            "with conntrack",
+            tracked_whole,
+            Target::None,
+        ),
+        against(
+            "TCP connect, against nftables",
+            connect,
+            "without conntrack",
+            untracked,
+            Target::RatioAtMost(1.02),
+        ),
+        against(
+            "  with socket and close",
+            whole,
+            "without conntrack",
+            untracked_whole,
+            Target::None,
+        ),
     ])
 }
 
@@ -106,10 +158,34 @@ pub(crate) fn send(stage: &Stage) -> Result<Vec<Figure>> {
     let target = Target::RatioAtLeast(0.86);
     Ok(vec![
         sends(guarded, "unguarded", bare, "UDP sends, unconnected", target),
-        sends(guarded, "nftables with conntrack", tracked, "UDP sends, against nftables", Target::None),
-        sends(guarded, "nftables without", untracked, "UDP sends, against nftables", Target::None),
-        sends(tracked, "unguarded", bare, "  nftables with conntrack itself", Target::None),
-        sends(untracked, "unguarded", bare, "  nftables without itself", Target::None),
+        sends(
+            guarded,
+            "nftables with conntrack",
+            tracked,
+            "UDP sends, against nftables",
+            Target::None,
+        ),
+        sends(
+            guarded,
+            "nftables without",
+            untracked,
+            "UDP sends, against nftables",
+            Target::None,
+        ),
+        sends(
+            tracked,
+            "unguarded",
+            bare,
+            "  nftables with conntrack itself",
+            Target::None,
+        ),
+        sends(
+            untracked,
+            "unguarded",
+            bare,
+            "  nftables without itself",
+            Target::None,
+        ),
     ])
 }
 
