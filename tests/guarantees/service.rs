@@ -122,10 +122,6 @@ impl Service {
         }
     }
 
-    pub(crate) fn records(&self) -> Vec<Value> {
-        records(&self.audit)
-    }
-
     pub(crate) fn report(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
