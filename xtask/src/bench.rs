@@ -59,7 +59,9 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     need_root("bench")?;
     let chosen: Vec<(&str, Measure)> = MEASUREMENTS
         .into_iter()
-        .filter(|(name, _)| bench.filter.is_empty() || bench.filter.iter().any(|part| name.contains(part.as_str())))
+        .filter(|(name, _)| {
+            bench.filter.is_empty() || bench.filter.iter().any(|part| name.contains(part.as_str()))
+        })
         .collect();
     let names = MEASUREMENTS.map(|(name, _)| name).join(", ");
     ensure!(
@@ -77,14 +79,27 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
         let started = Instant::now();
         let found = measure(&stage).with_context(|| format!("measuring {name}"))?;
         let seconds = started.elapsed().as_secs_f64();
-        println!("bench: {}/{} {name}: {seconds:.0} s", number + 1, chosen.len());
+        println!(
+            "bench: {}/{} {name}: {seconds:.0} s",
+            number + 1,
+            chosen.len()
+        );
         figures.extend(found);
     }
     println!("\n{}\n", machine.line());
     print!("{}", table(&figures));
-    let missed = figures.iter().filter(|figure| figure.is_reached() == Some(false)).count();
-    let judged = figures.iter().filter(|figure| figure.is_reached().is_some()).count();
-    println!("\nbench: {} of {judged} targets reached, {missed} missed", judged - missed);
+    let missed = figures
+        .iter()
+        .filter(|figure| figure.is_reached() == Some(false))
+        .count();
+    let judged = figures
+        .iter()
+        .filter(|figure| figure.is_reached().is_some())
+        .count();
+    println!(
+        "\nbench: {} of {judged} targets reached, {missed} missed",
+        judged - missed
+    );
     if let Some(file) = &bench.json {
         let text = serde_json::to_string_pretty(&report(&machine, bench.quick, &figures))?;
         fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))?;
@@ -98,7 +113,16 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
 
 /// The directory of egressd, egressctl and the load.
 fn build() -> Result<PathBuf> {
-    let words = ["build", "--quiet", "--release", "--bins", "--package", "egress-agent", "--package", "xtask"];
+    let words = [
+        "build",
+        "--quiet",
+        "--release",
+        "--bins",
+        "--package",
+        "egress-agent",
+        "--package",
+        "xtask",
+    ];
     show(cargo().args(words))?;
     let target = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |path| root().join(path));
@@ -115,7 +139,14 @@ fn report(machine: &Machine, quick: bool, figures: &[Figure]) -> Value {
 
 /// Cells in columns, as wide as their widest.
 fn table(figures: &[Figure]) -> String {
-    let head = ["figure", "ours", "compared with", "ratio", "target", "reached"];
+    let head = [
+        "figure",
+        "ours",
+        "compared with",
+        "ratio",
+        "target",
+        "reached",
+    ];
     let mut lines = vec![head.map(str::to_owned)];
     lines.extend(figures.iter().map(Figure::cells));
     let mut widths = [0; 6];
@@ -140,13 +171,17 @@ fn table(figures: &[Figure]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        figure::{Figure, Target, Unit},
+        figure::{Target, Unit},
         *,
     };
 
     #[test]
     fn columns_line_up() {
-        let memory = Figure::alone("memory", Unit::Mebibytes.of(9.0), Target::AtMost(Unit::Mebibytes.of(16.0)));
+        let memory = Figure::alone(
+            "memory",
+            Unit::Mebibytes.of(9.0),
+            Target::AtMost(Unit::Mebibytes.of(16.0)),
+        );
         assert_eq!(
             table(&[memory]),
             "figure  ours     compared with  ratio  target      reached\n\

@@ -72,13 +72,25 @@ impl Load {
                 zone,
                 first,
                 count,
-            } => dns::ask(server, &zone, first..first.saturating_add(count), dns::Content::Good)?.to_string(),
+            } => dns::ask(
+                server,
+                &zone,
+                first..first.saturating_add(count),
+                dns::Content::Good,
+            )?
+            .to_string(),
             Self::AskAny {
                 server,
                 zone,
                 first,
                 count,
-            } => dns::ask(server, &zone, first..first.saturating_add(count), dns::Content::Any)?.to_string(),
+            } => dns::ask(
+                server,
+                &zone,
+                first..first.saturating_add(count),
+                dns::Content::Any,
+            )?
+            .to_string(),
             Self::Flood {
                 server,
                 zone,

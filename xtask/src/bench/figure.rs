@@ -72,7 +72,8 @@ impl Figure {
             self.name.clone(),
             self.ours.to_string(),
             against.map_or_else(String::new, |(what, value)| format!("{value} {what}")),
-            self.ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}")),
+            self.ratio
+                .map_or_else(String::new, |ratio| format!("{ratio:.3}")),
             self.target.to_string(),
             match self.is_reached() {
                 Some(true) => "yes".to_owned(),
@@ -155,9 +156,18 @@ mod tests {
 
     #[test]
     fn a_bound_is_met_at_the_bound() {
-        assert_eq!(compared(1.05, Target::RatioAtMost(1.05)).is_reached(), Some(true));
-        assert_eq!(compared(0.98, Target::RatioAtLeast(0.98)).is_reached(), Some(true));
-        assert_eq!(compared(1.0, Target::RatioBelow(1.0)).is_reached(), Some(false));
+        assert_eq!(
+            compared(1.05, Target::RatioAtMost(1.05)).is_reached(),
+            Some(true)
+        );
+        assert_eq!(
+            compared(0.98, Target::RatioAtLeast(0.98)).is_reached(),
+            Some(true)
+        );
+        assert_eq!(
+            compared(1.0, Target::RatioBelow(1.0)).is_reached(),
+            Some(false)
+        );
     }
 
     #[test]
@@ -170,7 +180,14 @@ mod tests {
         let cells = compared(1.05, Target::RatioAtMost(1.04)).cells();
         assert_eq!(
             cells,
-            ["connect", "21.00 µs", "20.00 µs unguarded", "1.050", "ratio ≤ 1.04", "NO"]
+            [
+                "connect",
+                "21.00 µs",
+                "20.00 µs unguarded",
+                "1.050",
+                "ratio ≤ 1.04",
+                "NO"
+            ]
         );
     }
 

@@ -69,8 +69,15 @@ mod tests {
 
     #[test]
     fn the_level_is_the_depth_of_the_cgroup() {
-        let text = rules("world/agent", &["203.0.113.0/24".to_owned()], Tracking::Without);
-        assert!(text.contains("socket cgroupv2 level 2 \"world/agent\" ip daddr"), "{text}");
+        let text = rules(
+            "world/agent",
+            &["203.0.113.0/24".to_owned()],
+            Tracking::Without,
+        );
+        assert!(
+            text.contains("socket cgroupv2 level 2 \"world/agent\" ip daddr"),
+            "{text}"
+        );
         assert!(!text.contains("ct state"), "{text}");
     }
 

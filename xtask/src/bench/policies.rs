@@ -1,5 +1,7 @@
 //! The policies that are measured.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
 use super::stage::{SERVE_PORT, SINK_PORT};
@@ -30,7 +32,10 @@ pub(crate) fn usual() -> Value {
 /// So many names and so many networks in rules of a thousand each, and the ten networks before them.
 pub(crate) fn large(count: u32) -> Value {
     let mut policy = usual();
-    if let Some(allow) = policy.pointer_mut("/network/allow").and_then(Value::as_array_mut) {
+    if let Some(allow) = policy
+        .pointer_mut("/network/allow")
+        .and_then(Value::as_array_mut)
+    {
         let numbers: Vec<u32> = (0..count).collect();
         for (n, thousand) in numbers.chunks(1000).enumerate() {
             let hosts: Vec<String> = thousand.iter().map(|n| format!("n{n}.bulk.test")).collect();
@@ -54,8 +59,8 @@ fn ports() -> Value {
 
 /// The `n`th of many networks: a /28 of 11.0.0.0/8 and what follows.
 fn network(n: u32) -> String {
-    let [a, b, c, d] = ((11 << 24) + (n << 5)).to_be_bytes();
-    format!("{a}.{b}.{c}.{d}/28")
+    let address = Ipv4Addr::from_bits((11 << 24) + (n << 5));
+    format!("{address}/28")
 }
 
 #[cfg(test)]

@@ -40,12 +40,32 @@ pub(crate) fn rest(stage: &Stage) -> Result<Vec<Figure>> {
     let limit = Target::AtMost(Unit::Mebibytes.of(16.0));
     let none = Target::AtMost(Unit::Count.of(0.0));
     Ok(vec![
-        Figure::alone("resident memory after the start", mebibytes(at_start.resident), limit),
-        Figure::alone("  its proportional share", mebibytes(at_start.proportional), Target::None),
-        Figure::alone(format!("resident memory after {ASKED} questions"), mebibytes(after.resident), limit),
-        Figure::alone("  its proportional share", mebibytes(after.proportional), Target::None),
+        Figure::alone(
+            "resident memory after the start",
+            mebibytes(at_start.resident),
+            limit,
+        ),
+        Figure::alone(
+            "  its proportional share",
+            mebibytes(at_start.proportional),
+            Target::None,
+        ),
+        Figure::alone(
+            format!("resident memory after {ASKED} questions"),
+            mebibytes(after.resident),
+            limit,
+        ),
+        Figure::alone(
+            "  its proportional share",
+            mebibytes(after.proportional),
+            Target::None,
+        ),
         Figure::alone("idle: processor ticks in 5 s", Unit::Count.of(ticks), none),
-        Figure::alone("  context switches in 5 s", Unit::Count.of(switches), Target::None),
+        Figure::alone(
+            "  context switches in 5 s",
+            Unit::Count.of(switches),
+            Target::None,
+        ),
     ])
 }
 

@@ -14,13 +14,19 @@ impl Series {
 
     /// The median of the ratios within each round.
     pub(crate) fn ratio(&self, other: &Self) -> f64 {
-        let ratios: Vec<f64> = self.pairs(other).map(|(ours, other)| ours / other).collect();
+        let ratios: Vec<f64> = self
+            .pairs(other)
+            .map(|(ours, other)| ours / other)
+            .collect();
         quantile(&ratios, 0.5)
     }
 
     /// The median of the differences within each round.
     pub(crate) fn difference(&self, other: &Self) -> f64 {
-        let differences: Vec<f64> = self.pairs(other).map(|(ours, other)| ours - other).collect();
+        let differences: Vec<f64> = self
+            .pairs(other)
+            .map(|(ours, other)| ours - other)
+            .collect();
         quantile(&differences, 0.5)
     }
 

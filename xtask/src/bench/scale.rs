@@ -14,7 +14,6 @@ use super::{
     stage::{SERVE_PORT, Stage, served},
     traffic::compared,
 };
-use crate::load::monotonic;
 
 const MANY: u32 = 100_000;
 const CONNECTIONS: &str = "3000";
@@ -45,8 +44,16 @@ pub(crate) fn scale(stage: &Stage) -> Result<Vec<Figure>> {
     let in_time = Target::AtMost(Unit::Millis.of(800.0));
     let title = "100,000 names and networks";
     Ok(vec![
-        Figure::alone(format!("{title}: start to READY=1"), millis(&ready), in_time),
-        Figure::alone(format!("{title}: start to the first denial"), millis(&enforcing), in_time),
+        Figure::alone(
+            format!("{title}: start to READY=1"),
+            millis(&ready),
+            in_time,
+        ),
+        Figure::alone(
+            format!("{title}: start to the first denial"),
+            millis(&enforcing),
+            in_time,
+        ),
         Figure::alone(format!("{title}: reload"), millis(&reloads), Target::None),
         compared(
             &format!("{title}: TCP connect"),
@@ -76,15 +83,18 @@ fn start(stage: &Stage, name: &str, policy: &Value) -> Result<(f64, f64)> {
         .spawn()
         .context("starting the probe")?;
     std::thread::sleep(Duration::from_millis(50));
-    let started = monotonic();
     let guard = stage.guard(name, policy, None)?;
     let output = probe.wait_with_output().context("waiting for the probe")?;
-    ensure!(output.status.success(), "the probe failed: {}", output.status);
+    ensure!(
+        output.status.success(),
+        "the probe failed: {}",
+        output.status
+    );
     let denied: u64 = String::from_utf8_lossy(&output.stdout)
         .trim()
         .parse()
         .context("reading the time of the first denial")?;
     #[expect(clippy::cast_precision_loss, reason = "seconds in nanoseconds")]
-    let until_denied = denied.saturating_sub(started) as f64 / 1e6;
+    let until_denied = denied.saturating_sub(guard.started()) as f64 / 1e6;
     Ok((guard.ready().as_secs_f64() * 1e3, until_denied))
 }

@@ -100,11 +100,7 @@ impl Stage {
     }
 
     /// Runs load to its end and returns its numbers.
-    pub(crate) fn load<const N: usize>(
-        &self,
-        cgroup: &Cgroup,
-        words: &[&str],
-    ) -> Result<[f64; N]> {
+    pub(crate) fn load<const N: usize>(&self, cgroup: &Cgroup, words: &[&str]) -> Result<[f64; N]> {
         let said = program::run(&mut self.load_command(cgroup, words))?;
         let numbers: Vec<f64> = said
             .split_whitespace()

@@ -17,10 +17,9 @@ use super::{
     stage::{SERVE_PORT, SINK_PORT, Stage, served},
 };
 
-/// Connections of one arm in one round: some 100 ms.
-const CONNECTIONS: &str = "3000";
-const CONNECTIONS_QUICK: &str = "1000";
-const MILLIS: &str = "200";
+/// Of one arm in one round: short, for many rounds even out what else the machine does.
+const CONNECTIONS: &str = "1500";
+const MILLIS: &str = "150";
 
 /// Who decides about the load.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,15 +48,14 @@ pub(crate) fn connect(stage: &Stage) -> Result<Vec<Figure>> {
         Arm::Nft(Tracking::Without),
     ];
     let lanes = Lanes::new(stage, "connect")?;
-    let count = if stage.quick { CONNECTIONS_QUICK } else { CONNECTIONS };
-    let measured = rounds::run(stage.rounds(31), ARMS.len(), |_, which| {
+    let measured = rounds::run(stage.rounds(45), ARMS.len(), |_, which| {
         lanes.run(ARMS.get(which), |arm| {
             let address = if arm == Arm::Leased {
                 format!("{ALLOWED_V4}:{SERVE_PORT}")
             } else {
                 served(SERVE_PORT)
             };
-            vec!["connect".to_owned(), address, count.to_owned()]
+            vec!["connect".to_owned(), address, CONNECTIONS.to_owned()]
         })
     })?;
     let [guarded, bare, leased, tracked, untracked] = measured.as_slice() else {
@@ -73,14 +71,62 @@ pub(crate) fn connect(stage: &Stage) -> Result<Vec<Figure>> {
     let [untracked, untracked_whole] = untracked;
     let close = Target::RatioAtMost(1.05);
     Ok(vec![
-        against("TCP connect, allowed by a network", connect, "unguarded", bare, close),
-        against("  with socket and close", whole, "unguarded", bare_whole, Target::None),
-        against("TCP connect, allowed by a lease", leased, "unguarded", bare, close),
-        against("  with socket and close", leased_whole, "unguarded", bare_whole, Target::None),
-        against("TCP connect, against nftables", connect, "with conntrack", tracked, Target::RatioBelow(1.0)),
-        against("  with socket and close", whole, "with conntrack", tracked_whole, Target::None),
-        against("TCP connect, against nftables", connect, "without conntrack", untracked, Target::RatioAtMost(1.02)),
-        against("  with socket and close", whole, "without conntrack", untracked_whole, Target::None),
+        against(
+            "TCP connect, allowed by a network",
+            connect,
+            "unguarded",
+            bare,
+            close,
+        ),
+        against(
+            "  with socket and close",
+            whole,
+            "unguarded",
+            bare_whole,
+            Target::None,
+        ),
+        against(
+            "TCP connect, allowed by a lease",
+            leased,
+            "unguarded",
+            bare,
+            close,
+        ),
+        against(
+            "  with socket and close",
+            leased_whole,
+            "unguarded",
+            bare_whole,
+            Target::None,
+        ),
+        against(
+            "TCP connect, against nftables",
+            connect,
+            "with conntrack",
+            tracked,
+            Target::RatioBelow(1.0),
+        ),
+        against(
+            "  with socket and close",
+            whole,
+            "with conntrack",
+            tracked_whole,
+            Target::None,
+        ),
+        against(
+            "TCP connect, against nftables",
+            connect,
+            "without conntrack",
+            untracked,
+            Target::RatioAtMost(1.02),
+        ),
+        against(
+            "  with socket and close",
+            whole,
+            "without conntrack",
+            untracked_whole,
+            Target::None,
+        ),
     ])
 }
 
@@ -92,7 +138,7 @@ pub(crate) fn send(stage: &Stage) -> Result<Vec<Figure>> {
         Arm::Nft(Tracking::Without),
     ];
     let lanes = Lanes::new(stage, "send")?;
-    let measured = rounds::run(stage.rounds(21), ARMS.len(), |_, which| {
+    let measured = rounds::run(stage.rounds(31), ARMS.len(), |_, which| {
         lanes.run(ARMS.get(which), |_| {
             vec!["send".to_owned(), served(SERVE_PORT), MILLIS.to_owned()]
         })
@@ -106,17 +152,41 @@ pub(crate) fn send(stage: &Stage) -> Result<Vec<Figure>> {
     let target = Target::RatioAtLeast(0.86);
     Ok(vec![
         sends(guarded, "unguarded", bare, "UDP sends, unconnected", target),
-        sends(guarded, "nftables with conntrack", tracked, "UDP sends, against nftables", Target::None),
-        sends(guarded, "nftables without", untracked, "UDP sends, against nftables", Target::None),
-        sends(tracked, "unguarded", bare, "  nftables with conntrack itself", Target::None),
-        sends(untracked, "unguarded", bare, "  nftables without itself", Target::None),
+        sends(
+            guarded,
+            "nftables with conntrack",
+            tracked,
+            "UDP sends, against nftables",
+            Target::None,
+        ),
+        sends(
+            guarded,
+            "nftables without",
+            untracked,
+            "UDP sends, against nftables",
+            Target::None,
+        ),
+        sends(
+            tracked,
+            "unguarded",
+            bare,
+            "  nftables with conntrack itself",
+            Target::None,
+        ),
+        sends(
+            untracked,
+            "unguarded",
+            bare,
+            "  nftables without itself",
+            Target::None,
+        ),
     ])
 }
 
 pub(crate) fn stream(stage: &Stage) -> Result<Vec<Figure>> {
     const ARMS: [Arm; 2] = [Arm::Guarded, Arm::Bare];
     let lanes = Lanes::new(stage, "stream")?;
-    let measured = rounds::run(stage.rounds(21), ARMS.len(), |_, which| {
+    let measured = rounds::run(stage.rounds(41), ARMS.len(), |_, which| {
         lanes.run(ARMS.get(which), |_| {
             vec!["stream".to_owned(), served(SINK_PORT), MILLIS.to_owned()]
         })

@@ -62,9 +62,7 @@ pub(super) fn flood(
     window: u16,
     time: Duration,
 ) -> Result<u64> {
-    let mut questions: Vec<Vec<u8>> = (0..names)
-        .map(|n| question(0, &name(n, zone)))
-        .collect();
+    let mut questions: Vec<Vec<u8>> = (0..names).map(|n| question(0, &name(n, zone))).collect();
     let socket = socket(server)?;
     let mut buffer = [0; MESSAGE];
     let mut next = 0;
@@ -99,7 +97,11 @@ pub(super) fn flood(
 }
 
 fn socket(server: SocketAddr) -> Result<UdpSocket> {
-    let any = if server.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let any = if server.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
     let socket = UdpSocket::bind(any).context("binding a UDP socket")?;
     socket.set_read_timeout(Some(PATIENCE))?;
     socket

@@ -26,8 +26,7 @@ pub(super) fn serve(address: SocketAddr) -> Result<()> {
             udp.recv_from(&mut buffer).ok();
         }
     });
-    let listener =
-        TcpListener::bind(address).with_context(|| format!("binding {address}/tcp"))?;
+    let listener = TcpListener::bind(address).with_context(|| format!("binding {address}/tcp"))?;
     for connection in listener.incoming() {
         drop(connection);
     }
@@ -35,8 +34,7 @@ pub(super) fn serve(address: SocketAddr) -> Result<()> {
 }
 
 pub(super) fn sink(address: SocketAddr) -> Result<()> {
-    let listener =
-        TcpListener::bind(address).with_context(|| format!("binding {address}/tcp"))?;
+    let listener = TcpListener::bind(address).with_context(|| format!("binding {address}/tcp"))?;
     let mut buffer = vec![0; 1 << 18];
     for connection in listener.incoming() {
         let mut connection = connection?;
