@@ -201,6 +201,10 @@ fn nc() {
             &[options, &[host, port]].concat(),
         )
     };
+    // Connecting UDP to an allowed address sends nothing and is let through; the send is not.
+    let send = "import socket, sys\n\
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n\
+                s.connect((sys.argv[1], int(sys.argv[2])))\ns.send(b'over and out')";
     check(
         "nc",
         &[
@@ -216,7 +220,11 @@ fn nc() {
             refused(talk(&["-N"], "nc.allowed.test", "5432")),
             refused(talk(&["-u", "-w", "1"], "198.51.100.10", "9000")),
             refused(talk(&["-u", "-w", "1"], "2001:db8:ff::10", "9000")),
-            refused(talk(&["-u", "-w", "1"], "203.0.113.77", "5432")),
+            // nc says nothing of a write that failed.
+            refused(words(
+                &["/usr/bin/python3", "-c", send],
+                &["203.0.113.77", "5432"],
+            )),
         ],
     );
 }
@@ -309,6 +317,19 @@ fn known_gap_musl_waits_for_its_timeout_when_a_name_is_refused() {
         .resolver()
         .wait_for_query("after.denied.test")
         .expect("what is asked without the guard is in the log");
+    assert!(!world.resolver().saw("musl.denied.test"));
+}
+
+/// The way out of the gap: `dns.refusal`.
+#[test]
+fn musl_fails_at_once_when_a_denied_name_does_not_exist() {
+    let program = MuslClient::build();
+    let mut policy = policy();
+    policy["dns"]["refusal"] = "NXDOMAIN".into();
+    let world = TestWorld::guarded(policy);
+    let run = world.run(&[&program.path, "musl.denied.test", "80"]);
+    run.fails_within(Duration::from_secs(3));
+    world.records_a_denial_of("musl.denied.test");
     assert!(!world.resolver().saw("musl.denied.test"));
 }
 

@@ -3,7 +3,7 @@
 
 use std::{
     net::IpAddr,
-    ops::Deref,
+    ops::{Deref, DerefMut},
     path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -120,6 +120,12 @@ impl Deref for TestWorld {
 
     fn deref(&self) -> &World {
         &self.world
+    }
+}
+
+impl DerefMut for TestWorld {
+    fn deref_mut(&mut self) -> &mut World {
+        &mut self.world
     }
 }
 

@@ -121,6 +121,9 @@ impl Daemon {
                             records.sink().lose(Layer::Kernel, total - lost);
                             lost = total;
                         }
+                        // A guarded process can keep the ring full; names, requests and signals
+                        // have their turn after every batch.
+                        tokio::task::yield_now().await;
                     }
                     Err(error) => {
                         tracing::error!(%error, "events of the kernel cannot be read: decisions go on, records do not");

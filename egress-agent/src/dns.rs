@@ -74,6 +74,8 @@ pub struct Settings {
     pub wildcard_names: usize,
     /// Record types that are answered besides those that every policy has.
     pub extra_types: Vec<u16>,
+    /// A denied name does not exist, instead of being refused.
+    pub refuse_with_nxdomain: bool,
     /// Everything is decided and recorded, nothing is refused for the policy's sake.
     pub observe: bool,
 }

@@ -31,8 +31,10 @@ mod file;
 mod lint;
 mod name;
 pub mod net;
+mod network;
 mod pattern;
 mod port;
+mod portset;
 mod problem;
 mod quantity;
 mod rule;
@@ -59,13 +61,14 @@ use sha2::{Digest as _, Sha256};
 
 use self::{check::Checked, pattern::PatternTable};
 pub use self::{
-    compile::{PortEntry, PortSets, Tables},
+    compile::Tables,
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::schema,
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},
+    portset::{PortEntry, PortSets},
     problem::{Invalid, Problem, Related, Severity, draw},
     rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Rule, Upstream},
     suggest::suggest,
@@ -200,7 +203,7 @@ impl Policy {
     }
 
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
-        compile::find(self.rules(), id)
+        portset::find(self.rules(), id)
     }
 
     /// Allow rules, deny rules, then the rule for loopback ports if there is one. The rule at
@@ -212,16 +215,12 @@ impl Policy {
     /// Decides about a name. Costs one hash for each label.
     pub fn decide_name(&self, name: &Name) -> NameDecision {
         let ids = |table: &PatternTable<RuleId>| -> Vec<RuleId> {
-            table
-                .find(name)
-                .flat_map(|hit| hit.values)
-                .copied()
-                .collect()
+            table.find(name).flat_map(|hit| hit.values()).collect()
         };
-        if let Some(rule) = self.deny.find(name).flat_map(|hit| hit.values).next() {
+        if let Some(rule) = self.deny.find(name).flat_map(|hit| hit.values()).next() {
             return NameDecision::Deny {
                 reason: Reason::DeniedByRule,
-                rule: *rule,
+                rule,
             };
         }
         let Some(first) = self.allow.find(name).next() else {
@@ -238,7 +237,7 @@ impl Policy {
         let denying = denials.first().copied();
         rules.append(&mut denials);
         if let Some(rule) = denying
-            && compile::allowed_pieces(self.rules(), &rules).is_empty()
+            && portset::allowed_pieces(self.rules(), &rules).is_empty()
         {
             return NameDecision::Deny {
                 reason: Reason::DeniedByRule,
@@ -279,7 +278,10 @@ impl Policy {
             hash.update([0]);
             hash.update(base.as_bytes());
         }
-        let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let mut digest = String::with_capacity(64);
+        for byte in hash.finalize() {
+            digest.extend([byte >> 4, byte & 15].map(hex_digit));
+        }
         let mut policy = Self {
             name: checked.name.clone().unwrap_or_else(|| stem(source)),
             source: source.to_owned(),
@@ -297,13 +299,9 @@ impl Policy {
                 Effect::Deny if rule.covers_every_port() => &mut policy.deny,
                 Effect::Deny => &mut policy.deny_ports,
             };
-            for host in &rule.hosts {
-                table.insert(host, rule.id);
-            }
+            table.extend(&rule.hosts, rule.id);
         }
-        for pattern in &policy.checked.dns.private {
-            policy.private.insert(pattern, ());
-        }
+        policy.private.extend(&policy.checked.dns.private, ());
         policy
     }
 }
@@ -322,7 +320,7 @@ fn load(path: &Path, depth: usize) -> Result<Policy, PolicyError> {
     };
     let bytes = read_bounded(path).map_err(read)?;
     let source = path.display().to_string();
-    let text = String::from_utf8(bytes).map_err(|error| not_utf8(&source, error))?;
+    let text = String::from_utf8(bytes).map_err(|error| not_utf8(&source, &error))?;
     let base = &mut |name: &str| load_base(path, name, depth);
     let mut policy = parse(&text, &source, base)?;
     policy.files.insert(0, path.to_owned());
@@ -367,13 +365,17 @@ fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
 }
 
-fn not_utf8(source: &str, error: std::string::FromUtf8Error) -> Invalid {
+fn not_utf8(source: &str, error: &std::string::FromUtf8Error) -> Invalid {
     let valid = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
     let help = Some("save the file as UTF-8");
     let mut problems = vec![text::syntax("the text is not UTF-8", valid..valid, help)];
     text::locate(&mut problems, &text);
     Invalid::new(source, &text, problems)
+}
+
+fn hex_digit(nibble: u8) -> char {
+    char::from_digit(u32::from(nibble), 16).unwrap_or('0')
 }
 
 fn stem(source: &str) -> String {

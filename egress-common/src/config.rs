@@ -44,7 +44,7 @@ pub struct Config {
     pub inbound_loopback: u32,
     /// 1: allowed flows are reported as events too.
     pub report_allowed: u32,
-    /// Steer: the guard resolver's ports on 127.0.0.1 and ::1. Snoop: the ports of
+    /// Steer: the guard resolver's ports on 127.0.0.1 and `::1`. Snoop: the ports of
     /// `resolver_addresses`. Host order; 0 for none.
     pub resolver_ports: [u16; RESOLVER_SLOTS],
     /// Snoop: the resolvers that are trusted, and may be asked.

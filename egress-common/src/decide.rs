@@ -46,7 +46,7 @@ pub fn decide(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) ->
     rule_on(config, rules, flow, stage).verdict()
 }
 
-/// [`decide`], as the kernel programs call it: in line, and in a shape that the verifier takes.
+/// [`decide()`], as the kernel programs call it: in line, and in a shape that the verifier takes.
 #[inline(always)]
 pub fn rule_on(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) -> Ruling {
     if !flow.protocol.is_tcp_or_udp() {

@@ -1,11 +1,19 @@
 //! What crosses the boundary between egressd and its kernel programs, and the decision itself.
 //!
-//! Everything here is plain bytes or a pure function. [`decide`] is compiled twice: into the BPF
+//! Everything here is plain bytes or a pure function. [`decide()`] is compiled twice: into the BPF
 //! programs, where [`Rules`] reads maps, and into userspace, where it reads whatever a caller
 //! brings. No type that stands in a map holds a Rust enum, `bool`, `Option` or padding that is
 //! not written out: the kernel side of a map may hold any bytes.
 
 #![cfg_attr(not(feature = "user"), no_std)]
+#![expect(
+    clippy::inline_always,
+    reason = "the verifier judges one program at a time, and calls cost on every packet"
+)]
+#![expect(
+    clippy::many_single_char_names,
+    reason = "the octets of an address have no better names"
+)]
 
 mod address;
 mod config;

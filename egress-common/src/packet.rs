@@ -55,7 +55,7 @@ fn parse_v4(words: &[u32; 6]) -> Result<Packet, (Reason, Flow)> {
         return Err((Reason::UnsupportedProtocol, known));
     }
     Ok(Packet {
-        flow: Flow::new(protocol, destination, u32::from_be(ports) as u16),
+        flow: Flow::new(protocol, destination, low_half(ports)),
         source: Address::from_v4_word(source),
         source_port: (u32::from_be(ports) >> 16) as u16,
     })
@@ -80,10 +80,16 @@ fn parse_v6(words: &[u32; 11]) -> Result<Packet, (Reason, Flow)> {
         return Err((reason, known));
     }
     Ok(Packet {
-        flow: Flow::new(protocol, destination, u32::from_be(ports) as u16),
+        flow: Flow::new(protocol, destination, low_half(ports)),
         source: Address::from_words([s0, s1, s2, s3]),
         source_port: (u32::from_be(ports) >> 16) as u16,
     })
+}
+
+/// The second of two 16-bit fields in a word as it lies in memory.
+#[inline(always)]
+const fn low_half(word: u32) -> u16 {
+    (u32::from_be(word) & 0xffff) as u16
 }
 
 #[cfg(test)]

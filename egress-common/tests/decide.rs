@@ -73,11 +73,9 @@ fn reference(config: &Config, world: &World, flow: &Flow, stage: Stage) -> bool 
         && config.resolver_ports.contains(&flow.port)
         && (address == Address::LOOPBACK_V4 || address == Address::LOOPBACK_V6);
     let trusted = config.dns == DnsMode::Snoop as u32
-        && (0..4).any(|slot| {
-            flow.port != 0
-                && config.resolver_ports[slot] == flow.port
-                && config.resolver_addresses[slot] == address
-        });
+        && flow.port != 0
+        && std::iter::zip(config.resolver_ports, config.resolver_addresses)
+            .any(|resolver| resolver == (flow.port, address));
     let resolver = resolver || trusted;
     let network = world.network(&address).unwrap_or_default();
     let holds = |set: u32| set != 0 && world.port(PortSet(set), flow.protocol, flow.port).is_some();

@@ -32,37 +32,15 @@ const EPERM: u32 = 1;
 #[inline(always)]
 pub(crate) fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
     let flow = flow_of(ctx, family);
-    let Some(config) = maps::config() else {
-        return DENY;
+    let (config, note) = match begin(ctx, Hook::Connect, &flow) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
-    let Some(note) = Note::of_sock_addr(ctx) else {
-        return refuse(
-            ctx,
-            config,
-            Hook::Connect,
-            session::of_current(),
-            &flow,
-            Ruling::deny(Reason::NotConfigured),
-        );
-    };
-    if note.session == 0 {
-        note.session = session::of_current();
-    }
     note.touch();
     if steer::wants(config, &flow) {
-        return match steer::turn(ctx, family, config, note, &flow) {
-            Some(()) => ALLOW,
-            None => refuse(
-                ctx,
-                config,
-                Hook::Connect,
-                note.session,
-                &flow,
-                Ruling::deny(Reason::NotConfigured),
-            ),
-        };
+        return steer(ctx, family, config, Hook::Connect, note, &flow);
     }
-    judge(ctx, config, Hook::Connect, note, &flow)
+    judge(ctx, config, Hook::Connect, note, &flow, Stage::New)
 }
 
 /// One datagram of an unconnected UDP socket.
@@ -75,70 +53,101 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
         // (net/ipv4/udp.c, udp_sendmsg).
         return ALLOW;
     }
+    let (config, note) = match begin(ctx, Hook::Sendmsg, &flow) {
+        Ok(begun) => begun,
+        Err(code) => return code,
+    };
+    if steer::wants(config, &flow) {
+        note.touch();
+        return steer(ctx, family, config, Hook::Sendmsg, note, &flow);
+    }
+    let mut stage = Stage::New;
+    if let Ok(address) = flow.destination.canonical() {
+        let words = FlowWords::new(&flow, address);
+        let standing = note.standing(&words, config.generation);
+        if let Standing::Admitted(u64::MAX) = standing {
+            return ALLOW;
+        }
+        if let Standing::Admitted(expires) | Standing::Older(expires) = standing {
+            // SAFETY: takes nothing and returns a number.
+            let now = unsafe { bpf::bpf_ktime_get_boot_ns() };
+            if now < expires && matches!(standing, Standing::Admitted(_)) {
+                let idle = egress_common::limits::UDP_IDLE_NS;
+                if expires - now < idle / 2 {
+                    note.admit(&words, config.generation, now + idle);
+                }
+                return ALLOW;
+            }
+            if now < expires {
+                // It was going on when the policy changed: its lease may have run out since.
+                stage = Stage::Established;
+            }
+        }
+    }
+    note.touch();
+    judge(ctx, config, Hook::Sendmsg, note, &flow, stage)
+}
+
+/// The settings and the socket's note, or what the call returns without them.
+#[inline(always)]
+fn begin(
+    ctx: &SockAddrContext,
+    hook: Hook,
+    flow: &Flow,
+) -> Result<(&'static Config, &'static mut Note), i32> {
     let Some(config) = maps::config() else {
-        return DENY;
+        return Err(DENY);
     };
     let Some(note) = Note::of_sock_addr(ctx) else {
-        return refuse(
+        let ruling = Ruling::deny(Reason::NotConfigured);
+        return Err(refuse(
             ctx,
             config,
-            Hook::Sendmsg,
+            hook,
             session::of_current(),
-            &flow,
-            Ruling::deny(Reason::NotConfigured),
-        );
+            flow,
+            ruling,
+        ));
     };
     if note.session == 0 {
         note.session = session::of_current();
     }
-    if steer::wants(config, &flow) {
-        note.touch();
-        return match steer::turn(ctx, family, config, note, &flow) {
-            Some(()) => ALLOW,
-            None => refuse(
-                ctx,
-                config,
-                Hook::Sendmsg,
-                note.session,
-                &flow,
-                Ruling::deny(Reason::NotConfigured),
-            ),
-        };
+    Ok((config, note))
+}
+
+/// Turns DNS to the guard resolver; DNS that cannot be turned is refused.
+#[inline(always)]
+fn steer(
+    ctx: &SockAddrContext,
+    family: Family,
+    config: &Config,
+    hook: Hook,
+    note: &mut Note,
+    flow: &Flow,
+) -> i32 {
+    if steer::turn(ctx, family, config, note, flow).is_some() {
+        return ALLOW;
     }
-    if let Ok(address) = flow.destination.canonical()
-        && let Standing::Admitted(expires) =
-            note.standing(&FlowWords::new(&flow, address), config.generation)
-    {
-        if expires == u64::MAX {
-            return ALLOW;
-        }
-        // SAFETY: takes nothing and returns a number.
-        let now = unsafe { bpf::bpf_ktime_get_boot_ns() };
-        if now < expires {
-            let idle = egress_common::limits::UDP_IDLE_NS;
-            if expires - now < idle / 2 {
-                note.admit(
-                    &FlowWords::new(&flow, address),
-                    config.generation,
-                    now + idle,
-                );
-            }
-            return ALLOW;
-        }
-    }
-    note.touch();
-    judge(ctx, config, Hook::Sendmsg, note, &flow)
+    let ruling = Ruling::deny(Reason::NotConfigured);
+    refuse(ctx, config, hook, note.session, flow, ruling)
 }
 
 /// Decides by the tables, and notes an admission.
 #[inline(always)]
-fn judge(ctx: &SockAddrContext, config: &Config, hook: Hook, note: &mut Note, flow: &Flow) -> i32 {
+fn judge(
+    ctx: &SockAddrContext,
+    config: &Config,
+    hook: Hook,
+    note: &mut Note,
+    flow: &Flow,
+    stage: Stage,
+) -> i32 {
     let tables = Tables {
         config,
         session: note.session,
         receiver: Receiver::of_sock_addr(ctx),
     };
-    let ruling = rule_on(config, &tables, flow, Stage::New);
+    let ruling = rule_on(config, &tables, flow, stage);
     if !ruling.is_allow() {
         // Connecting UDP sends nothing. Resolvers connect to each address that they found, on the
         // port that was asked for, only to see which source the kernel would take (RFC 6724); a
@@ -148,6 +157,13 @@ fn judge(ctx: &SockAddrContext, config: &Config, hook: Hook, note: &mut Note, fl
             && ruling.reason == Reason::PortNotAllowed as u32
         {
             return ALLOW;
+        }
+        if config.is_observing()
+            && let Ok(address) = flow.destination.canonical()
+        {
+            // What is only observed is reported here, and not once more for its packets.
+            let words = FlowWords::new(flow, address);
+            note.admit(&words, config.generation, u64::MAX);
         }
         return refuse(ctx, config, hook, note.session, flow, ruling);
     }

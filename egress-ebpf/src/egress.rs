@@ -1,4 +1,4 @@
-//! cgroup_skb/egress, the enforcement point: every IP packet of every socket of the session.
+//! `cgroup_skb/egress`, the enforcement point: every IP packet of every socket of the session.
 
 use aya_ebpf::{bindings::__sk_buff, helpers::generated as bpf, programs::SkBuffContext};
 use core::ffi::c_void;
@@ -17,7 +17,7 @@ use crate::{
 
 const PASS: i32 = 1;
 const DROP: i32 = 0;
-/// The loopback device's index in every network namespace (include/net/flow.h, LOOPBACK_IFINDEX).
+/// The loopback device's index in every network namespace (`include/net/flow.h`, `LOOPBACK_IFINDEX`).
 const LOOPBACK_IFINDEX: u32 = 1;
 const ETH_P_IP: u32 = 0x0800;
 const ETH_P_IPV6: u32 = 0x86dd;
@@ -42,17 +42,14 @@ pub(crate) fn egress(ctx: &SkBuffContext) -> i32 {
         Ok(packet) => packet,
         Err((reason, flow)) => return drop(skb, config, note, &flow, Ruling::deny(reason)),
     };
-    let address = match packet.flow.destination.canonical() {
-        Ok(address) => address,
-        Err(_) => {
-            return drop(
-                skb,
-                config,
-                note,
-                &packet.flow,
-                Ruling::deny(Reason::EmbeddedAddress),
-            );
-        }
+    let Ok(address) = packet.flow.destination.canonical() else {
+        return drop(
+            skb,
+            config,
+            note,
+            &packet.flow,
+            Ruling::deny(Reason::EmbeddedAddress),
+        );
     };
     // SAFETY: the context of the running program.
     if address.is_loopback() && unsafe { (*skb).ifindex } != LOOPBACK_IFINDEX {
@@ -74,7 +71,7 @@ pub(crate) fn egress(ctx: &SkBuffContext) -> i32 {
     remember_client(skb, config, note, &packet);
     let stage = match note.standing(&words, config.generation) {
         Standing::Admitted(_) => return PASS,
-        Standing::Older => Stage::Established,
+        Standing::Older(_) => Stage::Established,
         Standing::Unknown => Stage::New,
     };
     let tables = Tables {
@@ -202,7 +199,7 @@ fn remember_client(skb: *mut __sk_buff, config: &Config, note: &Note, packet: &P
     // SAFETY: the context of the running program.
     let cookie = unsafe { bpf::bpf_get_socket_cookie(skb.cast()) };
     // SAFETY: only compared; a value that changes under us is written again below.
-    if let Some(known) = unsafe { CLIENTS.get(&key) }
+    if let Some(known) = unsafe { CLIENTS.get(key) }
         && known.cookie == cookie
         && known.session == note.session
     {
@@ -213,10 +210,8 @@ fn remember_client(skb: *mut __sk_buff, config: &Config, note: &Note, packet: &P
         cookie,
         process: note.process,
     };
-    // A client that does not fit is unknown to the resolver, which refuses it.
-    if CLIENTS.insert(&key, &client, 0).is_err() {
-        maps::count(Counter::EventLost);
-    }
+    // A client that does not fit is unknown to the resolver, which refuses it, and says so.
+    let _unknown = CLIENTS.insert(key, client, 0);
 }
 
 /// Reads the headers of the packet.

@@ -10,6 +10,14 @@
     clippy::inline_always,
     reason = "the verifier judges one program at a time, and calls cost on every packet"
 )]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape of an entry point is the macro's"
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "kernel fields are wider than what stands in them"
+)]
 
 mod connect;
 mod egress;

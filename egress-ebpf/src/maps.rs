@@ -92,7 +92,7 @@ impl Rules for Tables<'_> {
         let key = LeaseKey::new(self.config.generation, self.session, *address);
         // SAFETY: values are replaced whole by userspace; a reader that overlaps a replacement
         // reads grants of the same address and session, old or new, each of which was allowed.
-        unsafe { LEASES.get(&key) }
+        unsafe { LEASES.get(key) }
     }
 
     #[inline(always)]

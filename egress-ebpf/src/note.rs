@@ -59,8 +59,8 @@ pub(crate) struct Note {
 pub(crate) enum Standing {
     /// Not the flow that was admitted.
     Unknown,
-    /// Admitted under another generation.
-    Older,
+    /// Admitted under another generation; the time as below.
+    Older(u64),
     /// Admitted under this generation; the time until which an unconnected flow may go on.
     Admitted(u64),
 }
@@ -130,7 +130,7 @@ impl Note {
         } else if admitted_by == generation {
             Standing::Admitted(expires)
         } else {
-            Standing::Older
+            Standing::Older(expires)
         }
     }
 

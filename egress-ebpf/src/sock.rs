@@ -1,4 +1,4 @@
-//! sock_create: only TCP and UDP over IP may exist, and every socket gets a note of its maker.
+//! `sock_create`: only TCP and UDP over IP may exist, and every socket gets a note of its maker.
 
 use aya_ebpf::{helpers::generated as bpf, programs::SockContext};
 use egress_common::{Address, Counter, Flow, Hook, Protocol, Reason, Ruling};

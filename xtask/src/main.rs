@@ -16,6 +16,7 @@ mod load;
 mod play;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 #[derive(Parser)]
@@ -43,6 +44,11 @@ enum Task {
     Test {
         /// Only tests whose names contain one of these
         filter: Vec<String>,
+    },
+    /// The kernel tests on Debian's kernels, in software emulation [default: 6.1 6.12]
+    Vm {
+        /// Such as 6.1
+        versions: Vec<String>,
     },
     /// Guards real programs against a small internet made of network namespaces
     Demo,
@@ -84,6 +90,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup { check: false } => setup::install()?,
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
+        Task::Vm { versions } => vm::run(&versions)?,
         Task::Demo => demo::run()?,
         Task::Bench(bench) => return bench::run(&bench),
         Task::Load(load) => load.run()?,

@@ -62,7 +62,7 @@ fn main() -> ExitCode {
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
-        Verb::Release(args) => admin::release(args, &socket, &mut screen),
+        Verb::Release(args) => admin::release(&args, &socket, &mut screen),
         Verb::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "egressctl", &mut std::io::stdout());

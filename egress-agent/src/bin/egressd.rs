@@ -112,7 +112,12 @@ fn start(args: RunArgs) -> anyhow::Result<Exit> {
     let options = options(args)?;
     Ok(match run(options, set_verbosity)? {
         Outcome::Stopped => Exit::Ok,
-        Outcome::Command(status) => Exit::Child(parent::code(status)),
+        Outcome::Command { status, denials } => {
+            for line in cli_run::summary(&denials) {
+                cli::complain(&line);
+            }
+            Exit::Child(parent::code(status))
+        }
     })
 }
 

@@ -49,7 +49,7 @@ pub struct ReleaseArgs {
 }
 
 /// Takes guards off, through the daemon or, when none runs, by hand.
-pub fn release(args: ReleaseArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+pub fn release(args: &ReleaseArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
     let request = Request::Release {
         guard: args.guard.clone(),
     };
@@ -60,7 +60,7 @@ pub fn release(args: ReleaseArgs, socket: &Path, screen: &mut Screen) -> anyhow:
             };
             screen.line(text)?;
         }
-        Err(ClientError::Unreachable { .. }) => release_pins(&args, screen)?,
+        Err(ClientError::Unreachable { .. }) => release_pins(args, screen)?,
         Err(error) => return Err(error.into()),
     }
     Ok(Exit::Ok)

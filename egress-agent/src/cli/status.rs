@@ -61,7 +61,7 @@ fn print(status: &Status, screen: &mut Screen) -> anyhow::Result<()> {
             audit.file, audit.written
         );
         if let Some(failure) = &audit.failure {
-            line.push_str(&format!("; cannot be written now: {failure}"));
+            line = format!("{line}; cannot be written now: {failure}");
         }
         let is_whole = lost == 0 && audit.failure.is_none();
         screen.line("")?;

@@ -34,6 +34,8 @@ use crate::audit::feed::Told;
 pub const LONGEST_REQUEST: usize = 64 << 10;
 /// For a whole request to arrive, and for a reply to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For answers that are on their way when the server is told to stop.
+const DRAIN: Duration = Duration::from_millis(500);
 
 /// What the daemon does with requests.
 pub trait Handler: Send + Sync + 'static {
@@ -56,7 +58,8 @@ pub enum Response {
     Log(mpsc::Receiver<Told>),
 }
 
-/// Serves until `shutdown` resolves. Connections that are open then are closed.
+/// Serves until `shutdown` resolves. Connections that are open then may finish their answers, and
+/// are closed after half a second.
 pub async fn serve<H: Handler>(
     listener: UnixListener,
     handler: Arc<H>,
@@ -102,7 +105,13 @@ async fn serve_with<H: Handler>(
             }
         }
     }
-    connections.shutdown().await;
+    // Whoever asked for the end is told that it came.
+    let drained = timeout(DRAIN, async {
+        while connections.join_next().await.is_some() {}
+    });
+    if drained.await.is_err() {
+        connections.shutdown().await;
+    }
 }
 
 /// Finds out who connects, and gives them a seat or the reason why not.

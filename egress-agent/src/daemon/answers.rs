@@ -289,15 +289,14 @@ fn newest<'l>(
 
 /// The last denials of this destination.
 fn denials(daemon: &Daemon, guard: &Guard, session: Option<&str>, target: &Target) -> Vec<Record> {
-    let names: Vec<String> = match session {
-        Some(name) => vec![name.to_owned()],
-        None => {
-            let sessions = guard.world().sessions.borrow();
-            sessions
-                .iter()
-                .map(|running| running.session.name.clone())
-                .collect()
-        }
+    let names: Vec<String> = if let Some(name) = session {
+        vec![name.to_owned()]
+    } else {
+        let sessions = guard.world().sessions.borrow();
+        sessions
+            .iter()
+            .map(|running| running.session.name.clone())
+            .collect()
     };
     let sink = daemon.records.sink();
     let mut found: Vec<Record> = names

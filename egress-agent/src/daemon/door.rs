@@ -20,30 +20,30 @@ use crate::{
 
 /// A request that was let through, and where its answer goes.
 #[derive(Debug)]
-pub struct Errand {
-    pub peer: Peer,
-    pub request: Request,
-    pub answer: oneshot::Sender<Response>,
+pub(super) struct Errand {
+    pub(super) peer: Peer,
+    pub(super) request: Request,
+    pub(super) answer: oneshot::Sender<Response>,
 }
 
 /// What the handler knows without asking.
 #[derive(Debug, Default)]
-pub struct Known {
+pub(super) struct Known {
     /// Paths of the guarded cgroups.
-    pub guards: Vec<String>,
+    pub(super) guards: Vec<String>,
     /// Who entered which session.
-    pub owners: BTreeMap<String, u32>,
+    pub(super) owners: BTreeMap<String, u32>,
 }
 
 /// The handler.
 #[derive(Debug)]
-pub struct Door {
+pub(super) struct Door {
     errands: mpsc::Sender<Errand>,
     known: Arc<Mutex<Known>>,
 }
 
 impl Door {
-    pub fn new(errands: mpsc::Sender<Errand>, known: Arc<Mutex<Known>>) -> Self {
+    pub(super) fn new(errands: mpsc::Sender<Errand>, known: Arc<Mutex<Known>>) -> Self {
         Self { errands, known }
     }
 }

@@ -30,6 +30,7 @@ impl PolicyNames {
             },
             wildcard_names: usize::try_from(dns.wildcard_names).unwrap_or(usize::MAX),
             extra_types: dns.types.iter().map(|kind| u16::from(*kind)).collect(),
+            refuse_with_nxdomain: dns.refuse_with_nxdomain,
             observe: policy.mode() == egress_common::Mode::Observe,
         };
         Self { policy, settings }
@@ -162,7 +163,10 @@ impl Host for World {
         }
         // A name that the session was told before, and that nobody was asked about again, is no
         // news; a record of it would cost more than the answer.
-        if is_new || matches!(outcome.decision, Decision::Deny { .. }) || self.policy().audit().allowed {
+        if is_new
+            || matches!(outcome.decision, Decision::Deny { .. })
+            || self.policy().audit().allowed
+        {
             self.records.question(self, outcome);
         }
     }

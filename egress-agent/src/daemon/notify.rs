@@ -1,4 +1,4 @@
-//! sd_notify(3): tells a service manager that enforcement is on.
+//! `sd_notify(3)`: tells a service manager that enforcement is on.
 
 use std::{
     env, io,

@@ -9,10 +9,16 @@ const KEPT: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_NET_ADMIN];
 /// Drops every other capability, for good: the bounding set too.
 ///
 /// The daemon stays uid 0: the cgroup files, the BPF file system and its own directories are
-/// root's, and owning them needs no capability.
-pub fn drop_unneeded() -> Result<(), CapsError> {
-    let kept: CapsHashSet = KEPT.into_iter().collect();
-    for capability in caps::all() {
+/// root's, and owning them needs no capability. Only the root of the cgroup file system is closed
+/// to its owner too (mode 0555): who must take a cgroup away from there keeps `CAP_DAC_OVERRIDE`.
+pub fn drop_unneeded(removes_cgroup: bool) -> Result<(), CapsError> {
+    let mut kept: CapsHashSet = KEPT.into_iter().collect();
+    if removes_cgroup {
+        kept.insert(Capability::CAP_DAC_OVERRIDE);
+    }
+    let mut all: Vec<Capability> = caps::all().into_iter().collect();
+    all.sort_by_key(|capability| *capability as u8);
+    for capability in all {
         if !kept.contains(&capability) && caps::has_cap(None, CapSet::Bounding, capability)? {
             caps::drop(None, CapSet::Bounding, capability)?;
         }

@@ -45,7 +45,7 @@ impl Records {
         } else {
             Kind::Flow
         };
-        let mut record = self.of_session(world, Layer::Kernel, kind, event.session);
+        let mut record = of_session(world, Layer::Kernel, kind, event.session);
         record.boot_ns = Some(event.time);
         record.process = Some(Process::from(event.process));
         record.hook = Hook::from_number(event.hook).map(Into::into);
@@ -80,7 +80,7 @@ impl Records {
     pub fn question(&self, world: &World, outcome: &Outcome<'_>) {
         let policy = world.policy();
         let session = outcome.client.map_or(0, |client| client.session);
-        let mut record = self.of_session(world, Layer::Dns, Kind::Question, session);
+        let mut record = of_session(world, Layer::Dns, Kind::Question, session);
         record.process = outcome.client.map(|client| Process::from(client.process));
         record.name = (!outcome.name.is_empty()).then(|| outcome.name.to_owned());
         record.qtype = (outcome.kind != 0).then(|| RecordType::from(outcome.kind).to_string());
@@ -109,16 +109,16 @@ impl Records {
         }
         self.sink.record(record);
     }
-
-    fn of_session(&self, world: &World, layer: Layer, kind: Kind, session: u64) -> Record {
-        let mut record = Record::new(now(), layer, kind);
-        record.guard = Some(world.cgroup.clone());
-        record.session = world.sessions.borrow().name_of(session);
-        record
-    }
 }
 
-pub fn now() -> Time {
+fn of_session(world: &World, layer: Layer, kind: Kind, session: u64) -> Record {
+    let mut record = Record::new(now(), layer, kind);
+    record.guard = Some(world.cgroup.clone());
+    record.session = world.sessions.borrow().name_of(session);
+    record
+}
+
+pub(super) fn now() -> Time {
     Time::new(jiff::Timestamp::now())
 }
 

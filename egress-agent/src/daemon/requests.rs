@@ -1,7 +1,5 @@
 //! Carrying out what the control socket lets through.
 
-use std::path::Path;
-
 use egress_common::Counter;
 
 use super::{Daemon, answers, guard::Guard, records, sessions::Session};
@@ -48,7 +46,7 @@ impl Daemon {
                 session,
                 command,
             } => self
-                .enter(peer, guard.as_deref(), session, command)
+                .enter(peer, guard.as_deref(), session, &command)
                 .map(Reply::Entered),
             Request::End { session } => self.end(&session),
             Request::Verbosity { filter } => self.verbosity(&filter),
@@ -109,7 +107,7 @@ impl Daemon {
         peer: &Peer,
         guard: Option<&str>,
         session: Option<String>,
-        command: Vec<String>,
+        command: &[String],
     ) -> Result<Entered, Failure> {
         let index = match (self.chosen(guard)?.as_slice(), guard) {
             ([index], _) => *index,
@@ -172,7 +170,7 @@ impl Daemon {
                     name: name.clone(),
                     pid: peer.pid,
                     uid: peer.uid,
-                    command: command.clone(),
+                    command: command.to_vec(),
                     started: started.to_string(),
                 },
                 &self.hierarchy,
@@ -258,7 +256,7 @@ impl Daemon {
             let path = guard.cgroup.path().to_owned();
             tracing::warn!(cgroup = path, "the guard was taken off");
             self.records.life(Kind::GuardReleased, |record| {
-                record.guard = Some(path.clone())
+                record.guard = Some(path.clone());
             });
             released.push(path);
         }
@@ -269,9 +267,5 @@ impl Daemon {
     /// What the kernel counted for one guard.
     pub(super) fn counter(guard: &Guard, counter: Counter) -> u64 {
         guard.world().tables.borrow().counter(counter).unwrap_or(0)
-    }
-
-    pub(super) fn policy_path(guard: &Guard) -> &Path {
-        &guard.policy_path
     }
 }

@@ -8,6 +8,7 @@ use std::{
     process::ExitStatus,
     rc::Rc,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -15,13 +16,14 @@ use tokio::{
     process::Child,
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
-    task::{LocalSet, spawn_local},
+    task::{LocalSet, spawn_local, yield_now},
+    time::timeout,
 };
 
 use super::{
-    Daemon, Running, SetVerbosity,
+    Daemon, Ended, Running, SetVerbosity,
     door::{Door, Errand, Known},
-    guard::{Origin, Prepared, Start},
+    guard::{Guard, Origin, Prepared, Start},
     notify::notify,
     privileges, records,
     records::Records,
@@ -29,12 +31,12 @@ use super::{
 use crate::{
     audit::{
         file::Settings,
-        record::Kind,
+        record::{Kind, Record},
         sink::{Sink, Writer},
     },
     control::{server, socket},
     dns::{self, resolv_conf},
-    kernel::{Hierarchy, boot, check_kernel, events::Events},
+    kernel::{Hierarchy, boot, check_kernel, events::Events, pins::Pins, watch},
     launch::{child::User, parent},
     policy::{Policy, PolicyError, Upstream},
     trust::{self, Trusted},
@@ -63,13 +65,21 @@ pub struct OneShot {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Told to stop. Enforcement stays.
     Stopped,
-    /// The guarded command ended.
-    Command(ExitStatus),
+    /// The guarded command ended; what was denied to it, latest last.
+    Command {
+        status: ExitStatus,
+        denials: Vec<Record>,
+    },
 }
+
+/// The session of a guarded command.
+const COMMAND: &str = "command";
+/// For what a command left running to go, once it was killed.
+const KILL: Duration = Duration::from_secs(5);
 
 /// The policy is not valid. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -103,12 +113,13 @@ fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
     let mut policies = Vec::new();
     let mut problems = Vec::new();
     for (_, path) in &options.guards {
-        if must_be_safe {
-            trust::check(path, &Trusted::default())
-                .with_context(|| format!("the policy {} cannot be relied on", path.display()))?;
-        }
         match read_policy(path) {
-            Ok(policy) => policies.push(policy),
+            Ok(policy) => {
+                if must_be_safe {
+                    check_owner(path, &policy)?;
+                }
+                policies.push(policy);
+            }
             Err(error) => match error.downcast::<InvalidPolicy>() {
                 Ok(InvalidPolicy(text)) => problems.push(text),
                 Err(error) => return Err(error),
@@ -125,8 +136,19 @@ fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
 
 /// A policy from a file that only root can change.
 pub(super) fn load_policy(path: &Path) -> anyhow::Result<Policy> {
-    trust::check(path, &Trusted::default())?;
-    read_policy(path)
+    let policy = read_policy(path)?;
+    check_owner(path, &policy)?;
+    Ok(policy)
+}
+
+/// Refuses a policy when someone else than root could change it, or one that it extends.
+fn check_owner(path: &Path, policy: &Policy) -> anyhow::Result<()> {
+    let trusted = Trusted::default();
+    for file in std::iter::once(path).chain(policy.files().iter().map(PathBuf::as_path)) {
+        trust::check(file, &trusted)
+            .with_context(|| format!("the policy {} cannot be relied on", file.display()))?;
+    }
+    Ok(())
 }
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {
@@ -156,6 +178,10 @@ async fn serve(
     set_verbosity: SetVerbosity,
 ) -> anyhow::Result<Outcome> {
     let first = policies.first().context("no policy")?;
+    refuse_nested(&options.guards)?;
+    for (cgroup, _) in &options.guards {
+        Pins::new(&options.pin_dir, cgroup.trim_matches('/'), "").check()?;
+    }
     let (sink, writer) = open_log(first)?;
     let audit_file = first.audit().file.clone();
     let (ended, mut endings) = mpsc::unbounded_channel();
@@ -192,7 +218,7 @@ async fn serve(
         Some(command) => Some(start_command(command, &socket_path)?),
         None => None,
     };
-    privileges::drop_unneeded().context("drop capabilities")?;
+    privileges::drop_unneeded(options.command.is_some()).context("drop capabilities")?;
     notify("READY=1\nSTATUS=enforcing").context("tell the service manager")?;
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -218,10 +244,16 @@ async fn serve(
             }
             Some(()) = terminate.recv(), if child.is_none() => break Outcome::Stopped,
             Some(()) = interrupt.recv(), if child.is_none() => break Outcome::Stopped,
-            status = wait(child.as_mut()) => break Outcome::Command(status?),
+            status = wait(child.as_mut()) => {
+                let status = status?;
+                let denials = end_command(&mut daemon, &mut endings).await;
+                break Outcome::Command { status, denials };
+            }
         }
     };
-    let _ = notify("STOPPING=1");
+    if let Err(error) = notify("STOPPING=1") {
+        tracing::debug!(%error, "the service manager was not told");
+    }
     close(daemon, writer, stop, control, &options).await;
     Ok(outcome)
 }
@@ -231,6 +263,37 @@ async fn wait(child: Option<&mut Child>) -> anyhow::Result<ExitStatus> {
         Some(child) => parent::wait(child).await.context("wait for the command"),
         None => std::future::pending().await,
     }
+}
+
+/// Ends what the command left running, while the guard still holds it, and collects what was
+/// denied.
+async fn end_command(
+    daemon: &mut Daemon,
+    endings: &mut mpsc::UnboundedReceiver<Ended>,
+) -> Vec<Record> {
+    for running in &daemon.guards {
+        let cgroup = &running.guard.cgroup;
+        if let Err(error) = cgroup.kill() {
+            tracing::warn!(%error, "what the command left running was not ended");
+        }
+        if timeout(KILL, watch::emptied(cgroup)).await.is_err() {
+            tracing::warn!(
+                cgroup = cgroup.path(),
+                "what the command left running does not end"
+            );
+        }
+    }
+    // The tasks that read events and see sessions end: each turn is one batch of the ring.
+    for _ in 0..Events::BATCHES {
+        yield_now().await;
+    }
+    while let Ok(ended) = endings.try_recv() {
+        daemon.finish(&ended);
+    }
+    let sink = daemon.records.sink();
+    sink.flush();
+    let denials = sink.recent_denials(COMMAND);
+    denials.iter().map(|record| (**record).clone()).collect()
 }
 
 /// Ends what can be ended. In service, enforcement stays with what is pinned; after one command,
@@ -249,25 +312,42 @@ async fn close(
     }
     if options.command.is_some() {
         for running in daemon.guards.drain(..) {
-            if let Err(error) = running.guard.pins.release() {
-                tracing::warn!(%error, "the guard of the command could not be taken off");
-            }
-            if let Err(error) = running.guard.cgroup.remove() {
-                tracing::warn!(%error, "the cgroup of the command could not be removed: something still runs in it, unguarded");
-            }
+            take_off(&running.guard);
         }
     } else {
         tracing::info!("stopped; what is pinned goes on denying until `egressctl release`");
     }
     // The other side may be gone already.
-    let _ = stop.send(());
+    stop.send(()).unwrap_or_default();
     if let Err(error) = control.await {
         tracing::debug!(%error, "control server");
     }
     daemon.records.life(Kind::Stop, |_| {});
     drop(fs::remove_file(options.runtime_dir.join("control.sock")));
+    if options.command.is_some() {
+        // Made for this command alone; what cannot be removed is an empty directory.
+        drop(fs::remove_dir_all(&options.runtime_dir));
+    }
     drop(daemon);
     writer.stop();
+}
+
+/// Takes the guard of a command off, once nothing runs under it.
+fn take_off(guard: &Guard) {
+    let cgroup = &guard.cgroup;
+    if cgroup.is_populated().unwrap_or(true) {
+        tracing::warn!(
+            cgroup = cgroup.path(),
+            "something of the command still runs; its guard stays until `egressctl release`"
+        );
+        return;
+    }
+    if let Err(error) = guard.pins.release() {
+        tracing::warn!(%error, "the guard of the command could not be taken off");
+    }
+    if let Err(error) = cgroup.remove() {
+        tracing::warn!(%error, "the cgroup of the command could not be removed");
+    }
 }
 
 fn open_log(policy: &Policy) -> anyhow::Result<(Sink, Writer)> {
@@ -289,7 +369,6 @@ fn start_guards(
     options: &Options,
     policies: Vec<Policy>,
 ) -> anyhow::Result<()> {
-    refuse_nested(&options.guards)?;
     let mut prepared = Vec::new();
     for ((path, policy_path), policy) in options.guards.iter().zip(policies) {
         let cgroup = daemon.hierarchy.create(path)?;
@@ -404,7 +483,7 @@ fn upstreams(policy: &Policy, path: &Path) -> anyhow::Result<Vec<SocketAddr>> {
 /// Starts the command as a child that enters the guard by itself.
 fn start_command(command: &OneShot, socket: &Path) -> anyhow::Result<Child> {
     let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
-    arguments.extend(["--session".into(), "command".into()]);
+    arguments.extend(["--session".into(), COMMAND.into()]);
     if let Some(user) = command.user {
         arguments.extend(["--uid".into(), user.uid.to_string().into()]);
         arguments.extend(["--gid".into(), user.gid.to_string().into()]);

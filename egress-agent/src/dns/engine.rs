@@ -487,12 +487,19 @@ fn refuse<H: Host>(
         name,
         kind,
     } = *asked;
+    let names = host.names();
     let (rcode, ede) = denial.codes();
+    let is_refused = rcode == Rcode::REFUSED && client.is_some();
+    let rcode = if is_refused && names.settings().refuse_with_nxdomain {
+        Rcode::NO_SUCH_NAME
+    } else {
+        rcode
+    };
     reply::error(
         out,
         head,
         rcode,
-        Some((ede, &denial.message(&*host.names(), name, kind))),
+        Some((ede, &denial.message(&*names, name, kind))),
     );
     host.record(&Outcome {
         from,

@@ -49,6 +49,7 @@ impl FakeNames {
                 },
                 wildcard_names: 3,
                 extra_types: vec![16],
+                refuse_with_nxdomain: false,
                 observe: false,
             },
         }

@@ -35,7 +35,7 @@ pub struct Hierarchy {
     root: PathBuf,
 }
 
-/// `PROC_CGROUP_INIT_INO`, include/linux/proc_ns.h: the inode of the first cgroup namespace.
+/// `PROC_CGROUP_INIT_INO`, `include/linux/proc_ns.h`: the inode of the first cgroup namespace.
 const INIT_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
 
 impl Hierarchy {
@@ -143,6 +143,12 @@ impl Cgroup {
         holds(&self.path, path)
     }
 
+    /// Kills every process in it and below (Linux 5.14).
+    pub fn kill(&self) -> Result<(), CgroupError> {
+        let path = self.directory.join("cgroup.kill");
+        fs::write(&path, "1").map_err(|source| io_error("write", &path, source))
+    }
+
     /// Removes it; it must be empty.
     pub fn remove(&self) -> Result<(), CgroupError> {
         remove_tree(&self.directory).map_err(|source| io_error("remove", &self.directory, source))
@@ -189,7 +195,7 @@ fn normalise(path: &str) -> Result<String, CgroupError> {
     }
 }
 
-/// The mount point of the cgroup2 file system in a mountinfo text (proc_pid_mountinfo(5)): the
+/// The mount point of the cgroup2 file system in a mountinfo text (`proc_pid_mountinfo(5)`): the
 /// first that shows the hierarchy's root.
 fn mount_point(mountinfo: &str) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {

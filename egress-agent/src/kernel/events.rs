@@ -3,7 +3,7 @@
 use std::io;
 
 use aya::maps::{MapData, RingBuf};
-use egress_common::{Address, Event, Flow, Process, Protocol};
+use egress_common::{Address, Event, Flow, Process, Protocol, limits};
 use tokio::io::unix::AsyncFd;
 
 /// The reading end of the ring.
@@ -15,6 +15,9 @@ pub struct Events {
 const BATCH: usize = 256;
 
 impl Events {
+    /// Batches in a full ring.
+    pub const BATCHES: usize = limits::EVENT_BYTES as usize / Event::BYTES / BATCH + 1;
+
     /// Must be called inside a tokio runtime.
     #[expect(
         unsafe_code,

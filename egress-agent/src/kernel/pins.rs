@@ -57,8 +57,8 @@ impl Pins {
         self.guard.join(format!("new-{}", self.version))
     }
 
-    /// Makes the guard's directory, and refuses one that is not on a BPF file system.
-    pub fn prepare(&self) -> Result<(), PinError> {
+    /// Refuses a place that is not on a BPF file system. Makes nothing.
+    pub fn check(&self) -> Result<(), PinError> {
         let existing = self
             .guard
             .ancestors()
@@ -69,9 +69,16 @@ impl Pins {
             path: existing.to_path_buf(),
             source: errno.into(),
         })?;
-        if i64::from(found.f_type) != BPF_FS_MAGIC {
-            return Err(PinError::NotBpfFs(self.guard.clone()));
+        if found.f_type == BPF_FS_MAGIC {
+            Ok(())
+        } else {
+            Err(PinError::NotBpfFs(self.guard.clone()))
         }
+    }
+
+    /// Makes the guard's directory, where it may be.
+    pub fn prepare(&self) -> Result<(), PinError> {
+        self.check()?;
         make_dir(&self.guard)
     }
 

@@ -59,9 +59,9 @@ const MAPS: [&str; 11] = [
     "JOURNAL",
 ];
 
-/// The oldest kernel that enforces soundly: before it, a net_cls or net_prio write switched
+/// The oldest kernel that enforces soundly: before it, a `net_cls` or `net_prio` write switched
 /// cgroup programs off (fixed by commit 8520e224f547).
-pub const OLDEST_KERNEL: (u32, u32) = (5, 15);
+pub const OLDEST_KERNEL: (u8, u8) = (5, 15);
 
 /// Why the kernel part cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -110,14 +110,12 @@ pub enum KernelError {
 
 /// Refuses a kernel that cannot enforce, and says which.
 pub fn check_kernel() -> Result<(), KernelError> {
-    let found = kernel_version()?;
+    refuse_old(kernel_version()?)
+}
+
+fn refuse_old(found: KernelVersion) -> Result<(), KernelError> {
     let (major, minor) = OLDEST_KERNEL;
-    let oldest = KernelVersion::new(
-        u8::try_from(major).unwrap_or(u8::MAX),
-        u8::try_from(minor).unwrap_or(u8::MAX),
-        0,
-    );
-    if found < oldest {
+    if found < KernelVersion::new(major, minor, 0) {
         return Err(KernelError::TooOld {
             found: kernel_release(),
         });
@@ -145,12 +143,11 @@ pub fn kernel_release() -> String {
 /// Names the shapes and the program text: what was pinned by another build has another name.
 pub fn version() -> String {
     let digest = Sha256::digest(OBJECT);
-    let short: String = digest
-        .iter()
-        .take(6)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("abi{ABI_VERSION}-{short}")
+    let short = digest
+        .first_chunk()
+        .map_or(0, |first| u64::from_be_bytes(*first))
+        >> 16;
+    format!("abi{ABI_VERSION}-{short:012x}")
 }
 
 /// The ABI number in the name of a pinned set.
@@ -333,5 +330,30 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, cgroup: &File) -> Result<FdLink, 
                 .map_err(AttachError::Program)?;
             FdLink::try_from(link).map_err(AttachError::Link)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_below_5_15_is_refused_in_one_line() {
+        for old in [(4, 19), (5, 10), (5, 14)] {
+            let refused = refuse_old(KernelVersion::new(old.0, old.1, 99)).unwrap_err();
+            let line = refused.to_string();
+            assert!(line.contains("needs 5.15 or newer"), "{line}");
+            assert!(!line.contains('\n'), "{line}");
+        }
+        for new in [(5, 15), (6, 1), (7, 0)] {
+            refuse_old(KernelVersion::new(new.0, new.1, 0)).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_abi_stands_in_the_name_of_a_set() {
+        assert_eq!(abi_of(&version()), Some(ABI_VERSION));
+        assert_eq!(abi_of("new-abi7-00ff"), Some(7));
+        assert_eq!(abi_of("links"), None);
     }
 }

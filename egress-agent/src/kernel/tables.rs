@@ -168,7 +168,7 @@ impl Tables {
     fn sweep(&mut self, keep: u32) -> Result<(), KernelError> {
         let mut sets = BTreeSet::new();
         let mut stale = Vec::new();
-        for entry in self.networks.iter() {
+        for entry in &self.networks {
             let (key, network) = entry.map_err(named("NETWORKS"))?;
             if key.data().generation() == keep {
                 sets.extend([network.allow, network.deny]);
@@ -180,7 +180,7 @@ impl Tables {
             gone(self.networks.remove(key)).map_err(named("NETWORKS"))?;
         }
         let mut stale = Vec::new();
-        for entry in self.leases.iter() {
+        for entry in &self.leases {
             let (key, lease) = entry.map_err(named("LEASES"))?;
             if key.generation == keep {
                 sets.extend(lease.grants.iter().map(|grant| grant.set));

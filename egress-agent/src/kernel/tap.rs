@@ -24,14 +24,14 @@ pub enum TapError {
     Filter(#[from] KernelError),
 }
 
-/// `ETH_P_ALL`, include/uapi/linux/if_ether.h.
+/// `ETH_P_ALL`, `include/uapi/linux/if_ether.h`.
 const ETH_P_ALL: u16 = 3;
 /// Longer packets are cut, and then are no DNS. Bytes.
 const LONGEST: usize = 4096;
 
 impl Tap {
     /// Opens the socket and puts the filter on it. What arrives in between is DNS or is ignored
-    /// by whoever reads it. Needs CAP_NET_RAW; must be called inside a tokio runtime.
+    /// by whoever reads it. Needs `CAP_NET_RAW`; must be called inside a tokio runtime.
     #[expect(
         unsafe_code,
         reason = "tokio cannot see that the socket owns its descriptor"

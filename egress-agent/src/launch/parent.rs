@@ -11,7 +11,7 @@ use tokio::{
 /// Starts `program` with `arguments` as the child that will enter the session.
 ///
 /// This process becomes undumpable first: a guarded process of the same user can then neither
-/// trace it nor take its descriptors (ptrace(2), pidfd_getfd(2)).
+/// trace it nor take its descriptors (`ptrace(2)`, `pidfd_getfd(2)`).
 pub fn spawn(program: &OsString, arguments: &[OsString]) -> io::Result<Child> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Command::new(program).args(arguments).spawn()
@@ -44,7 +44,7 @@ pub async fn wait(child: &mut Child) -> io::Result<ExitStatus> {
         };
         if let Some(pid) = pid {
             // A child that has just ended cannot be reached; `wait` says so next.
-            drop(kill_process(pid, forwarded));
+            kill_process(pid, forwarded).unwrap_or_default();
         }
     }
 }

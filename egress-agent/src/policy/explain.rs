@@ -11,7 +11,7 @@ use egress_common::{
 use serde::Serialize;
 
 use super::{
-    InvalidName, METADATA, Name, NameDecision, Policy, PortRange, PortSets, TableRules, compile,
+    InvalidName, METADATA, Name, NameDecision, Policy, PortRange, PortSets, TableRules, portset,
     problem::quote, rule::Effect, suggest,
 };
 
@@ -121,7 +121,7 @@ impl<'p> Explainer<'p> {
             NameDecision::Allow(grant) => grant.rules,
         };
         let holds = |range: &PortRange| range.contains(target.protocol, target.port);
-        let pieces = compile::allowed_pieces(policy.rules(), &rules);
+        let pieces = portset::allowed_pieces(policy.rules(), &rules);
         if let Some(piece) = pieces.iter().find(|piece| holds(&piece.range)) {
             return self.allowed(target, piece.rule);
         }
@@ -176,7 +176,7 @@ impl<'p> Explainer<'p> {
             verdict,
             reason: reason.map(Reason::code),
             rule: rule.map(|rule| rule.name.clone()),
-            file: rule.map(|rule| rule.source.clone()),
+            file: rule.map(|rule| rule.source.to_string()),
             line: rule.map(|rule| rule.line),
             text: rule.and_then(|rule| rule.reason.clone()),
             suggestion: None,

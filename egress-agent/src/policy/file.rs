@@ -237,6 +237,8 @@ pub(crate) struct Dns {
     pub(crate) description: String,
     /// `steer` leads every question to the guard resolver; `snoop` leaves the resolver alone and learns from the answers that pass, best effort.
     pub(crate) mode: DnsMode,
+    /// How a denied name is answered: `REFUSED` says what happened; `NXDOMAIN` is for C libraries such as musl, which wait for their timeout on `REFUSED`.
+    pub(crate) refusal: Refusal,
     /// Where the guard resolver asks: `system` for the servers in resolv.conf, or addresses such as `192.0.2.1` or `[2001:db8::1]:5353`.
     pub(crate) upstreams: Vec<String>,
     /// Host patterns that may resolve to private, shared and link-local addresses.
@@ -263,6 +265,7 @@ impl Default for Dns {
             comment: None,
             description: String::new(),
             mode: DnsMode::Steer,
+            refusal: Refusal::Refused,
             upstreams: vec!["system".to_owned()],
             private: Vec::new(),
             wildcard_names: 64,
@@ -280,6 +283,13 @@ impl Default for Dns {
 pub(crate) enum DnsMode {
     Steer,
     Snoop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub(crate) enum Refusal {
+    Refused,
+    Nxdomain,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

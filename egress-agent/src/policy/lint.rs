@@ -6,11 +6,10 @@ use egress_common::RuleId;
 use ipnet::IpNet;
 
 use super::{
-    Name,
     check::Checker,
-    compile,
     file::{self, File},
     pattern::{NamePattern, PatternTable},
+    portset,
     rule::{Effect, Rule},
     text::Place,
 };
@@ -89,9 +88,7 @@ impl<'r> Denied<'r> {
             if rule.effect != Effect::Deny || !rule.covers_every_port() {
                 continue;
             }
-            for host in &rule.hosts {
-                denied.hosts.insert(host, rule.id);
-            }
+            denied.hosts.extend(&rule.hosts, rule.id);
             for network in &rule.networks {
                 denied.networks.insert(*network, &rule.name);
                 denied.lengths.insert(network.prefix_len());
@@ -102,21 +99,14 @@ impl<'r> Denied<'r> {
 
     /// The rule that denies every name of a pattern.
     fn host(&self, pattern: &NamePattern) -> Option<&'r str> {
-        let base = pattern.base();
-        // `**.a` covers `*.a`, `*.b.a` and `**.b.a`.
-        let wider = || {
-            let above = std::iter::once(base.as_str()).chain(base.parents());
-            above
-                .filter_map(|above| Name::parse(above).ok())
-                .find_map(|above| self.hosts.get(&NamePattern::Many(above)).first())
-        };
         let id = match pattern {
-            NamePattern::Exact(name) => self.hosts.find(name).flat_map(|hit| hit.values).next(),
-            NamePattern::One(_) | NamePattern::Many(_) => {
-                self.hosts.get(pattern).first().or_else(wider)
+            NamePattern::Exact(name) => self.hosts.find(name).flat_map(|hit| hit.values()).next(),
+            // `**.a` covers `*.a`, `*.b.a` and `**.b.a`.
+            NamePattern::One(base) | NamePattern::Many(base) => {
+                self.hosts.get(pattern).or_else(|| self.hosts.above(base))
             }
         };
-        compile::find(self.rules, *id?).map(|rule| rule.name.as_str())
+        portset::find(self.rules, id?).map(|rule| rule.name.as_str())
     }
 
     /// The rule that denies a whole range.

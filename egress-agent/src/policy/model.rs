@@ -337,9 +337,9 @@ proptest! {
         put in select(vec!["", "\"", "{", "]", ",", "null", "-1", "1e9", "\"//\":", "é", "\\u12", "\"*.com\""]),
     ) {
         let text = policy_text(&rules, &[]);
-        let start = at.index(text.len());
-        let end = (start + length).min(text.len());
-        let damaged = format!("{}{put}{}", &text[..start], &text[end..]);
+        let (before, after) = text.split_at(at.index(text.len()));
+        let after = after.get(length..).unwrap_or_default();
+        let damaged = format!("{before}{put}{after}");
         if let Err(invalid) = Policy::parse(&damaged, "p") {
             prop_assert!(!invalid.problems().is_empty());
             prop_assert!(!invalid.picture(false).is_empty());

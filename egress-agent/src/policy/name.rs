@@ -190,10 +190,9 @@ mod tests {
         check("a.0x7f", Err(InvalidName::Number));
         check("xn--a.example", Err(InvalidName::Idna));
         check(&"a".repeat(64), Err(InvalidName::LabelTooLong));
-        check(
-            &"a.".repeat(127),
-            Err(InvalidName::TooLong).or(Ok(&"a.".repeat(127)[..253])),
-        );
+        let longest = format!("{}a", "a.".repeat(126));
+        check(&longest, Ok(&longest));
+        check(&format!("{longest}a"), Err(InvalidName::TooLong));
         check(&"a.".repeat(128), Err(InvalidName::TooLong));
         check(&"a".repeat(100_000), Err(InvalidName::TooLong));
     }

@@ -5,7 +5,10 @@
 //! whole first labels. A look-up costs one hash for each label of the name, however many
 //! patterns there are.
 
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+};
 
 use super::name::{InvalidName, Name};
 
@@ -185,9 +188,16 @@ impl fmt::Display for NamePattern {
 /// Patterns and what belongs to each.
 #[derive(Clone, Debug)]
 pub(crate) struct PatternTable<T> {
-    exact: HashMap<Name, Vec<T>>,
-    one: HashMap<Name, Vec<T>>,
-    many: HashMap<Name, Vec<T>>,
+    exact: HashMap<Name, Values<T>>,
+    one: HashMap<Name, Values<T>>,
+    many: HashMap<Name, Values<T>>,
+}
+
+/// At least one value. Nearly every pattern has just one, which then needs no allocation.
+#[derive(Clone, Debug)]
+struct Values<T> {
+    first: T,
+    more: Vec<T>,
 }
 
 impl<T> Default for PatternTable<T> {
@@ -201,52 +211,77 @@ impl<T> Default for PatternTable<T> {
 }
 
 impl<T: Copy + PartialEq> PatternTable<T> {
-    /// Adds one entry; the same pattern and value twice is one.
-    pub(crate) fn insert(&mut self, pattern: &NamePattern, value: T) {
+    /// Adds several patterns of one value; the same pattern and value twice is one.
+    pub(crate) fn extend(&mut self, patterns: &[NamePattern], value: T) {
+        // Large lists are nearly always exact names.
+        self.exact
+            .reserve(patterns.iter().filter(|pattern| pattern.is_exact()).count());
+        for pattern in patterns {
+            self.insert(pattern, value);
+        }
+    }
+
+    fn insert(&mut self, pattern: &NamePattern, value: T) {
         let (map, base) = match pattern {
             NamePattern::Exact(base) => (&mut self.exact, base),
             NamePattern::One(base) => (&mut self.one, base),
             NamePattern::Many(base) => (&mut self.many, base),
         };
-        match map.get_mut(base) {
-            Some(values) if values.last() == Some(&value) => {}
-            Some(values) => values.push(value),
-            None => {
-                map.insert(base.clone(), vec![value]);
+        match map.entry(base.clone()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(Values {
+                    first: value,
+                    more: Vec::new(),
+                });
+            }
+            Entry::Occupied(mut occupied) => {
+                let Values { first, more } = occupied.get_mut();
+                if *more.last().unwrap_or(first) != value {
+                    more.push(value);
+                }
             }
         }
     }
 
-    pub(crate) fn get(&self, pattern: &NamePattern) -> &[T] {
+    /// The first value of exactly this pattern.
+    pub(crate) fn get(&self, pattern: &NamePattern) -> Option<T> {
         let values = match pattern {
             NamePattern::Exact(base) => self.exact.get(base),
             NamePattern::One(base) => self.one.get(base),
-            NamePattern::Many(base) => self.many.get(base),
+            NamePattern::Many(base) => self.get_many(base.as_str()),
         };
-        values.map_or(&[], Vec::as_slice)
+        values.map(|values| values.first)
+    }
+
+    /// The first value of the `**` pattern that covers every name below `base`.
+    pub(crate) fn above(&self, base: &Name) -> Option<T> {
+        let mut bases = std::iter::once(base.as_str()).chain(base.parents());
+        bases
+            .find_map(|base| self.get_many(base))
+            .map(|values| values.first)
+    }
+
+    fn get_many(&self, base: &str) -> Option<&Values<T>> {
+        self.many.get(base)
     }
 
     /// Every pattern that covers `name`, the most specific first: exact, then the longer one,
     /// then of two equally long ones the one with a single star.
     pub(crate) fn find<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = Hit<'a, T>> {
-        let exact = self
-            .exact
-            .get_key_value(name)
-            .map(|(name, values)| (NamePattern::Exact as fn(Name) -> NamePattern, name, values));
+        let hit = |kind: fn(Name) -> NamePattern| {
+            move |(base, values): (&'a Name, &'a Values<T>)| Hit { kind, base, values }
+        };
+        let exact = self.exact.get_key_value(name).map(hit(NamePattern::Exact));
         let one = name
             .parents()
             .next()
             .and_then(|parent| self.one.get_key_value(parent))
-            .map(|(name, values)| (NamePattern::One as fn(Name) -> NamePattern, name, values));
+            .map(hit(NamePattern::One));
         let many = name
             .parents()
             .filter_map(|parent| self.many.get_key_value(parent))
-            .map(|(name, values)| (NamePattern::Many as fn(Name) -> NamePattern, name, values));
-        exact
-            .into_iter()
-            .chain(one)
-            .chain(many)
-            .map(|(kind, base, values)| Hit { kind, base, values })
+            .map(hit(NamePattern::Many));
+        exact.into_iter().chain(one).chain(many)
     }
 }
 
@@ -255,12 +290,17 @@ impl<T: Copy + PartialEq> PatternTable<T> {
 pub(crate) struct Hit<'a, T> {
     kind: fn(Name) -> NamePattern,
     base: &'a Name,
-    pub(crate) values: &'a [T],
+    values: &'a Values<T>,
 }
 
-impl<T> Hit<'_, T> {
+impl<'a, T: Copy> Hit<'a, T> {
     pub(crate) fn pattern(&self) -> NamePattern {
         (self.kind)(self.base.clone())
+    }
+
+    /// What belongs to the pattern, in the order in which it was added.
+    pub(crate) fn values(&self) -> impl Iterator<Item = T> + use<'a, T> {
+        std::iter::once(self.values.first).chain(self.values.more.iter().copied())
     }
 }
 
@@ -376,19 +416,19 @@ mod tests {
             texts.dedup();
             let mut table = PatternTable::default();
             for (index, text) in texts.iter().enumerate() {
-                table.insert(&NamePattern::parse(text).unwrap(), index);
+                table.extend(&[NamePattern::parse(text).unwrap()], index);
             }
             let mut expected: Vec<_> = (0..texts.len()).filter(|i| covers(&texts[*i], &asked)).collect();
             expected.sort_by_key(|i| std::cmp::Reverse(specificity(&texts[*i])));
             let asked = Name::parse(&asked).unwrap();
-            let got: Vec<_> = table.find(&asked).flat_map(|hit| hit.values.to_vec()).collect();
+            let got: Vec<_> = table.find(&asked).flat_map(|hit| hit.values()).collect();
             prop_assert_eq!(&got, &expected);
             for text in &texts {
                 let pattern = NamePattern::parse(text).unwrap();
                 prop_assert_eq!(pattern.covers(asked.as_str()), covers(text, asked.as_str()));
             }
             for hit in table.find(&asked) {
-                prop_assert_eq!(&hit.pattern().to_string(), &texts[hit.values[0]]);
+                prop_assert_eq!(&hit.pattern().to_string(), &texts[hit.values().next().unwrap()]);
             }
         }
 

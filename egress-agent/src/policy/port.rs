@@ -58,13 +58,8 @@ impl FromStr for PortRange {
             Some((numbers, protocol)) => (numbers, Some(protocol)),
             None => (text, None),
         };
-        let (first, last) = match numbers.split_once('-') {
-            Some((first, last)) => (number(first)?, number(last)?),
-            None => {
-                let port = number(numbers)?;
-                (port, port)
-            }
-        };
+        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        let (first, last) = (number(first)?, number(last)?);
         let protocol = match protocol {
             Some("tcp") => Protocol::TCP,
             Some("udp") => Protocol::UDP,

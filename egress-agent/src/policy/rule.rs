@@ -1,12 +1,12 @@
 //! A rule as the policy means it, and the settings that stand beside the rules.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use egress_common::{DnsMode, RuleId};
 use hickory_proto::rr::RecordType;
 use ipnet::IpNet;
 
-use super::{compile, pattern::NamePattern, port::PortRange};
+use super::{pattern::NamePattern, port::PortRange, portset};
 
 /// Name of the rule that stands for `network.loopback.allow`.
 pub const LOOPBACK: &str = "loopback";
@@ -30,7 +30,7 @@ pub struct Rule {
     /// Why, for whoever is denied.
     pub reason: Option<String>,
     /// The file that the rule is written in.
-    pub source: String,
+    pub source: Arc<str>,
     /// Line of that file, counted from 1.
     pub line: u32,
     pub hosts: Vec<NamePattern>,
@@ -42,7 +42,7 @@ pub struct Rule {
 impl Rule {
     /// Whether no port is left over.
     pub(crate) fn covers_every_port(&self) -> bool {
-        let pieces = compile::resolve(self.ports.iter().map(|range| (*range, self.id)));
+        let pieces = portset::resolve(self.ports.iter().map(|range| (*range, self.id)));
         PortRange::EVERY.iter().all(|every| {
             pieces.iter().any(|piece| {
                 piece.range.protocol == every.protocol
@@ -57,6 +57,8 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DnsSettings {
     pub mode: DnsMode,
+    /// Whether a denied name is answered with NXDOMAIN instead of REFUSED.
+    pub refuse_with_nxdomain: bool,
     /// Asked in this order; at least one.
     pub upstreams: Vec<Upstream>,
     /// Names that may resolve to private, shared and link-local addresses.

@@ -14,7 +14,7 @@ use hickory_proto::rr::RecordType;
 use super::{
     Policy,
     check::Checker,
-    file,
+    file, network,
     problem::quote,
     quantity::{self, InvalidQuantity},
     rule::{AuditSettings, DnsSettings, Upstream},
@@ -84,6 +84,7 @@ pub(crate) fn dns(
             file::DnsMode::Steer => DnsMode::Steer,
             file::DnsMode::Snoop => DnsMode::Snoop,
         },
+        refuse_with_nxdomain: dns.refusal == file::Refusal::Nxdomain,
         upstreams,
         private,
         wildcard_names: u32::try_from(wildcard_names?).ok()?,
@@ -129,7 +130,7 @@ fn private_pattern(
     text: &str,
     place: &Place<'_>,
 ) -> Option<super::NamePattern> {
-    let pattern = c.pattern(text, true, place)?;
+    let pattern = network::pattern(c, text, true, place)?;
     if let Some(suffix) = pattern.public_suffix() {
         let message = format!(
             "{} lets every name under the public suffix `{suffix}` point into private space",

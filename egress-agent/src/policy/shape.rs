@@ -247,7 +247,7 @@ impl<'s> Shape<'s> {
     }
 }
 
-/// A value as serde_json's data.
+/// A value without its places.
 pub(crate) fn to_json(value: &Value<'_>) -> Json {
     match value {
         Value::StringLit(text) => Json::String(text.value.to_string()),

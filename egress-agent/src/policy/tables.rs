@@ -7,7 +7,7 @@ use egress_common::{
     Verdict,
 };
 
-use super::compile::{PortEntry, Tables};
+use super::{compile::Tables, portset::PortEntry};
 
 /// The tables of one policy as [`egress_common::decide`] reads them, for one session.
 #[derive(Clone, Debug, Default)]
@@ -64,10 +64,9 @@ impl TableRules {
 
 impl Rules for TableRules {
     fn network(&self, address: &Address) -> Option<Network> {
-        let longest_first = self.network_bits.iter().rev();
+        let mut longest_first = self.network_bits.iter().rev();
         longest_first
-            .filter_map(|bits| self.networks.get(&(*bits, mask(*address, *bits))))
-            .next()
+            .find_map(|bits| self.networks.get(&(*bits, mask(*address, *bits))))
             .copied()
     }
 

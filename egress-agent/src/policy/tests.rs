@@ -118,8 +118,8 @@ fn every_problem_is_reported_at_once_with_its_place() {
             "16:37 dns.grace: `2h` is out of bounds; write a value from `0s` to `1h`",
             "16:72 dns.ttl_max: `ttl_max` is shorter than `ttl_min` (10s)",
             "16:78 dns.keep: unknown key `keep`; expected one of `addresses_per_name`, \
-             `description`, `grace`, `mode`, `private`, `ttl_max`, `ttl_min`, `types`, \
-             `upstreams`, `wildcard_names`",
+             `description`, `grace`, `mode`, `private`, `refusal`, `ttl_max`, `ttl_min`, \
+             `types`, `upstreams`, `wildcard_names`",
             "17:22 audit.file: `audit.jsonl` is not the absolute path of a file; write a path \
              such as `/var/log/egressd/audit.jsonl`",
             "17:45 audit.keep: expected a whole number, found `-1`; Finished files that are kept, \
@@ -225,7 +225,7 @@ fn every_setting_is_read() {
   "dns": {
     "mode": "snoop", "upstreams": ["system", "192.0.2.1", "192.0.2.1:5353", "2001:db8::1", "[2001:db8::1]:5353"],
     "private": ["*.corp.example"], "wildcard_names": 7, "grace": "1m", "ttl_min": "0s",
-    "ttl_max": "24h", "addresses_per_name": 3, "types": ["TXT", "MX"]
+    "ttl_max": "24h", "addresses_per_name": 3, "refusal": "NXDOMAIN", "types": ["TXT", "MX"]
   },
   "audit": { "file": "/a/b", "allowed": true, "rotate": "1GiB", "keep": 2 }
 }"#,
@@ -253,6 +253,7 @@ fn every_setting_is_read() {
                 address("[2001:db8::1]:5353"),
             ],
             private: vec![NamePattern::parse("*.corp.example").unwrap()],
+            refuse_with_nxdomain: true,
             wildcard_names: 7,
             grace: seconds(60),
             ttl_min: seconds(0),

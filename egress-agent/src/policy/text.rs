@@ -1,9 +1,9 @@
 //! The text of a policy with every place in it.
 //!
-//! serde_json gives the data; this gives the ranges, so that a problem found in the data can
+//! The parser of the data knows no places; this gives the ranges, so that a problem found in the data can
 //! point at its bytes. A place is followed only when there is something to say about it.
 
-use std::{collections::HashMap, ops::Range};
+use std::{collections::HashMap, fmt::Write as _, ops::Range};
 
 use jsonc_parser::{
     CollectOptions, ParseOptions,
@@ -63,7 +63,8 @@ impl<'p> Place<'p> {
                 path.push_str(key);
             }
             Step::Index(index) => {
-                path.push_str(&format!("[{}]", original(parent, index)));
+                // INVARIANT: writing to a String does not fail.
+                let _always_ok = write!(path, "[{}]", original(parent, index));
             }
         }
         path
@@ -174,6 +175,10 @@ pub(crate) fn parse(text: &str) -> Result<Value<'_>, Box<Problem>> {
         }
         Err(error) => {
             use jsonc_parser::errors::ParseErrorKind;
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "the parser's own list of errors, of which few need help"
+            )]
             let help = match error.kind() {
                 ParseErrorKind::CommentsNotAllowed => {
                     Some("JSON has no comments; write a `\"//\"` key")

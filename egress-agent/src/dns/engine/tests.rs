@@ -7,12 +7,8 @@ use hickory_proto::{op::ResponseCode, rr::RecordType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::dns::{
-    fake::{
-        FakeHost, FakeNames, SECOND, SESSION, a, client, cname, message, name, query, query_edns,
-        soa,
-    },
-    leases::{Bounds, Grant},
+use crate::dns::fake::{
+    FakeHost, FakeNames, SESSION, a, client, cname, message, name, query, query_edns, soa,
 };
 
 type TestEngine = Engine<FakeNames, u16>;

@@ -1,0 +1,265 @@
+//! Section `network`: rules as they are written to rules as they are meant.
+
+use std::{collections::HashMap, ops::Range, sync::Arc};
+
+use egress_common::RuleId;
+
+use super::{
+    Policy,
+    check::Checker,
+    compile::loopback_rule,
+    file::{self, File},
+    net,
+    pattern::NamePattern,
+    port::PortRange,
+    problem::{nearest, quote},
+    rule::{Effect, LOOPBACK, RESERVED, Rule},
+    text::Place,
+};
+
+/// The word for listeners that the session itself opens.
+const SESSION: &str = "session";
+
+/// How every message about something missing begins.
+pub(crate) const MISSING: &str = "the rule names no ";
+
+/// Every rule that holds, numbered, and which of them are the allow rules of this file.
+pub(crate) fn rules(
+    c: &mut Checker<'_>,
+    file: &File,
+    base: Option<&Policy>,
+) -> (Vec<Rule>, Range<usize>) {
+    let root = Place::ROOT;
+    let network = root.key("network");
+    let (allow, deny) = (network.key("allow"), network.key("deny"));
+    let inherited = base.map_or(&[][..], Policy::rules);
+    let is_loopback = |rule: &&Rule| rule.name == LOOPBACK;
+    let mut rules: Vec<_> = inherited
+        .iter()
+        .filter(|rule| !is_loopback(rule))
+        .cloned()
+        .collect();
+    check_unique(c, file, &rules);
+    let first = rules
+        .iter()
+        .filter(|rule| rule.effect == Effect::Allow)
+        .count();
+    let own = first..first + file.network.allow.len();
+    for (index, rule) in file.network.allow.iter().enumerate() {
+        rules.push(one_rule(c, rule, Effect::Allow, &allow.index(index)));
+    }
+    for (index, rule) in file.network.deny.iter().enumerate() {
+        rules.push(one_rule(c, rule, Effect::Deny, &deny.index(index)));
+    }
+    rules.sort_by_key(|rule| rule.effect);
+
+    let section = network.key("loopback");
+    let section = section.key("allow");
+    let mut ports = loopback(c, &file.network.loopback, &section);
+    let base_loopback = inherited.iter().find(is_loopback);
+    let (source, line) = match base_loopback {
+        Some(rule) if ports.is_empty() => (Arc::clone(&rule.source), rule.line),
+        Some(_) | None => (c.source(), c.line(&section)),
+    };
+    ports.extend(base_loopback.into_iter().flat_map(|rule| &rule.ports));
+    if !ports.is_empty() {
+        rules.push(loopback_rule(source, line, ports));
+    }
+    for (index, rule) in rules.iter_mut().enumerate() {
+        rule.id = RuleId(u32::try_from(index + 1).unwrap_or(u32::MAX));
+    }
+    (rules, own)
+}
+
+fn one_rule(c: &mut Checker<'_>, rule: &file::Rule, effect: Effect, place: &Place<'_>) -> Rule {
+    check_name(c, &rule.name, &place.key("name"));
+    if rule.hosts.is_empty() && rule.cidrs.is_empty() {
+        let message = format!("{MISSING}hosts and no CIDRs");
+        let help = "add `hosts`, `cidrs` or both";
+        c.error(place, &message, Some(help));
+    }
+    if effect == Effect::Deny && rule.multi_tenant {
+        let help = "deny rules may stand under a public suffix without it";
+        c.error(
+            &place.key("multi_tenant"),
+            "`multi_tenant` has no meaning in a deny rule",
+            Some(help),
+        );
+    }
+    let section = place.key("hosts");
+    let mut hosts = Vec::with_capacity(rule.hosts.len());
+    for (index, text) in rule.hosts.iter().enumerate() {
+        let is_broad_meant = effect == Effect::Deny || rule.multi_tenant;
+        hosts.extend(pattern(c, text, is_broad_meant, &section.index(index)));
+    }
+    let section = place.key("cidrs");
+    let mut networks = Vec::with_capacity(rule.cidrs.len());
+    for (index, text) in rule.cidrs.iter().enumerate() {
+        match net::parse(text) {
+            Ok(network) => networks.push(network),
+            Err(error) => {
+                let message = format!("{}: {error}", quote(text));
+                c.error(&section.index(index), &message, Some(&error.help()));
+            }
+        }
+    }
+    let ports = ports(c, rule, effect, place);
+    Rule {
+        id: RuleId::NONE,
+        name: rule.name.clone(),
+        effect,
+        reason: rule.reason.clone(),
+        source: c.source(),
+        line: c.line(place),
+        hosts,
+        networks,
+        ports,
+    }
+}
+
+fn ports(
+    c: &mut Checker<'_>,
+    rule: &file::Rule,
+    effect: Effect,
+    place: &Place<'_>,
+) -> Vec<PortRange> {
+    let section = place.key("ports");
+    match (&rule.ports, effect) {
+        (None, Effect::Deny) => PortRange::EVERY.to_vec(),
+        (None, Effect::Allow) => {
+            let message = format!("{MISSING}ports");
+            let help = "add `ports`, such as `[\"443/tcp\"]`";
+            c.error(place, &message, Some(help));
+            Vec::new()
+        }
+        (Some(ports), Effect::Deny) if ports.is_empty() => {
+            let message = format!("{MISSING}ports");
+            let help = "take the key out to deny every port";
+            c.error(&section, &message, Some(help));
+            Vec::new()
+        }
+        (Some(ports), Effect::Allow) if ports.is_empty() => {
+            let message = format!("{MISSING}ports");
+            let help = "an empty list allows nothing; write ports such as `443/tcp`";
+            c.error(&section, &message, Some(help));
+            Vec::new()
+        }
+        (Some(ports), Effect::Allow | Effect::Deny) => {
+            let ports = ports.iter().enumerate();
+            ports
+                .filter_map(|(index, port)| one_port(c, port, &section.index(index)))
+                .collect()
+        }
+    }
+}
+
+fn one_port(c: &mut Checker<'_>, port: &file::Port, place: &Place<'_>) -> Option<PortRange> {
+    let (read, word) = match port {
+        file::Port::Number(number) => (PortRange::try_from(*number), number.to_string()),
+        file::Port::Text(text) => (text.parse(), text.clone()),
+    };
+    match read {
+        Ok(range) => Some(range),
+        Err(error) => {
+            let message = format!("{}: {error}", quote(&word));
+            c.error(place, &message, Some(&error.help()));
+            None
+        }
+    }
+}
+
+fn loopback(c: &mut Checker<'_>, loopback: &file::Loopback, place: &Place<'_>) -> Vec<PortRange> {
+    let ports = loopback.allow.iter().enumerate();
+    ports
+        .filter(|(_, port)| !is_session(port))
+        .filter_map(|(index, port)| {
+            let at = place.index(index);
+            let file::Port::Text(word) = port else {
+                return one_port(c, port, &at);
+            };
+            if nearest(word, [SESSION]).is_none() {
+                return one_port(c, port, &at);
+            }
+            let message = format!("{}: not a port", quote(word));
+            c.error(&at, message, Some("did you mean `session`?"));
+            None
+        })
+        .collect()
+}
+
+/// Reads a host pattern. One under a public suffix must be meant.
+pub(crate) fn pattern(
+    c: &mut Checker<'_>,
+    text: &str,
+    is_broad_meant: bool,
+    place: &Place<'_>,
+) -> Option<NamePattern> {
+    let pattern = match NamePattern::parse(text) {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            let message = format!("{}: {error}", quote(text));
+            c.error(place, &message, error.help().as_deref());
+            return None;
+        }
+    };
+    if !is_broad_meant && let Some(suffix) = pattern.public_suffix() {
+        let message = format!(
+            "{} allows names that anybody can register: `{suffix}` is a public suffix",
+            quote(text)
+        );
+        let help = "name the host, or add `\"multi_tenant\": true` to the rule if it is meant";
+        c.error(place, &message, Some(help));
+    }
+    Some(pattern)
+}
+
+pub(crate) fn check_name(c: &mut Checker<'_>, name: &str, place: &Place<'_>) {
+    const LONGEST: usize = 64;
+    let is_stray = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+    if name.is_empty() || name.len() > LONGEST || name.contains(is_stray) {
+        let message = format!("{} cannot be a name", quote(name));
+        let help = format!("write 1 to {LONGEST} of letters, digits, `_`, `.` and `-`");
+        c.error(place, &message, Some(&help));
+    }
+}
+
+/// Records tell rules apart by their names.
+fn check_unique(c: &mut Checker<'_>, file: &File, inherited: &[Rule]) {
+    let root = Place::ROOT;
+    let network = root.key("network");
+    let (allow, deny) = (network.key("allow"), network.key("deny"));
+    let mut names: HashMap<&str, Option<(Place<'_>, usize)>> = HashMap::new();
+    names.extend(inherited.iter().map(|rule| (rule.name.as_str(), None)));
+    for (section, rules) in [(allow, &file.network.allow), (deny, &file.network.deny)] {
+        for (index, rule) in rules.iter().enumerate() {
+            let name = rule.name.as_str();
+            let place = section.index(index);
+            let at = place.key("name");
+            if RESERVED.contains(&name) {
+                let message = format!("`{name}` is the name of a rule of egressd's own");
+                c.error(&at, message, Some("choose another name"));
+                continue;
+            }
+            let help = Some("records tell rules apart by their names");
+            match names.get(name).copied() {
+                None => {
+                    names.insert(name, Some((section, index)));
+                }
+                Some(None) => {
+                    let message = format!("{} names a rule of the extended policy", quote(name));
+                    c.error(&at, message, help);
+                }
+                Some(Some((section, index))) => {
+                    c.error(&at, format!("{} names two rules", quote(name)), help);
+                    let first = section.index(index);
+                    let first = c.document().range(&first.key("name"));
+                    c.relate("first used here", first);
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn is_session(port: &file::Port) -> bool {
+    matches!(port, file::Port::Text(text) if text == SESSION)
+}
