@@ -28,15 +28,10 @@ pub(crate) fn egress(ctx: &SkBuffContext) -> i32 {
     let Some(config) = maps::config() else {
         return DROP;
     };
-    // SAFETY: the context of the running program; null when the packet has no full socket.
-    let sk: *mut c_void = unsafe {
-        let sk = (*skb).__bindgen_anon_2.sk;
-        if sk.is_null() {
-            core::ptr::null_mut()
-        } else {
-            bpf::bpf_sk_fullsock(sk).cast()
-        }
-    };
+    // Nothing is read of the socket here. The storage helper refuses one that is not full, such as
+    // the request that a SYN-ACK belongs to (net/core/bpf_sk_storage.c, bpf_sk_storage_get).
+    // SAFETY: the context of the running program; null when the packet has no socket.
+    let sk: *mut c_void = unsafe { (*skb).__bindgen_anon_2.sk.cast() };
     let note = Note::of_socket(sk);
     let packet = match read(ctx) {
         Ok(packet) => packet,

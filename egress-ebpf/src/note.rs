@@ -1,8 +1,9 @@
 //! What is remembered about one socket: who made it, and which flow was admitted.
 //!
-//! The packet hook runs without the socket's lock for UDP, so a note is read and written under
-//! a lock of its own: half of one admitted flow and half of another would be a flow that nobody
-//! admitted.
+//! The packet hook runs without the socket's lock for UDP, so a UDP socket's note is read and
+//! written under a lock of its own: half of one admitted flow and half of another would be a flow
+//! that nobody admitted. TCP sends only while its socket is locked (`tcp_transmit_skb` runs in the
+//! owner of the lock, or in softirq under it), as every connect hook does; its notes need no other.
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -11,7 +12,7 @@ use aya_ebpf::{
     programs::{SockAddrContext, SockContext},
 };
 use core::ffi::c_void;
-use egress_common::{Address, Flow, Process};
+use egress_common::{Address, Flow, Process, Protocol};
 
 use crate::maps::NOTES;
 
@@ -34,6 +35,13 @@ impl FlowWords {
             low: u64::from(c) << 32 | u64::from(d),
             rest: u64::from(flow.port) << 16 | u64::from(flow.protocol.0),
         }
+    }
+}
+
+impl FlowWords {
+    #[inline(always)]
+    const fn is_udp(&self) -> bool {
+        self.rest & 0xff == Protocol::UDP.0 as u64
     }
 }
 
@@ -117,15 +125,15 @@ impl Note {
 
     #[inline(always)]
     pub(crate) fn standing(&mut self, flow: &FlowWords, generation: u32) -> Standing {
-        self.lock();
-        let same = self.flow.high == flow.high
-            && self.flow.low == flow.low
-            && self.flow.rest == flow.rest
-            && self.generation != 0;
-        let admitted_by = self.generation;
-        let expires = self.expires;
-        self.unlock();
-        if !same {
+        let (same, admitted_by, expires) = if flow.is_udp() {
+            self.lock();
+            let seen = (self.holds(flow), self.generation, self.expires);
+            self.unlock();
+            seen
+        } else {
+            (self.holds(flow), self.generation, self.expires)
+        };
+        if !same || admitted_by == 0 {
             Standing::Unknown
         } else if admitted_by == generation {
             Standing::Admitted(expires)
@@ -135,14 +143,28 @@ impl Note {
     }
 
     #[inline(always)]
+    fn holds(&self, flow: &FlowWords) -> bool {
+        self.flow.high == flow.high && self.flow.low == flow.low && self.flow.rest == flow.rest
+    }
+
+    #[inline(always)]
     pub(crate) fn admit(&mut self, flow: &FlowWords, generation: u32, expires: u64) {
-        self.lock();
+        if flow.is_udp() {
+            self.lock();
+            self.write(flow, generation, expires);
+            self.unlock();
+        } else {
+            self.write(flow, generation, expires);
+        }
+    }
+
+    #[inline(always)]
+    fn write(&mut self, flow: &FlowWords, generation: u32, expires: u64) {
         self.flow.high = flow.high;
         self.flow.low = flow.low;
         self.flow.rest = flow.rest;
         self.generation = generation;
         self.expires = expires;
-        self.unlock();
     }
 
     /// Whether some flow was admitted on this socket: it connected, or sent.

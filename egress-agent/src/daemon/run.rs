@@ -101,7 +101,13 @@ pub fn run(options: Options, set_verbosity: SetVerbosity) -> anyhow::Result<Outc
         .build()
         .context("start the runtime")?;
     let local = LocalSet::new();
-    local.block_on(&runtime, serve(options, policies, hierarchy, set_verbosity))
+    // A local set polls what it blocks on whenever any of its tasks wakes; the daemon's own loop,
+    // with its signals and channels, is too long for that and stands as a task of its own.
+    local.block_on(&runtime, async {
+        spawn_local(serve(options, policies, hierarchy, set_verbosity))
+            .await
+            .context("the daemon's task")?
+    })
 }
 
 /// Every policy, before anything is touched: all errors of all files at once.
