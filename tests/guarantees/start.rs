@@ -331,6 +331,36 @@ fn two_cgroups_of_one_egressd_never_mix() {
     service.ctl(&world, &["release"]).works();
 }
 
+#[test]
+fn what_is_not_enforced_in_full_is_named_in_the_status() {
+    let mut policy = only(&[NAMELESS_V4]);
+    policy["dns"] = json!({ "mode": "snoop" });
+    let world = TestWorld::guarded(policy);
+    let run = world.ctl(&["status"]);
+    run.must(run.outcome.status == 1, "should have ended with status 1");
+    run.says("best effort");
+}
+
+#[test]
+fn a_cgroup_that_was_removed_under_the_daemon_is_named_and_takes_nobody_in() {
+    let world = TestWorld::guarded(only(&[NAMELESS_V4]));
+    let daemon = world.daemon().expect("there is an egressd");
+    let mount = xtask::world::cgroup::mount_point().expect("there is one");
+    let cgroup = mount.join(daemon.cgroup());
+    fs::remove_dir(&cgroup).expect("nothing runs in it");
+    fs::create_dir(&cgroup).expect("we are root");
+    let run = world.ctl(&["status"]);
+    run.must(run.outcome.status == 1, "should have ended with status 1");
+    run.says("was removed");
+    let run = world.run(&["touch", "entered"]);
+    run.must(
+        run.outcome.status == 125,
+        "should have ended with status 125",
+    );
+    run.says("was removed");
+    assert!(!world.agent_home().join("entered").exists());
+}
+
 /// No cgroup, no pins, no socket, no log.
 #[track_caller]
 fn leaves_nothing(world: &TestWorld, service: &Service, run: &Run<'_>, cgroup: &str) {
