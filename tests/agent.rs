@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use xtask::world::wait_for;
+
 use crate::harness::TestWorld;
 
 const PROGRAM: &str = include_str!("agent/agent.py");
@@ -130,6 +132,14 @@ impl Agent {
             "`{line}` should have been answered `{expected}` and was answered `{answer}`\n{}",
             self.report()
         );
+    }
+
+    /// Says a line again and again until it is answered like this: the kernel takes programs off a
+    /// cgroup a moment after their pins.
+    #[track_caller]
+    pub(crate) fn becomes(&mut self, line: &str, expected: &str) {
+        let waited = wait_for(line, Duration::from_secs(5), || self.does(line) == expected);
+        assert!(waited.is_ok(), "{waited:?}\n{}", self.report());
     }
 
     /// Says a line that is answered with outcomes and how often there were.

@@ -207,6 +207,8 @@ fn a_policy_that_others_can_write_is_refused_with_the_command_that_mends_it() {
     fs::write(&below, json!({ "version": 1 }).to_string()).expect("we are root");
     let mend = format!("chown root:root {}", home.display());
     refused(&start(&below.display().to_string()), &mend);
+    let extending = service.policy("extending.json", &json!({ "version": 1, "extends": below }));
+    refused(&start(&extending), &mend);
     let link = service.directory.join("link.json");
     std::os::unix::fs::symlink(&below, &link).expect("the directory is ours");
     refused(&start(&link.display().to_string()), &mend);
@@ -227,6 +229,83 @@ fn a_policy_that_others_can_write_is_refused_at_reload_too() {
     let mut agent = Agent::start(&world);
     agent.expect(&format!("connect {NAMELESS_V4} 9000"), "ok");
     agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
+}
+
+#[test]
+fn policies_with_different_logs_are_refused() {
+    let world = TestWorld::unguarded();
+    let service = Service::new(&world, "logs");
+    let cgroup = |name: &str| format!("{}/{name}", world.cgroup().name());
+    let one = service.policy("one.json", &json!({ "version": 1 }));
+    let log = service.directory.join("other.jsonl");
+    let other = json!({ "version": 1, "audit": { "file": log } });
+    let two = service.policy("two.json", &other);
+    let guards = [
+        format!("{}={one}", cgroup("one")),
+        format!("{}={two}", cgroup("two")),
+    ];
+    let run = service.ends(&world, &["--cgroup", &guards[0], "--cgroup", &guards[1]]);
+    run.must(run.outcome.status == 2, "should have ended with status 2");
+    is_one_line(&run, &["audit.file"]);
+    leaves_nothing(&world, &service, &run, &cgroup("one"));
+}
+
+#[test]
+fn without_a_known_resolver_nothing_is_made() {
+    let world = TestWorld::unguarded();
+    let service = Service::new(&world, "mute");
+    let cgroup = format!("{}/mute", world.cgroup().name());
+    let policy = service.policy("policy.json", &only(&[NAMELESS_V4]));
+    let empty = service.write("resolv.conf", "# nothing\n");
+    let guard = format!("{cgroup}={policy}");
+    let run = service.ends(&world, &["--resolv-conf", &empty, "--cgroup", &guard]);
+    run.must(run.outcome.status == 2, "should have ended with status 2");
+    is_one_line(&run, &["no DNS server", "dns.upstreams"]);
+    leaves_nothing(&world, &service, &run, &cgroup);
+}
+
+#[test]
+fn a_session_that_ended_without_a_daemon_is_taken_away_by_the_next() {
+    let mut world = TestWorld::guarded(only(&[NAMELESS_V4]));
+    let agent = Agent::start(&world);
+    world
+        .with_daemon(0, |daemon, _| daemon.kill())
+        .expect("it runs");
+    drop(agent);
+    world
+        .with_daemon(0, |daemon, world| daemon.start(world))
+        .expect("it starts");
+    let left = || {
+        let list = world.ctl(&["session", "list", "--json"]);
+        list.works().outcome.stdout.contains("agent.py")
+    };
+    wait_for("the end of the session", Duration::from_secs(5), || !left())
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
+}
+
+#[test]
+fn a_session_name_that_is_taken_or_is_none_is_refused() {
+    let world = TestWorld::guarded(only(&[NAMELESS_V4]));
+    let socket = world.daemon().expect("one").files().socket.clone();
+    let _agent = Agent::at(&world, &socket, &["--session", "taken"]);
+    let socket = socket.display().to_string();
+    for name in ["taken", "../outside", "a/b", ".", ""] {
+        let words = [
+            "egressctl",
+            "--socket",
+            &socket,
+            "run",
+            "--session",
+            name,
+            "--",
+            "true",
+        ];
+        let run = world.run_unguarded(&words);
+        run.must(
+            run.outcome.status == 125,
+            "should have ended with status 125",
+        );
+    }
 }
 
 #[test]
@@ -253,7 +332,7 @@ fn enforcement_stays_after_a_clean_end_until_it_is_released() {
         .ctl(&["release", "--pin-dir", &pins])
         .works()
         .says("no longer guarded");
-    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
+    agent.becomes(&format!("connect {ALLOWED_V4} 9000"), "ok");
     assert_eq!(fs::read_dir(&seen).map(Iterator::count).unwrap_or(0), 0);
     let again = world.ctl(&["release", "--pin-dir", &pins]);
     again.must(again.outcome.status == 2, "should have ended with status 2");
@@ -266,7 +345,7 @@ fn a_release_through_the_daemon_ends_the_guard_and_the_daemon() {
     let mut agent = Agent::start(&world);
     agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
     world.ctl(&["release"]).works().says("no longer guarded");
-    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
+    agent.becomes(&format!("connect {ALLOWED_V4} 9000"), "ok");
     let daemon = world.daemon().expect("there is an egressd");
     wait_for("the end of egressd", Duration::from_secs(5), || {
         !daemon.files().socket.exists()
@@ -326,7 +405,7 @@ fn two_cgroups_of_one_egressd_never_mix() {
     a.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
     b.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
     service.ctl(&world, &["release", "--guard", &two.0]).works();
-    b.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
+    b.becomes(&format!("connect {ALLOWED_V4} 9000"), "ok");
     c.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
     service.ctl(&world, &["release"]).works();
 }
