@@ -60,7 +60,7 @@ impl Agent {
     #[track_caller]
     fn spawn(world: &TestWorld, words: &[&str], root: bool) -> Self {
         fs::write(world.agent_home().join("agent.py"), PROGRAM).expect("the agent has a home");
-        let mut client = world.unguarded(words).within(Duration::from_secs(300));
+        let mut client = world.unguarded(words).within(Duration::from_mins(5));
         if root {
             client = client.as_root();
         }
@@ -183,11 +183,13 @@ impl Agent {
             let text = fs::read_to_string(log).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             let end = lines.len().saturating_sub(15);
-            report.push_str(&format!(
-                "=== {}\n{}\n",
-                log.display(),
-                lines[end..].join("\n")
-            ));
+            report.extend([
+                "=== ",
+                &log.to_string_lossy(),
+                "\n",
+                &lines[end..].join("\n"),
+                "\n",
+            ]);
         }
         report
     }

@@ -200,10 +200,10 @@ fn a_transfer_goes_on_over_kill_and_restart() {
     let file = world.agent_home().join("big");
     let grown = |size: u64| {
         wait_for("the transfer", Duration::from_secs(10), || {
-            std::fs::metadata(&file).is_ok_and(|file| file.len() > size)
+            fs::metadata(&file).is_ok_and(|file| file.len() > size)
         })
         .unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
-        std::fs::metadata(&file).map_or(0, |file| file.len())
+        fs::metadata(&file).map_or(0, |file| file.len())
     };
     let begun = grown(0);
     kill_now(&world);
