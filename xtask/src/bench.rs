@@ -171,7 +171,7 @@ fn table(figures: &[Figure]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        figure::{Figure, Target, Unit},
+        figure::{Target, Unit},
         *,
     };
 

@@ -16,8 +16,10 @@ use xtask::{
     world::{World, cgroup::Cgroup},
 };
 
+use crate::load::monotonic;
+
 /// The start with the largest policy on a slow machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// Dropping it kills the daemon; what it has pinned goes with the world.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) struct Guard {
     audit: PathBuf,
     socket: PathBuf,
     notify: UnixDatagram,
+    /// `CLOCK_MONOTONIC` in nanoseconds.
+    started: u64,
     ready: Duration,
 }
 
@@ -66,7 +70,7 @@ impl Guard {
             .arg(world.home().join("bpf").join(name))
             .arg("--resolv-conf")
             .arg(world.home().join("resolv.conf"));
-        let started = Instant::now();
+        let started = monotonic();
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -80,11 +84,17 @@ impl Guard {
             audit,
             socket: runtime.join("control.sock"),
             notify,
+            started,
             ready: Duration::ZERO,
         };
         guard.wait_until_ready(&directory.join("egressd.log"))?;
-        guard.ready = started.elapsed();
+        guard.ready = Duration::from_nanos(monotonic().saturating_sub(started));
         Ok(guard)
+    }
+
+    /// When the process was started: `CLOCK_MONOTONIC` in nanoseconds.
+    pub(crate) fn started(&self) -> u64 {
+        self.started
     }
 
     /// From the start of the process to READY=1.

@@ -1,5 +1,7 @@
 //! The policies that are measured.
 
+use std::net::Ipv4Addr;
+
 use serde_json::{Value, json};
 
 use super::stage::{SERVE_PORT, SINK_PORT};
@@ -57,8 +59,8 @@ fn ports() -> Value {
 
 /// The `n`th of many networks: a /28 of 11.0.0.0/8 and what follows.
 fn network(n: u32) -> String {
-    let [a, b, c, d] = ((11 << 24) + (n << 5)).to_be_bytes();
-    format!("{a}.{b}.{c}.{d}/28")
+    let address = Ipv4Addr::from_bits((11 << 24) + (n << 5));
+    format!("{address}/28")
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use super::{
     stage::{SERVE_PORT, Stage, served},
     traffic::compared,
 };
-use crate::load::monotonic;
 
 const MANY: u32 = 100_000;
 const CONNECTIONS: &str = "3000";
@@ -84,7 +83,6 @@ fn start(stage: &Stage, name: &str, policy: &Value) -> Result<(f64, f64)> {
         .spawn()
         .context("starting the probe")?;
     std::thread::sleep(Duration::from_millis(50));
-    let started = monotonic();
     let guard = stage.guard(name, policy, None)?;
     let output = probe.wait_with_output().context("waiting for the probe")?;
     ensure!(
@@ -97,6 +95,6 @@ fn start(stage: &Stage, name: &str, policy: &Value) -> Result<(f64, f64)> {
         .parse()
         .context("reading the time of the first denial")?;
     #[expect(clippy::cast_precision_loss, reason = "seconds in nanoseconds")]
-    let until_denied = denied.saturating_sub(started) as f64 / 1e6;
+    let until_denied = denied.saturating_sub(guard.started()) as f64 / 1e6;
     Ok((guard.ready().as_secs_f64() * 1e3, until_denied))
 }

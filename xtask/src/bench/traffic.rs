@@ -17,10 +17,9 @@ use super::{
     stage::{SERVE_PORT, SINK_PORT, Stage, served},
 };
 
-/// Connections of one arm in one round: some 100 ms.
-const CONNECTIONS: &str = "3000";
-const CONNECTIONS_QUICK: &str = "1000";
-const MILLIS: &str = "200";
+/// Of one arm in one round: short, for many rounds even out what else the machine does.
+const CONNECTIONS: &str = "1500";
+const MILLIS: &str = "150";
 
 /// Who decides about the load.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,19 +48,14 @@ pub(crate) fn connect(stage: &Stage) -> Result<Vec<Figure>> {
         Arm::Nft(Tracking::Without),
     ];
     let lanes = Lanes::new(stage, "connect")?;
-    let count = if stage.quick {
-        CONNECTIONS_QUICK
-    } else {
-        CONNECTIONS
-    };
-    let measured = rounds::run(stage.rounds(31), ARMS.len(), |_, which| {
+    let measured = rounds::run(stage.rounds(45), ARMS.len(), |_, which| {
         lanes.run(ARMS.get(which), |arm| {
             let address = if arm == Arm::Leased {
                 format!("{ALLOWED_V4}:{SERVE_PORT}")
             } else {
                 served(SERVE_PORT)
             };
-            vec!["connect".to_owned(), address, count.to_owned()]
+            vec!["connect".to_owned(), address, CONNECTIONS.to_owned()]
         })
     })?;
     let [guarded, bare, leased, tracked, untracked] = measured.as_slice() else {
@@ -144,7 +138,7 @@ pub(crate) fn send(stage: &Stage) -> Result<Vec<Figure>> {
         Arm::Nft(Tracking::Without),
     ];
     let lanes = Lanes::new(stage, "send")?;
-    let measured = rounds::run(stage.rounds(21), ARMS.len(), |_, which| {
+    let measured = rounds::run(stage.rounds(31), ARMS.len(), |_, which| {
         lanes.run(ARMS.get(which), |_| {
             vec!["send".to_owned(), served(SERVE_PORT), MILLIS.to_owned()]
         })
@@ -192,7 +186,7 @@ pub(crate) fn send(stage: &Stage) -> Result<Vec<Figure>> {
 pub(crate) fn stream(stage: &Stage) -> Result<Vec<Figure>> {
     const ARMS: [Arm; 2] = [Arm::Guarded, Arm::Bare];
     let lanes = Lanes::new(stage, "stream")?;
-    let measured = rounds::run(stage.rounds(21), ARMS.len(), |_, which| {
+    let measured = rounds::run(stage.rounds(41), ARMS.len(), |_, which| {
         lanes.run(ARMS.get(which), |_| {
             vec!["stream".to_owned(), served(SINK_PORT), MILLIS.to_owned()]
         })

@@ -11,8 +11,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::monotonic;
 
+/// A connect that began before the guard and goes on under it is silence: it ends here.
+const SILENCE: Duration = Duration::from_millis(5);
 /// How long the guard may take to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// For each port from that of `address` on: the port, and the time (`CLOCK_MONOTONIC`, ns) just
 /// before connect(2).
@@ -39,7 +41,7 @@ pub(super) fn deny(address: SocketAddr, count: u16, pace: Duration) -> Result<Ve
 pub(super) fn until_denied(address: SocketAddr) -> Result<u64> {
     let start = monotonic();
     loop {
-        match TcpStream::connect(address) {
+        match TcpStream::connect_timeout(&address, SILENCE) {
             Err(error) if is_denial(&error) => return Ok(monotonic()),
             Ok(_) | Err(_) => thread::sleep(Duration::from_micros(500)),
         }
