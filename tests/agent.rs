@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use xtask::world::wait_for;
+
 use crate::harness::TestWorld;
 
 const PROGRAM: &str = include_str!("agent/agent.py");
@@ -58,7 +60,7 @@ impl Agent {
     #[track_caller]
     fn spawn(world: &TestWorld, words: &[&str], root: bool) -> Self {
         fs::write(world.agent_home().join("agent.py"), PROGRAM).expect("the agent has a home");
-        let mut client = world.unguarded(words).within(Duration::from_secs(300));
+        let mut client = world.unguarded(words).within(Duration::from_mins(5));
         if root {
             client = client.as_root();
         }
@@ -132,6 +134,14 @@ impl Agent {
         );
     }
 
+    /// Says a line again and again until it is answered like this: the kernel takes programs off a
+    /// cgroup a moment after their pins.
+    #[track_caller]
+    pub(crate) fn becomes(&mut self, line: &str, expected: &str) {
+        let waited = wait_for(line, Duration::from_secs(5), || self.does(line) == expected);
+        assert!(waited.is_ok(), "{waited:?}\n{}", self.report());
+    }
+
     /// Says a line that is answered with outcomes and how often there were.
     #[track_caller]
     pub(crate) fn counts(&mut self, line: &str) -> BTreeMap<String, u64> {
@@ -173,11 +183,13 @@ impl Agent {
             let text = fs::read_to_string(log).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             let end = lines.len().saturating_sub(15);
-            report.push_str(&format!(
-                "=== {}\n{}\n",
-                log.display(),
-                lines[end..].join("\n")
-            ));
+            report.extend([
+                "=== ",
+                &log.to_string_lossy(),
+                "\n",
+                &lines[end..].join("\n"),
+                "\n",
+            ]);
         }
         report
     }

@@ -2,8 +2,10 @@
 
 mod kill;
 mod launch;
+mod life;
 mod loopback;
 mod names;
+mod one_shot;
 mod peers;
 mod records;
 mod reload;

@@ -22,7 +22,7 @@ fn a_policy_that_does_not_fit_leaves_the_old_one_in_force() {
     let client = world
         .unguarded(&["egressctl", "--socket", &socket, "reload"])
         .as_root();
-    let run = world.finish(client.within(Duration::from_secs(60)).run());
+    let run = world.finish(client.within(Duration::from_mins(1)).run());
     run.must(run.outcome.status == 3, "should have ended with status 3");
     run.says("old policy stays")
         .says("does not fit into the kernel tables");
@@ -48,7 +48,7 @@ fn a_policy_that_does_not_fit_at_the_start_is_refused() {
     let client = world
         .unguarded(&words)
         .as_root()
-        .within(Duration::from_secs(60));
+        .within(Duration::from_mins(1));
     let run = world.finish(client.run());
     run.must(run.outcome.status == 3, "should have ended with status 3");
     run.says("does not fit into the kernel tables");

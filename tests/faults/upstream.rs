@@ -185,10 +185,14 @@ fn world(upstreams: &[Ipv4Addr], dns: &Value) -> TestWorld {
         "network": { "allow": [{ "name": "allowed", "hosts": ["*.allowed.test"], "ports": ["9000/tcp", "9000/udp"] }] },
         "dns": dns,
     });
-    let conf: String = upstreams
+    let lines: Vec<_> = upstreams
         .iter()
-        .map(|address| format!("nameserver {address}\n"))
+        .map(|address| format!("nameserver {address}"))
         .collect();
+    let conf = lines.join(
+        "
+",
+    );
     TestWorld::build(World::builder().policy(policy).resolv_conf(&conf))
 }
 
@@ -201,7 +205,7 @@ fn ask(world: &TestWorld, name: &str, status: &str, limit: Duration) -> String {
         run.outcome.took < limit,
         &format!("should have been answered within {limit:?}"),
     );
-    run.outcome.stdout.clone()
+    run.outcome.stdout
 }
 
 #[track_caller]

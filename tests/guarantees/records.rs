@@ -162,6 +162,45 @@ fn of_a_flood_of_denials_every_one_is_recorded_or_counted() {
 }
 
 #[test]
+fn a_flood_of_one_session_holds_up_no_other_and_no_request() {
+    let world = TestWorld::guarded(policy());
+    let mut flooding = Agent::start(&world);
+    let mut other = Agent::start(&world);
+    flooding.expect(&format!("loop one {DENIED_V4} 4"), "ok");
+    flooding.expect(&format!("loop two {DENIED_V4} 5"), "ok");
+    for round in 0..5 {
+        let begun = Instant::now();
+        other.expect(
+            &format!("lookup calm{round}.allowed.test"),
+            "2001:db8:10::10 203.0.113.10",
+        );
+        world.ctl(&["status"]).works();
+        let took = begun.elapsed();
+        assert!(
+            took < Duration::from_secs(2),
+            "{took:?}\n{}",
+            world.report()
+        );
+    }
+    for key in ["one", "two"] {
+        let counts = flooding.counts(&format!("stop {key}"));
+        assert!(counts.len() == 1 && counts["EPERM"] > 100, "{counts:?}");
+    }
+}
+
+#[test]
+fn the_log_has_the_program_of_a_session_and_none_of_its_arguments() {
+    let world = TestWorld::guarded(policy());
+    world.run(&["true", "--token=hunter2"]).works();
+    let begun = recorded(&world, &json!({ "event": "session-begin" }));
+    let message = begun["message"].as_str().expect("a text");
+    assert!(message.ends_with(": true"), "{message}");
+    let daemon = world.daemon().expect("there is an egressd");
+    let text = fs::read_to_string(&daemon.files().audit).expect("there is a log");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
 fn observing_refuses_nothing_and_records_everything() {
     let mut observing = policy();
     observing["mode"] = json!("observe");

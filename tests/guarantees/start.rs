@@ -1,12 +1,11 @@
 //! egressd starts as it was asked to, or says in one line why not and leaves nothing behind.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::json;
 use xtask::world::{
     client::{AGENT_GID, AGENT_UID},
     place::{ALLOWED_V4, NAMELESS_V4},
-    wait_for,
 };
 
 use super::{only, service::Service};
@@ -207,6 +206,8 @@ fn a_policy_that_others_can_write_is_refused_with_the_command_that_mends_it() {
     fs::write(&below, json!({ "version": 1 }).to_string()).expect("we are root");
     let mend = format!("chown root:root {}", home.display());
     refused(&start(&below.display().to_string()), &mend);
+    let extending = service.policy("extending.json", &json!({ "version": 1, "extends": below }));
+    refused(&start(&extending), &mend);
     let link = service.directory.join("link.json");
     std::os::unix::fs::symlink(&below, &link).expect("the directory is ours");
     refused(&start(&link.display().to_string()), &mend);
@@ -230,105 +231,46 @@ fn a_policy_that_others_can_write_is_refused_at_reload_too() {
 }
 
 #[test]
-fn enforcement_stays_after_a_clean_end_until_it_is_released() {
-    let mut world = TestWorld::guarded(only(&[NAMELESS_V4]));
-    let pins = world
-        .daemon()
-        .expect("one")
-        .files()
-        .pins
-        .display()
-        .to_string();
-    let seen = world.machine().path(Path::new(&pins));
-    let mut agent = Agent::start(&world);
-    agent.expect(&format!("open live {NAMELESS_V4} 9000"), "ok");
-    world
-        .with_daemon(0, |daemon, _| daemon.stop())
-        .expect("it ends");
-    assert!(!world.daemon().expect("one").files().socket.exists());
-    agent.expect(&format!("connect {NAMELESS_V4} 9000"), "ok");
-    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
-    agent.expect("talk live", "ok");
-    world
-        .ctl(&["release", "--pin-dir", &pins])
-        .works()
-        .says("no longer guarded");
-    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
-    assert_eq!(fs::read_dir(&seen).map(Iterator::count).unwrap_or(0), 0);
-    let again = world.ctl(&["release", "--pin-dir", &pins]);
-    again.must(again.outcome.status == 2, "should have ended with status 2");
-    again.says("nothing is pinned");
-}
-
-#[test]
-fn a_release_through_the_daemon_ends_the_guard_and_the_daemon() {
-    let world = TestWorld::guarded(only(&[NAMELESS_V4]));
-    let mut agent = Agent::start(&world);
-    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
-    world.ctl(&["release"]).works().says("no longer guarded");
-    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
-    let daemon = world.daemon().expect("there is an egressd");
-    wait_for("the end of egressd", Duration::from_secs(5), || {
-        !daemon.files().socket.exists()
-    })
-    .unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
-    assert!(
-        daemon
-            .audit()
-            .iter()
-            .any(|record| record["event"] == "guard-released")
-    );
-}
-
-#[test]
-fn two_cgroups_of_one_egressd_never_mix() {
+fn policies_with_different_logs_are_refused() {
     let world = TestWorld::unguarded();
-    let mut service = Service::new(&world, "two");
-    let allow = |name: &str| {
-        json!({ "version": 1, "network": { "allow": [
-        { "name": "one", "hosts": [name], "ports": ["9000/tcp", "4/tcp"] },
-    ] } })
-    };
-    let [one, two] = ["one", "two"].map(|name| {
-        let policy = service.policy(
-            &format!("{name}.json"),
-            &allow(&format!("{name}.allowed.test")),
-        );
-        (format!("{}/{name}", world.cgroup().name()), policy)
-    });
-    service.start(
-        &world,
-        &[
-            "--cgroup",
-            &format!("{}={}", one.0, one.1),
-            "--cgroup",
-            &format!("{}={}", two.0, two.1),
-        ],
-    );
-    let mut a = Agent::at(&world, &service.socket, &["--guard", &one.0]);
-    let mut b = Agent::at(&world, &service.socket, &["--guard", &two.0]);
-    let mut c = Agent::at(&world, &service.socket, &["--guard", &one.0]);
-    assert_eq!(a.does("lookup two.allowed.test"), "EAI_AGAIN");
-    assert_eq!(b.does("lookup one.allowed.test"), "EAI_AGAIN");
-    // The same address, leased to one session: nobody else may use it.
-    a.does("lookup one.allowed.test");
-    a.expect(&format!("open live {ALLOWED_V4} 9000"), "ok");
-    for other in [&mut b, &mut c] {
-        other.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
-    }
-    b.does("lookup two.allowed.test");
-    b.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
-    c.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
-    // A reload of one leaves the other alone.
-    service.policy("two.json", &allow("three.allowed.test"));
-    service.ctl(&world, &["reload", "--guard", &two.0]).works();
-    a.expect("talk live", "ok");
-    a.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
-    b.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
-    service.ctl(&world, &["release", "--guard", &two.0]).works();
-    b.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
-    c.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
-    service.ctl(&world, &["release"]).works();
+    let service = Service::new(&world, "logs");
+    let cgroup = |name: &str| format!("{}/{name}", world.cgroup().name());
+    let one = service.policy("one.json", &json!({ "version": 1 }));
+    let log = service.directory.join("other.jsonl");
+    let other = json!({ "version": 1, "audit": { "file": log } });
+    let two = service.policy("two.json", &other);
+    let guards = [
+        format!("{}={one}", cgroup("one")),
+        format!("{}={two}", cgroup("two")),
+    ];
+    let run = service.ends(&world, &["--cgroup", &guards[0], "--cgroup", &guards[1]]);
+    run.must(run.outcome.status == 2, "should have ended with status 2");
+    is_one_line(&run, &["audit.file"]);
+    leaves_nothing(&world, &service, &run, &cgroup("one"));
+}
+
+#[test]
+fn without_a_known_resolver_nothing_is_made() {
+    let world = TestWorld::unguarded();
+    let service = Service::new(&world, "mute");
+    let cgroup = format!("{}/mute", world.cgroup().name());
+    let policy = service.policy("policy.json", &only(&[NAMELESS_V4]));
+    let empty = service.write("resolv.conf", "# nothing\n");
+    let guard = format!("{cgroup}={policy}");
+    let run = service.ends(&world, &["--resolv-conf", &empty, "--cgroup", &guard]);
+    run.must(run.outcome.status == 2, "should have ended with status 2");
+    is_one_line(&run, &["no DNS server", "dns.upstreams"]);
+    leaves_nothing(&world, &service, &run, &cgroup);
+}
+
+#[test]
+fn what_is_not_enforced_in_full_is_named_in_the_status() {
+    let mut policy = only(&[NAMELESS_V4]);
+    policy["dns"] = json!({ "mode": "snoop" });
+    let world = TestWorld::guarded(policy);
+    let run = world.ctl(&["status"]);
+    run.must(run.outcome.status == 1, "should have ended with status 1");
+    run.says("best effort");
 }
 
 /// No cgroup, no pins, no socket, no log.

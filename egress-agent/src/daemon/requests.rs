@@ -192,12 +192,9 @@ impl Daemon {
         self.records.life(Kind::SessionBegin, |record| {
             record.guard = Some(guard.cgroup.path().to_owned());
             record.session = Some(name.clone());
-            record.message = Some(format!(
-                "pid {} uid {}: {}",
-                peer.pid,
-                peer.uid,
-                command.join(" ")
-            ));
+            // Arguments may be secrets, and the log outlives them.
+            let program = command.first().map_or("", String::as_str);
+            record.message = Some(format!("pid {} uid {}: {program}", peer.pid, peer.uid));
         });
         Ok(Entered {
             session: name,

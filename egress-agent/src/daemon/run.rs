@@ -38,7 +38,7 @@ use crate::{
     dns::{self, resolv_conf},
     kernel::{Hierarchy, boot, check_kernel, events::Events, pins::Pins, watch},
     launch::{child::User, parent},
-    policy::{Policy, PolicyError, Upstream},
+    policy::{AuditSettings, Policy, PolicyError, Upstream},
     trust::{self, Trusted},
 };
 
@@ -183,13 +183,14 @@ async fn serve(
     hierarchy: Hierarchy,
     set_verbosity: SetVerbosity,
 ) -> anyhow::Result<Outcome> {
-    let first = policies.first().context("no policy")?;
+    let audit = policies.first().context("no policy")?.audit().clone();
     refuse_nested(&options.guards)?;
     for (cgroup, _) in &options.guards {
         Pins::new(&options.pin_dir, cgroup.trim_matches('/'), "").check()?;
     }
-    let (sink, writer) = open_log(first)?;
-    let audit_file = first.audit().file.clone();
+    let plans = plans(&options, policies)?;
+    let (sink, writer) = open_log(&audit)?;
+    let audit_file = audit.file;
     let (ended, mut endings) = mpsc::unbounded_channel();
     let records = Rc::new(Records::new(sink));
     records.life(Kind::Start, |record| {
@@ -210,7 +211,7 @@ async fn serve(
     let listener = socket::bind(&socket_path)?;
     listener.set_nonblocking(true).context("control socket")?;
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
-    start_guards(&mut daemon, &options, policies)?;
+    start_guards(&mut daemon, &options, plans)?;
     daemon.know();
 
     let (errands, mut incoming) = mpsc::channel::<Errand>(64);
@@ -356,8 +357,7 @@ fn take_off(guard: &Guard) {
     }
 }
 
-fn open_log(policy: &Policy) -> anyhow::Result<(Sink, Writer)> {
-    let audit = policy.audit();
+fn open_log(audit: &AuditSettings) -> anyhow::Result<(Sink, Writer)> {
     let settings = Settings {
         file: audit.file.clone(),
         rotate_bytes: audit.rotate_bytes,
@@ -368,24 +368,46 @@ fn open_log(policy: &Policy) -> anyhow::Result<(Sink, Writer)> {
     Sink::open(settings, Box::new(records::now)).context("open the audit log")
 }
 
+/// What one guard shall be.
+struct Plan {
+    cgroup: String,
+    policy_path: PathBuf,
+    policy: Arc<Policy>,
+    upstreams: Vec<SocketAddr>,
+}
+
+fn plans(options: &Options, policies: Vec<Policy>) -> anyhow::Result<Vec<Plan>> {
+    let guards = options.guards.iter().zip(policies);
+    guards
+        .map(|((cgroup, policy_path), policy)| {
+            Ok(Plan {
+                cgroup: cgroup.clone(),
+                policy_path: policy_path.clone(),
+                upstreams: upstreams(&policy, &options.resolv_conf)?,
+                policy: Arc::new(policy),
+            })
+        })
+        .collect()
+}
+
 /// Locks and loads all guards, then starts them: a guard that cannot be had leaves the others as
 /// they were.
-fn start_guards(
-    daemon: &mut Daemon,
-    options: &Options,
-    policies: Vec<Policy>,
-) -> anyhow::Result<()> {
+fn start_guards(daemon: &mut Daemon, options: &Options, plans: Vec<Plan>) -> anyhow::Result<()> {
     let mut prepared = Vec::new();
-    for ((path, policy_path), policy) in options.guards.iter().zip(policies) {
-        let cgroup = daemon.hierarchy.create(path)?;
-        let one = Prepared::new(cgroup, &options.pin_dir)?;
-        prepared.push((one, policy_path.clone(), Arc::new(policy)));
+    for plan in plans {
+        let cgroup = daemon.hierarchy.create(&plan.cgroup)?;
+        prepared.push((Prepared::new(cgroup, &options.pin_dir)?, plan));
     }
-    for (one, policy_path, policy) in prepared {
+    for (one, plan) in prepared {
+        let Plan {
+            cgroup: _,
+            policy_path,
+            policy,
+            upstreams,
+        } = plan;
         let preferred = one.resolver_ports().unwrap_or_default();
         let sockets = dns::bind(preferred)?;
         let origin = one.origin().clone();
-        let upstreams = upstreams(&policy, &options.resolv_conf)?;
         let path = one.cgroup().path().to_owned();
         let sessions = options
             .runtime_dir

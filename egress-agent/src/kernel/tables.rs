@@ -41,6 +41,8 @@ pub struct Tables {
     running: u32,
     /// Highest port set number that stands in the kernel.
     highest_set: u32,
+    /// No entry is of another generation than the running one.
+    is_swept: bool,
 }
 
 /// Slots of the settings map, `CONFIG_SLOTS` in egress-ebpf.
@@ -71,6 +73,7 @@ impl Tables {
             counters: take(programs, "COUNTERS")?,
             running: 0,
             highest_set: 0,
+            is_swept: false,
         };
         tables.running = tables.generation.get(&0, 0).map_err(named("GENERATION"))?;
         for key in tables.ports.keys() {
@@ -105,6 +108,11 @@ impl Tables {
             next => next,
         };
         let is_first = self.running == 0;
+        // A daemon that was killed while it wrote has left entries of this very number.
+        if !self.is_swept {
+            self.sweep(self.running)?;
+        }
+        self.is_swept = false;
         let written = self.write(generation, number);
         if let Err(error) = written {
             self.sweep(self.running)?;
@@ -116,6 +124,7 @@ impl Tables {
         self.running = number;
         if is_first {
             // Nothing is older, and looking at every entry takes longer than writing it.
+            self.is_swept = true;
             return Ok(());
         }
         self.sweep(number)
@@ -201,6 +210,7 @@ impl Tables {
         for key in &stale {
             gone(self.ports.remove(key)).map_err(named("PORTS"))?;
         }
+        self.is_swept = true;
         Ok(())
     }
 
