@@ -1,9 +1,10 @@
 //! From what happened to audit records.
 
-use std::{borrow::Cow, net::IpAddr, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
 
 use egress_common::{Event, Hook, Protocol, Reason, RuleId};
 use hickory_proto::rr::RecordType;
+use tokio::task::spawn_local;
 
 use super::host::World;
 use crate::{
@@ -19,14 +20,20 @@ use crate::{
 #[derive(Debug)]
 pub struct Records {
     sink: Sink,
+    /// Made, and handed to the log by the next task that runs, or before anything else is.
+    waiting: Rc<RefCell<Vec<Record>>>,
 }
 
 impl Records {
     pub fn new(sink: Sink) -> Self {
-        Self { sink }
+        Self {
+            sink,
+            waiting: Rc::default(),
+        }
     }
 
     pub fn sink(&self) -> &Sink {
+        hand_over(&self.waiting, &self.sink);
         &self.sink
     }
 
@@ -34,7 +41,7 @@ impl Records {
     pub fn life(&self, kind: Kind, change: impl FnOnce(&mut Record)) {
         let mut record = Record::new(now(), Layer::Daemon, kind);
         change(&mut record);
-        self.sink.record(record);
+        self.sink().record(record);
     }
 
     /// A decision of the kernel.
@@ -73,10 +80,10 @@ impl Records {
                 record.allow_with = allow_with(&host, event.flow.port, event.flow.protocol);
             }
         }
-        self.sink.record(record);
+        self.sink().record(record);
     }
 
-    /// A question to the guard resolver.
+    /// A question to the guard resolver. Must run in a [`tokio::task::LocalSet`].
     pub fn question(&self, world: &World, outcome: &Outcome<'_>) {
         let policy = world.policy();
         let session = outcome.client.map_or(0, |client| client.session);
@@ -107,7 +114,23 @@ impl Records {
                 }
             }
         }
-        self.sink.record(record);
+        self.later(record);
+    }
+
+    /// A reply waits for its record to be made, but not for the writer of the log to be woken,
+    /// which takes longer.
+    fn later(&self, record: Record) {
+        self.waiting.borrow_mut().push(record);
+        if self.waiting.borrow().len() == 1 {
+            let (waiting, sink) = (Rc::clone(&self.waiting), self.sink.clone());
+            spawn_local(async move { hand_over(&waiting, &sink) });
+        }
+    }
+}
+
+fn hand_over(waiting: &RefCell<Vec<Record>>, sink: &Sink) {
+    for record in waiting.take() {
+        sink.record(record);
     }
 }
 
