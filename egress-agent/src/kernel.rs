@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod cgroup;
 pub mod events;
+pub mod log;
 pub mod pins;
 pub mod programs;
 pub mod tables;

@@ -36,7 +36,7 @@ use crate::{
     },
     control::{server, socket},
     dns::{self, resolv_conf},
-    kernel::{Hierarchy, boot, check_kernel, events::Events, pins::Pins, watch},
+    kernel::{Hierarchy, boot, check_kernel, events::Events, log::ProgramLog, pins::Pins, watch},
     launch::{child::User, parent},
     policy::{AuditSettings, Policy, PolicyError, Upstream},
     trust::{self, Trusted},
@@ -435,6 +435,12 @@ fn start_guards(daemon: &mut Daemon, options: &Options, plans: Vec<Plan>) -> any
             }
         });
         let mut tasks = vec![served.abort_handle(), daemon.serve_events(&guard, events)];
+        match ProgramLog::open(&guard.pins) {
+            Ok(log) => tasks.push(spawn_local(log.forward()).abort_handle()),
+            Err(error) => {
+                tracing::debug!(%error, "the programs' own log lines cannot be read");
+            }
+        }
         tasks.extend(super::snoop::start(&guard)?);
         daemon.guards.push(Running {
             guard: Rc::clone(&guard),
