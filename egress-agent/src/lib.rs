@@ -1,4 +1,29 @@
 //! egressd and egressctl: everything but the kernel programs.
+//!
+//! ```text
+//!  policy file ──policy──▶ Policy ──compile──▶ kernel tables, look-ups by name        pure
+//!  DNS message ──dns::Engine──▶ reply, leases ──┐                                     pure
+//!  kernel event, request, signal ──daemon──▶ ───┼──────────────────────────────────
+//!                                               ▼
+//!     dns::Server   control::server   audit::sink   launch   kernel                  shells
+//!  ─────────────────────────────────────────────┼──────────────────────────────────
+//!     egress-ebpf  ◀── maps ──▶  decide() of egress-common, in the kernel as here
+//! ```
+//!
+//! | room | what stands in it |
+//! |---|---|
+//! | [`policy`] | text to checked rules to tables; `explain`, `suggest`; the one parser of host names |
+//! | [`dns`] | the guard resolver: questions, the answer filter, leases, cache, upstreams, snooping |
+//! | [`kernel`] | cgroups, programs, pins, tables, events: thin shells over aya and cgroupfs |
+//! | [`daemon`] | the one task that owns guards, sessions and the order of start and stop |
+//! | [`control`] | the socket: messages, who may ask what, server and client |
+//! | [`audit`] | the record of every layer, the hash chain, files, followers |
+//! | [`launch`] | entering a session and giving up everything that could undo it |
+//! | [`cli`] | the verbs of `egressctl` |
+//! | [`trust`] | whether someone else could change a file |
+//!
+//! Rules of the house: what decides takes values and the time, and touches nothing; one task owns
+//! what changes, and no borrow of it lasts across an await; whatever fails, denies.
 #![deny(unsafe_code)]
 
 pub mod audit;
