@@ -10,6 +10,7 @@ mod peers;
 mod records;
 mod reload;
 pub(crate) mod service;
+mod snoop;
 mod start;
 
 use serde_json::{Value, json};

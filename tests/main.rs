@@ -4,6 +4,7 @@
 mod agent;
 mod harness;
 
+mod cli;
 mod clients;
 mod faults;
 mod guarantees;
