@@ -12,12 +12,14 @@ pub mod guard;
 mod host;
 mod journal;
 pub mod notify;
+pub mod policies;
 pub mod privileges;
 mod records;
 mod requests;
 pub mod run;
 mod sessions;
 mod snoop;
+mod start;
 
 use std::{
     path::PathBuf,
@@ -208,7 +210,7 @@ impl Daemon {
             };
             let guard = &running.guard;
             let started = boot::now();
-            let loaded = run::load_policy(&guard.policy_path).and_then(|policy| {
+            let loaded = policies::load_policy(&guard.policy_path).and_then(|policy| {
                 if policy.audit() != guard.world().policy().audit() {
                     anyhow::bail!(
                         "{}: section `audit` changed; that takes effect with `systemctl restart egressd`",

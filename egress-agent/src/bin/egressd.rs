@@ -10,7 +10,10 @@ use anyhow::bail;
 use clap::{Parser, Subcommand};
 use egress_agent::{
     cli::{self, Exit, PIN_DIR, RUNTIME_DIR, run as cli_run},
-    daemon::run::{InvalidPolicy, OneShot, Options, Outcome, run},
+    daemon::{
+        policies::InvalidPolicy,
+        run::{OneShot, Options, Outcome, run},
+    },
     launch::parent,
 };
 use tracing_subscriber::{

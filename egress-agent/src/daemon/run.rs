@@ -3,7 +3,6 @@
 use std::{
     ffi::OsString,
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitStatus,
     rc::Rc,
@@ -21,12 +20,14 @@ use tokio::{
 };
 
 use super::{
-    Daemon, Ended, Running, SetVerbosity,
+    Daemon, Ended, SetVerbosity,
     door::{Door, Errand, Known},
-    guard::{Guard, Origin, Prepared, Start},
+    guard::Guard,
     notify::notify,
+    policies::load_policies,
     privileges, records,
     records::Records,
+    start::{plans, refuse_nested, start_guards},
 };
 use crate::{
     audit::{
@@ -35,11 +36,10 @@ use crate::{
         sink::{Sink, Writer},
     },
     control::{server, socket},
-    dns::{self, resolv_conf},
-    kernel::{Hierarchy, boot, check_kernel, events::Events, log::ProgramLog, pins::Pins, watch},
+    kernel::{Hierarchy, boot, check_kernel, events::Events, pins::Pins, watch},
     launch::{child::User, parent},
-    policy::{AuditSettings, Policy, PolicyError, Upstream},
-    trust::{self, Trusted},
+    policy::{AuditSettings, Policy},
+    trust::Trusted,
 };
 
 /// What `egressd run` was asked for.
@@ -81,11 +81,6 @@ const COMMAND: &str = "command";
 /// For what a command left running to go, once it was killed.
 const KILL: Duration = Duration::from_secs(5);
 
-/// The policy is not valid. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct InvalidPolicy(pub String);
-
 /// Runs until told to stop, or until the command ends.
 pub fn run(options: Options, set_verbosity: SetVerbosity) -> anyhow::Result<Outcome> {
     if !rustix::process::geteuid().is_root() {
@@ -108,73 +103,6 @@ pub fn run(options: Options, set_verbosity: SetVerbosity) -> anyhow::Result<Outc
             .await
             .context("the daemon's task")?
     })
-}
-
-/// Every policy, before anything is touched: all errors of all files at once.
-fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
-    let must_be_safe = options
-        .command
-        .as_ref()
-        .is_none_or(|command| !command.trust_policy);
-    let mut policies = Vec::new();
-    let mut problems = Vec::new();
-    for (_, path) in &options.guards {
-        match read_policy(path) {
-            Ok(policy) => {
-                if must_be_safe {
-                    check_owner(path, &policy)?;
-                }
-                policies.push(policy);
-            }
-            Err(error) => match error.downcast::<InvalidPolicy>() {
-                Ok(InvalidPolicy(text)) => problems.push(text),
-                Err(error) => return Err(error),
-            },
-        }
-    }
-    if problems.is_empty() {
-        one_audit_log(&policies)?;
-        Ok(policies)
-    } else {
-        Err(InvalidPolicy(problems.join("\n")).into())
-    }
-}
-
-/// A policy from a file that only root can change.
-pub(super) fn load_policy(path: &Path) -> anyhow::Result<Policy> {
-    let policy = read_policy(path)?;
-    check_owner(path, &policy)?;
-    Ok(policy)
-}
-
-/// Refuses a policy when someone else than root could change it, or one that it extends.
-fn check_owner(path: &Path, policy: &Policy) -> anyhow::Result<()> {
-    let trusted = Trusted::default();
-    for file in std::iter::once(path).chain(policy.files().iter().map(PathBuf::as_path)) {
-        trust::check(file, &trusted)
-            .with_context(|| format!("the policy {} cannot be relied on", file.display()))?;
-    }
-    Ok(())
-}
-
-fn read_policy(path: &Path) -> anyhow::Result<Policy> {
-    Policy::load(path).map_err(|error| match error {
-        PolicyError::Invalid(invalid) => InvalidPolicy(invalid.to_string()).into(),
-        error @ PolicyError::Read { .. } => error.into(),
-    })
-}
-
-fn one_audit_log(policies: &[Policy]) -> anyhow::Result<()> {
-    let mut settings = policies.iter().map(Policy::audit);
-    let first = settings
-        .next()
-        .context("name at least one cgroup with `--cgroup`")?;
-    if settings.any(|other| other.file != first.file) {
-        bail!(
-            "the policies name different audit logs in `audit.file`; egressd keeps one: name the same file in all of them"
-        );
-    }
-    Ok(())
 }
 
 async fn serve(
@@ -366,152 +294,6 @@ fn open_log(audit: &AuditSettings) -> anyhow::Result<(Sink, Writer)> {
         trusted: Trusted::default(),
     };
     Sink::open(settings, Box::new(records::now)).context("open the audit log")
-}
-
-/// What one guard shall be.
-struct Plan {
-    cgroup: String,
-    policy_path: PathBuf,
-    policy: Arc<Policy>,
-    upstreams: Vec<SocketAddr>,
-}
-
-fn plans(options: &Options, policies: Vec<Policy>) -> anyhow::Result<Vec<Plan>> {
-    let guards = options.guards.iter().zip(policies);
-    guards
-        .map(|((cgroup, policy_path), policy)| {
-            Ok(Plan {
-                cgroup: cgroup.clone(),
-                policy_path: policy_path.clone(),
-                upstreams: upstreams(&policy, &options.resolv_conf)?,
-                policy: Arc::new(policy),
-            })
-        })
-        .collect()
-}
-
-/// Locks and loads all guards, then starts them: a guard that cannot be had leaves the others as
-/// they were.
-fn start_guards(daemon: &mut Daemon, options: &Options, plans: Vec<Plan>) -> anyhow::Result<()> {
-    let mut prepared = Vec::new();
-    for plan in plans {
-        let cgroup = daemon.hierarchy.create(&plan.cgroup)?;
-        prepared.push((Prepared::new(cgroup, &options.pin_dir)?, plan));
-    }
-    for (one, plan) in prepared {
-        let Plan {
-            cgroup: _,
-            policy_path,
-            policy,
-            upstreams,
-        } = plan;
-        let preferred = one.resolver_ports().unwrap_or_default();
-        let sockets = dns::bind(preferred)?;
-        let origin = one.origin().clone();
-        let path = one.cgroup().path().to_owned();
-        let sessions = options
-            .runtime_dir
-            .join("sessions")
-            .join(path.replace('/', "%2F"));
-        let (guard, ring) = one.start(
-            Start {
-                policy: Arc::clone(&policy),
-                policy_path,
-                resolver_ports: sockets.ports(),
-                sessions: &sessions,
-                upstreams: &upstreams,
-                records: Rc::clone(&daemon.records),
-            },
-            &daemon.hierarchy,
-        )?;
-        let guard = Rc::new(guard);
-        tell_origin(daemon, &path, &origin);
-        daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
-        let events = Events::new(ring).context("event ring")?;
-        let resolver = guard.resolver.clone();
-        let served = spawn_local(async move {
-            if let Err(error) = resolver.run(sockets).await {
-                tracing::error!(%error, "the guard resolver failed; names resolve no longer");
-            }
-        });
-        let mut tasks = vec![served.abort_handle(), daemon.serve_events(&guard, events)];
-        match ProgramLog::open(&guard.pins) {
-            Ok(log) => tasks.push(spawn_local(log.forward()).abort_handle()),
-            Err(error) => {
-                tracing::debug!(%error, "the programs' own log lines cannot be read");
-            }
-        }
-        tasks.extend(super::snoop::start(&guard)?);
-        daemon.guards.push(Running {
-            guard: Rc::clone(&guard),
-            tasks,
-        });
-        let index = daemon.guards.len() - 1;
-        let known: Vec<u64> = guard
-            .world()
-            .sessions
-            .borrow()
-            .iter()
-            .map(|one| one.cgroup.id())
-            .collect();
-        for session in known {
-            daemon.watch(index, session);
-        }
-    }
-    Ok(())
-}
-
-fn tell_origin(daemon: &Daemon, path: &str, origin: &Origin) {
-    let message = match origin {
-        Origin::Fresh => "attached".to_owned(),
-        Origin::Adopted => "taken over from a previous egressd, without a gap".to_owned(),
-        Origin::Replaced { found } => format!(
-            "replaced what another build had pinned ({}), without a gap; its leases are not carried over",
-            found.join(", ")
-        ),
-    };
-    tracing::info!(cgroup = path, message, "guard");
-    daemon.records.life(Kind::GuardAttached, |record| {
-        record.guard = Some(path.to_owned());
-        record.message = Some(message.clone());
-    });
-}
-
-/// Two guards on one path would steer each other's DNS.
-fn refuse_nested(guards: &[(String, PathBuf)]) -> anyhow::Result<()> {
-    for (index, (one, _)) in guards.iter().enumerate() {
-        for (other, _) in guards.iter().skip(index + 1) {
-            let (one, other) = (one.trim_matches('/'), other.trim_matches('/'));
-            if crate::kernel::cgroup::holds(one, other) || crate::kernel::cgroup::holds(other, one)
-            {
-                bail!("the cgroups `{one}` and `{other}` lie inside each other; guard one of them");
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whom the guard resolver asks. The system's own servers are read once, at the start.
-fn upstreams(policy: &Policy, path: &Path) -> anyhow::Result<Vec<SocketAddr>> {
-    let mut servers = Vec::new();
-    for upstream in &policy.dns().upstreams {
-        match upstream {
-            Upstream::Address(address) => servers.push(*address),
-            Upstream::System => {
-                let text = fs::read_to_string(path).with_context(|| {
-                    format!("read the system's resolvers from {}", path.display())
-                })?;
-                servers.extend(resolv_conf(&text));
-            }
-        }
-    }
-    if servers.is_empty() {
-        bail!(
-            "no DNS server is known: {} names none; name one in `dns.upstreams`",
-            path.display()
-        );
-    }
-    Ok(servers)
 }
 
 /// Starts the command as a child that enters the guard by itself.

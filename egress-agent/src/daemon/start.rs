@@ -1,0 +1,175 @@
+//! Starting guards: everything is prepared first, then the tables are filled, then the programs
+//! are attached.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::task::spawn_local;
+
+use super::{
+    Daemon, Running,
+    guard::{Origin, Prepared, Start},
+    run::Options,
+};
+use crate::{
+    audit::record::Kind,
+    dns::{self, resolv_conf},
+    kernel::{events::Events, log::ProgramLog},
+    policy::{Policy, Upstream},
+};
+
+/// What one guard shall be.
+pub(super) struct Plan {
+    cgroup: String,
+    policy_path: PathBuf,
+    policy: Arc<Policy>,
+    upstreams: Vec<SocketAddr>,
+}
+
+pub(super) fn plans(options: &Options, policies: Vec<Policy>) -> anyhow::Result<Vec<Plan>> {
+    let guards = options.guards.iter().zip(policies);
+    guards
+        .map(|((cgroup, policy_path), policy)| {
+            Ok(Plan {
+                cgroup: cgroup.clone(),
+                policy_path: policy_path.clone(),
+                upstreams: upstreams(&policy, &options.resolv_conf)?,
+                policy: Arc::new(policy),
+            })
+        })
+        .collect()
+}
+
+/// Locks and loads all guards, then starts them: a guard that cannot be had leaves the others as
+/// they were.
+pub(super) fn start_guards(
+    daemon: &mut Daemon,
+    options: &Options,
+    plans: Vec<Plan>,
+) -> anyhow::Result<()> {
+    let mut prepared = Vec::new();
+    for plan in plans {
+        let cgroup = daemon.hierarchy.create(&plan.cgroup)?;
+        prepared.push((Prepared::new(cgroup, &options.pin_dir)?, plan));
+    }
+    for (one, plan) in prepared {
+        let Plan {
+            cgroup: _,
+            policy_path,
+            policy,
+            upstreams,
+        } = plan;
+        let preferred = one.resolver_ports().unwrap_or_default();
+        let sockets = dns::bind(preferred)?;
+        let origin = one.origin().clone();
+        let path = one.cgroup().path().to_owned();
+        let sessions = options
+            .runtime_dir
+            .join("sessions")
+            .join(path.replace('/', "%2F"));
+        let (guard, ring) = one.start(
+            Start {
+                policy: Arc::clone(&policy),
+                policy_path,
+                resolver_ports: sockets.ports(),
+                sessions: &sessions,
+                upstreams: &upstreams,
+                records: Rc::clone(&daemon.records),
+            },
+            &daemon.hierarchy,
+        )?;
+        let guard = Rc::new(guard);
+        tell_origin(daemon, &path, &origin);
+        daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
+        let events = Events::new(ring).context("event ring")?;
+        let resolver = guard.resolver.clone();
+        let served = spawn_local(async move {
+            if let Err(error) = resolver.run(sockets).await {
+                tracing::error!(%error, "the guard resolver failed; names resolve no longer");
+            }
+        });
+        let mut tasks = vec![served.abort_handle(), daemon.serve_events(&guard, events)];
+        match ProgramLog::open(&guard.pins) {
+            Ok(log) => tasks.push(spawn_local(log.forward()).abort_handle()),
+            Err(error) => {
+                tracing::debug!(%error, "the programs' own log lines cannot be read");
+            }
+        }
+        tasks.extend(super::snoop::start(&guard)?);
+        daemon.guards.push(Running {
+            guard: Rc::clone(&guard),
+            tasks,
+        });
+        let index = daemon.guards.len() - 1;
+        let known: Vec<u64> = guard
+            .world()
+            .sessions
+            .borrow()
+            .iter()
+            .map(|one| one.cgroup.id())
+            .collect();
+        for session in known {
+            daemon.watch(index, session);
+        }
+    }
+    Ok(())
+}
+
+fn tell_origin(daemon: &Daemon, path: &str, origin: &Origin) {
+    let message = match origin {
+        Origin::Fresh => "attached".to_owned(),
+        Origin::Adopted => "taken over from a previous egressd, without a gap".to_owned(),
+        Origin::Replaced { found } => format!(
+            "replaced what another build had pinned ({}), without a gap; its leases are not carried over",
+            found.join(", ")
+        ),
+    };
+    tracing::info!(cgroup = path, message, "guard");
+    daemon.records.life(Kind::GuardAttached, |record| {
+        record.guard = Some(path.to_owned());
+        record.message = Some(message.clone());
+    });
+}
+
+/// Two guards on one path would steer each other's DNS.
+pub(super) fn refuse_nested(guards: &[(String, PathBuf)]) -> anyhow::Result<()> {
+    for (index, (one, _)) in guards.iter().enumerate() {
+        for (other, _) in guards.iter().skip(index + 1) {
+            let (one, other) = (one.trim_matches('/'), other.trim_matches('/'));
+            if crate::kernel::cgroup::holds(one, other) || crate::kernel::cgroup::holds(other, one)
+            {
+                bail!("the cgroups `{one}` and `{other}` lie inside each other; guard one of them");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whom the guard resolver asks. The system's own servers are read once, at the start.
+pub(super) fn upstreams(policy: &Policy, path: &Path) -> anyhow::Result<Vec<SocketAddr>> {
+    let mut servers = Vec::new();
+    for upstream in &policy.dns().upstreams {
+        match upstream {
+            Upstream::Address(address) => servers.push(*address),
+            Upstream::System => {
+                let text = fs::read_to_string(path).with_context(|| {
+                    format!("read the system's resolvers from {}", path.display())
+                })?;
+                servers.extend(resolv_conf(&text));
+            }
+        }
+    }
+    if servers.is_empty() {
+        bail!(
+            "no DNS server is known: {} names none; name one in `dns.upstreams`",
+            path.display()
+        );
+    }
+    Ok(servers)
+}
