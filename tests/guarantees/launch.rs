@@ -192,3 +192,18 @@ fn parent_of_the_run(world: &TestWorld) -> String {
     let parent = stat.lines().find_map(|line| line.strip_prefix("PPid:\t"));
     parent.expect("it has a parent").to_owned()
 }
+
+/// A session in a cgroup that somebody else made would share its processes and leases.
+#[test]
+fn a_session_never_moves_into_a_cgroup_that_is_there_already() {
+    let world = TestWorld::guarded(policy());
+    let guard = world.daemon().expect("there is an egressd").cgroup();
+    let taken = cgroup::mount_point()
+        .expect("there is one")
+        .join(guard)
+        .join("taken");
+    fs::create_dir(&taken).expect("a cgroup can be made");
+    let run = world.ctl(&["run", "--allow-root", "--session", "taken", "--", "true"]);
+    run.must(run.outcome.status == 125, "should have ended with 125");
+    run.says("`taken` is there already");
+}

@@ -153,13 +153,12 @@ impl Daemon {
             .get(index)
             .map(|running| std::rc::Rc::clone(&running.guard))
             .ok_or_else(|| Failure::new(Code::NotFound, "no such guard"))?;
-        let gone: Vec<_> = guard
-            .gaps()
-            .into_iter()
-            .filter(|gap| gap.contains("no longer the one"))
-            .collect();
-        if let Some(gap) = gone.first() {
-            return Err(Failure::new(Code::Failed, gap.clone()));
+        if !guard.cgroup.is_current() {
+            let message = format!(
+                "the cgroup {} was removed, and a new one is not guarded",
+                guard.cgroup.path()
+            );
+            return Err(Failure::new(Code::Failed, message).with_help("restart egressd"));
         }
         let cgroup = guard
             .world()

@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitStatus,
     rc::Rc,
     sync::{Arc, Mutex},
@@ -159,6 +160,9 @@ async fn serve(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
+    let is_service = child.is_none();
+    // Made once: a signal for the command that comes between two turns of the loop is not lost.
+    let mut ending = pin!(wait(child.as_mut()));
     let outcome = loop {
         tokio::select! {
             Some(errand) = incoming.recv() => {
@@ -171,15 +175,15 @@ async fn serve(
                 }
             }
             Some(ended) = endings.recv() => daemon.finish(&ended),
-            Some(()) = hangup.recv(), if child.is_none() => {
+            Some(()) = hangup.recv(), if is_service => {
                 notify("RELOADING=1").unwrap_or_default();
                 // A refusal is logged and recorded; the old policy stays.
                 drop(daemon.reload(None));
                 notify("READY=1").unwrap_or_default();
             }
-            Some(()) = terminate.recv(), if child.is_none() => break Outcome::Stopped,
-            Some(()) = interrupt.recv(), if child.is_none() => break Outcome::Stopped,
-            status = wait(child.as_mut()) => {
+            Some(()) = terminate.recv(), if is_service => break Outcome::Stopped,
+            Some(()) = interrupt.recv(), if is_service => break Outcome::Stopped,
+            status = &mut ending => {
                 let status = status?;
                 let denials = end_command(&mut daemon, &mut endings).await;
                 break Outcome::Command { status, denials };

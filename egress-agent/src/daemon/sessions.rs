@@ -47,7 +47,7 @@ pub struct Sessions {
 pub enum SessionError {
     #[error("`{0}` is not a session name: letters, digits, `-` and `_`, at most 64")]
     BadName(String),
-    #[error("a session `{0}` is running; choose another name")]
+    #[error("a session or cgroup `{0}` is there already; choose another name")]
     Taken(String),
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
@@ -68,7 +68,8 @@ impl Sessions {
     ) -> Result<Self, SessionError> {
         fs::DirBuilder::new()
             .recursive(true)
-            .mode(0o755)
+            // Command lines may hold secrets.
+            .mode(0o700)
             .create(&directory)
             .map_err(|source| io_error("make", &directory, source))?;
         let mut sessions = Self {
@@ -105,7 +106,17 @@ impl Sessions {
         if self.by_name(&name).is_some() {
             return Err(SessionError::Taken(name));
         }
-        let cgroup = hierarchy.create(&format!("{}/{name}", self.guard.path()))?;
+        // A group that is there already has processes or leases of someone else.
+        let directory = self.guard.directory().join(&name);
+        let made = fs::DirBuilder::new().mode(0o755).create(&directory);
+        made.map_err(|source| {
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                SessionError::Taken(name.clone())
+            } else {
+                io_error("make", &directory, source)
+            }
+        })?;
+        let cgroup = hierarchy.open(&format!("{}/{name}", self.guard.path()))?;
         let path = self.file(&name);
         let text = serde_json::to_vec(&session)
             .map_err(|error| io_error("write", &path, io::Error::other(error)))?;

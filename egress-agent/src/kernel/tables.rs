@@ -127,7 +127,12 @@ impl Tables {
             self.is_swept = true;
             return Ok(());
         }
-        self.sweep(number)
+        // The new generation decides already: leftovers of the old one are no reason to say that
+        // it was refused. The next install sweeps again before it writes.
+        if let Err(error) = self.sweep(number) {
+            tracing::warn!(%error, "entries of the previous policy stay in the kernel for now, unused");
+        }
+        Ok(())
     }
 
     fn write(&mut self, generation: &Generation<'_>, number: u32) -> Result<(), KernelError> {
