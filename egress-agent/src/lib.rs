@@ -18,6 +18,7 @@
 //! | [`daemon`] | the one task that owns guards, sessions and the order of start and stop |
 //! | [`control`] | the socket: messages, who may ask what, server and client |
 //! | [`audit`] | the record of every layer, the hash chain, files, followers |
+//! | [`escape`] | every known way out, tried for real: the tests and `egressctl doctor --escape` |
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`cli`] | the verbs of `egressctl` |
 //! | [`trust`] | whether someone else could change a file |
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod control;
 pub mod daemon;
 pub mod dns;
+pub mod escape;
 pub mod kernel;
 pub mod launch;
 pub mod policy;

@@ -1,0 +1,13 @@
+//! The escape suite: every known way out of a guard, tried for real on the running kernel.
+//!
+//! Each [`Attempt`] is a few system calls of a process of its own. It is made without a guard
+//! first, to show that the way is open on this machine, and then inside a session; a capture on
+//! the far side counts what arrives. Both need only this program, so the same suite runs in the
+//! tests, in emulated kernels and as `egressctl doctor --escape`.
+
+pub mod attempt;
+pub mod attempts;
+pub mod ground;
+
+pub use attempt::{Attempt, Outcome};
+pub use ground::Ground;
