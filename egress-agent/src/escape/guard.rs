@@ -21,7 +21,7 @@ use super::{
 use crate::control::{client::Client, message::Request};
 
 /// How long a daemon may take to answer; emulated machines are slow.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// The user that most machines keep for processes that own nothing.
 pub const NOBODY: u32 = 65_534;
 
