@@ -10,4 +10,4 @@ pub mod attempts;
 pub mod ground;
 
 pub use attempt::{Attempt, Outcome};
-pub use ground::Ground;
+pub use ground::{Ground, Guard};
