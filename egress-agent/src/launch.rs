@@ -6,6 +6,7 @@
 //! not held is never started.
 
 pub mod child;
+mod descriptors;
 pub mod parent;
 
 /// Own failures of `run`, as env(1) and timeout(1) number them.

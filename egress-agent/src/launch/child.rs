@@ -11,6 +11,7 @@ use rustix::{
     thread,
 };
 
+use super::descriptors::{self, OpenSocket};
 use crate::{
     control::{client::Client, message::Request},
     kernel::Hierarchy,
@@ -39,6 +40,8 @@ pub enum StartError {
         "this would run as root, and root inside the guard can move itself out of its cgroup; run as another user, name one with `--user`, or accept it with `--allow-root`"
     )]
     Root,
+    #[error(transparent)]
+    OpenSocket(#[from] OpenSocket),
     #[error("cannot execute `{command}`: {source}")]
     Exec { command: String, source: io::Error },
 }
@@ -71,6 +74,7 @@ pub fn start(start: &Start<'_>) -> Result<Infallible, StartError> {
     if becomes_root && !start.allow_root {
         return Err(StartError::Root);
     }
+    descriptors::check_standard_streams()?;
     enter(start)?;
     close_descriptors_on_exec()?;
     drop_privileges(start.user)?;
@@ -184,6 +188,7 @@ impl StartError {
             | Self::NotInside { .. }
             | Self::Step { .. }
             | Self::Capabilities { .. }
+            | Self::OpenSocket(_)
             | Self::Root => super::status::NOT_STARTED,
         }
     }
