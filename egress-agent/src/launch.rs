@@ -6,7 +6,9 @@
 //! not held is never started.
 
 pub mod child;
+pub mod filter;
 pub mod parent;
+pub mod privileges;
 
 /// Own failures of `run`, as env(1) and timeout(1) number them.
 pub mod status {
