@@ -6,6 +6,7 @@
 //! not held is never started.
 
 pub mod child;
+mod descriptors;
 pub mod filter;
 pub mod parent;
 pub mod privileges;

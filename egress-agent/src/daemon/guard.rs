@@ -309,7 +309,7 @@ impl Guard {
         }
         if !self.cgroup.is_current() {
             gaps.push(format!(
-                "the cgroup {} was removed and is no longer the one that is guarded; restart egressd",
+                "the cgroup {} was removed and could not be guarded again yet; the log of egressd says why",
                 self.cgroup.path()
             ));
         }

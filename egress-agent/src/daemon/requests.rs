@@ -162,10 +162,11 @@ impl Daemon {
             .ok_or_else(|| Failure::new(Code::NotFound, "no such guard"))?;
         if !guard.cgroup.is_current() {
             let message = format!(
-                "the cgroup {} was removed, and a new one is not guarded",
+                "the cgroup {} was removed and is not guarded again yet",
                 guard.cgroup.path()
             );
-            return Err(Failure::new(Code::Failed, message).with_help("restart egressd"));
+            return Err(Failure::new(Code::Failed, message)
+                .with_help("try again; `egressctl status` says whether it is guarded by now"));
         }
         let confinement = self.confinement(&guard, places);
         let cgroup = guard

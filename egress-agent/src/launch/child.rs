@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::{
+    descriptors::{self, OpenSocket},
     filter,
     privileges::{self, PrivilegeError, User},
 };
@@ -50,6 +51,8 @@ pub enum StartError {
         "this would run as root, and root inside the guard can move itself out of its cgroup; run as another user, name one with `--user`, or accept it with `--allow-root`"
     )]
     Root,
+    #[error(transparent)]
+    OpenSocket(#[from] OpenSocket),
     #[error("cannot execute `{command}`: {source}")]
     Exec { command: String, source: io::Error },
 }
@@ -74,6 +77,7 @@ pub fn start(start: &Start<'_>, tell: &mut dyn FnMut(&str)) -> Result<Infallible
     if uid == 0 && !start.allow_root {
         return Err(StartError::Root);
     }
+    descriptors::check_standard_streams()?;
     let (mut client, entered) = enter(start)?;
     let held = confine(start, &entered.confinement)?;
     let told = client.request(&Request::Confined {
@@ -123,7 +127,7 @@ fn enter(start: &Start<'_>) -> Result<(Client, Entered), StartError> {
 
 /// Gives up everything that could undo the guard. Says what holds from then on.
 fn confine(start: &Start<'_>, confinement: &Confinement) -> Result<Held, StartError> {
-    close_descriptors_on_exec()?;
+    descriptors::close_on_exec().map_err(step("mark descriptors for closing"))?;
     let mut held = Held::default();
     if let Some(user) = start.user {
         privileges::become_user(user).map_err(privilege)?;
@@ -153,28 +157,6 @@ fn piece(
     };
     held.0.push((piece, state));
     Ok(())
-}
-
-/// A descriptor that was opened outside the guard keeps what it had: only 0, 1 and 2 go along.
-#[expect(unsafe_code, reason = "no safe wrapper of close_range(2) is at hand")]
-fn close_descriptors_on_exec() -> Result<(), StartError> {
-    const FIRST: libc::c_uint = 3;
-    // SAFETY: marks descriptors; closes none, so no owner in this process is left with a dead one.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            FIRST,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(step("mark descriptors for closing")(
-            io::Error::last_os_error(),
-        ))
-    }
 }
 
 fn become_command(command: &[OsString], session: &str) -> Result<Infallible, StartError> {
@@ -207,6 +189,7 @@ impl StartError {
             | Self::Step { .. }
             | Self::Privileges(_)
             | Self::Missing { .. }
+            | Self::OpenSocket(_)
             | Self::Root => super::status::NOT_STARTED,
         }
     }
