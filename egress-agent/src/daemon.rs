@@ -66,6 +66,8 @@ pub struct Daemon {
     hierarchy: Hierarchy,
     records: Rc<Records>,
     audit_file: PathBuf,
+    runtime_dir: PathBuf,
+    pin_dir: PathBuf,
     known: Arc<Mutex<Known>>,
     /// Boot time in nanoseconds.
     started: u64,

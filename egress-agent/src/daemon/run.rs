@@ -38,7 +38,7 @@ use crate::{
     },
     control::{server, socket},
     kernel::{Hierarchy, boot, check_kernel, events::Events, pins::Pins, watch},
-    launch::{child::User, parent},
+    launch::{parent, privileges::User},
     policy::{AuditSettings, Policy},
     trust::Trusted,
 };
@@ -131,6 +131,8 @@ async fn serve(
         hierarchy,
         records,
         audit_file,
+        runtime_dir: options.runtime_dir.clone(),
+        pin_dir: options.pin_dir.clone(),
         known: Arc::new(Mutex::new(Known::default())),
         started: boot::now(),
         set_verbosity,

@@ -27,6 +27,26 @@ pub(super) fn check_standard_streams() -> Result<(), OpenSocket> {
     check("standard error", io::stderr())
 }
 
+/// A descriptor that was opened outside the guard keeps what it had: only 0, 1 and 2 go along.
+#[expect(unsafe_code, reason = "no safe wrapper of close_range(2) is at hand")]
+pub(super) fn close_on_exec() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: marks descriptors; closes none, so no owner in this process is left with a dead one.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            FIRST,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 fn check(name: &'static str, stream: impl AsFd) -> Result<(), OpenSocket> {
     match socket_domain(stream) {
         // No socket; or closed, and then nothing goes along.
