@@ -108,14 +108,14 @@ impl Daemon {
             loop {
                 match events.next().await {
                     Ok(batch) => {
-                        for event in batch {
+                        for decided in batch {
                             let world = guard.world();
                             world
                                 .sessions
                                 .borrow_mut()
-                                .discover(event.session, &hierarchy);
+                                .discover(decided.event.session, &hierarchy);
                             guard.resolver.with_engine(|engine, world| {
-                                records.event(world, engine.leases(), &event);
+                                records.event(world, engine.leases(), &decided);
                             });
                         }
                         let total = Self::counter(&guard, Counter::EventLost);

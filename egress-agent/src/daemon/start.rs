@@ -52,11 +52,15 @@ pub(super) fn start_guards(
     daemon: &mut Daemon,
     options: &Options,
     plans: Vec<Plan>,
+    control_socket: &[u8],
 ) -> anyhow::Result<()> {
     let mut prepared = Vec::new();
     for plan in plans {
         let cgroup = daemon.hierarchy.create(&plan.cgroup)?;
-        prepared.push((Prepared::new(cgroup, &options.pin_dir)?, plan));
+        prepared.push((
+            Prepared::new(cgroup, &options.pin_dir, options.require_lsm)?,
+            plan,
+        ));
     }
     for (one, plan) in prepared {
         let Plan {
@@ -81,11 +85,16 @@ pub(super) fn start_guards(
                 sessions: &sessions,
                 upstreams: &upstreams,
                 records: Rc::clone(&daemon.records),
+                control_socket: control_socket.to_vec(),
+                require_lsm: options.require_lsm,
             },
             &daemon.hierarchy,
         )?;
         let guard = Rc::new(guard);
         tell_origin(daemon, &path, &origin);
+        if let Err(missing) = &guard.lsm {
+            tracing::info!(cgroup = path, "the second layer is not active: {missing}");
+        }
         daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
         let events = Events::new(ring).context("event ring")?;
         let resolver = guard.resolver.clone();
