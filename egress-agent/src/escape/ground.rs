@@ -35,11 +35,13 @@ pub const RESOLVER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 53);
 pub const OTHER_RESOLVER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 54);
 pub const OTHER_RESOLVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0x54);
 /// The far side's address on the link itself.
-pub const FAR_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xf0);
-/// Port of the near side that the far side calls all the time, over TCP and both families.
-pub const CALLED_PORT: u16 = 7777;
+pub const FAR_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 /// Port of the bait that attempts use where none is better.
 pub const BAIT_PORT: u16 = 4433;
+
+/// In every payload that must not arrive: the capture counts a frame with it as an escape,
+/// wherever it goes.
+pub const MARK: &[u8] = b"ESCAPE";
 
 /// What an attempt is given besides the addresses, as JSON in its environment.
 ///

@@ -5,11 +5,9 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
+pub(super) use crate::escape::ground::MARK;
 use crate::escape::ground::{ALLOWED_PORT, ALLOWED_V4, ALLOWED_V6, BAIT_PORT, BAIT_V4, BAIT_V6};
 
-/// In every payload that must not arrive: the capture counts a frame with it as an escape,
-/// wherever it goes.
-pub(super) const MARK: &[u8] = b"ESCAPE";
 /// What attempts send to allowed places on the way.
 pub(super) const COVER: &[u8] = b"cover";
 
