@@ -26,7 +26,7 @@ const NEAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 2];
 const FAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
 
 /// Set before a device comes: IPv6 says nothing of its own accord, and source routes are followed.
-const BEFORE: [(&str, &str); 13] = [
+const BEFORE: [(&str, &str); 17] = [
     ("ipv6/conf/default/accept_dad", "0"),
     ("ipv6/conf/default/dad_transmits", "0"),
     ("ipv6/conf/default/accept_ra", "0"),
@@ -39,6 +39,12 @@ const BEFORE: [(&str, &str); 13] = [
     ("ipv6/conf/default/accept_source_route", "1"),
     ("ipv4/conf/all/accept_source_route", "1"),
     ("ipv4/conf/default/accept_source_route", "1"),
+    // The kernel reports a group at its leisure, and several times: it would do so while the next
+    // attempt is made.
+    ("ipv4/conf/default/igmpv3_unsolicited_report_interval", "50"),
+    ("ipv4/igmp_qrv", "1"),
+    ("ipv6/conf/default/mldv2_unsolicited_report_interval", "50"),
+    ("ipv6/mld_qrv", "1"),
     ("ipv4/conf/default/rp_filter", "0"),
     ("ipv4/conf/all/rp_filter", "0"),
 ];
