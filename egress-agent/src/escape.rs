@@ -16,4 +16,4 @@ pub mod suite;
 pub mod verdict;
 
 pub use attempt::{Attempt, Outcome};
-pub use ground::Ground;
+pub use ground::{Ground, Guard};

@@ -5,12 +5,14 @@
 //! input.
 
 use std::{
+    fs,
     io::{self, BufRead as _, Read as _, Write},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, Signal, kill_process_group},
@@ -70,8 +72,16 @@ impl End {
 /// The ground of this process, from its environment.
 pub fn ground() -> anyhow::Result<Ground> {
     let text = std::env::var(GROUND)
-        .map_err(|_| anyhow::anyhow!("{GROUND} is not set: `egressctl doctor --escape` sets it"))?;
-    Ok(serde_json::from_str(&text)?)
+        .with_context(|| format!("{GROUND} cannot be read: `egressctl doctor --escape` sets it"))?;
+    let mut ground: Ground = serde_json::from_str(&text)?;
+    ground.inherited = ground.inherited.filter(|&fd| is_socket(fd));
+    Ok(ground)
+}
+
+/// Whether this process has a socket of this number.
+fn is_socket(fd: i32) -> bool {
+    fs::read_link(format!("/proc/self/fd/{fd}"))
+        .is_ok_and(|link| link.to_string_lossy().starts_with("socket:"))
 }
 
 /// Makes one attempt in this process, and says how it went.

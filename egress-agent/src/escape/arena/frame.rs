@@ -77,8 +77,7 @@ fn judge(packet: &Packet<'_>) -> Frame {
     Frame::Counted(describe(packet))
 }
 
-/// Whether it carries what every attempt puts into its payloads, wherever it goes. Names lose
-/// their capitals on the way.
+/// Whether an attempt's own words are in it.
 fn is_marked(payload: &[u8]) -> bool {
     payload
         .windows(MARK.len())
@@ -186,28 +185,9 @@ fn describe(packet: &Packet<'_>) -> String {
 
 fn v4(packet: &[u8]) -> Option<Packet<'_>> {
     let (header, _) = packet.split_first_chunk::<20>()?;
-    let [
-        version,
-        _,
-        l0,
-        l1,
-        _,
-        _,
-        f0,
-        f1,
-        _,
-        protocol,
-        _,
-        _,
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
-        g,
-        h,
-    ] = *header;
+    let (fields, addresses) = header.split_first_chunk::<12>()?;
+    let (from, to) = addresses.split_first_chunk::<4>()?;
+    let [version, _, l0, l1, _, _, f0, f1, _, protocol, _, _] = *fields;
     let length = usize::from(version & 0x0f) * 4;
     // A short frame is padded: only the packet's own length says where it ends.
     let end = usize::from(u16::from_be_bytes([l0, l1])).clamp(length, packet.len().max(length));
@@ -222,8 +202,8 @@ fn v4(packet: &[u8]) -> Option<Packet<'_>> {
         None
     };
     Some(Packet {
-        from: Ipv4Addr::new(a, b, c, d).into(),
-        to: Ipv4Addr::new(e, f, g, h).into(),
+        from: Ipv4Addr::from(*from).into(),
+        to: Ipv4Addr::from(*to.first_chunk::<4>()?).into(),
         protocol,
         oddity,
         payload: packet.get(length..end)?,
@@ -240,11 +220,9 @@ fn v6(packet: &[u8]) -> Option<Packet<'_>> {
     let mut oddity = None;
     // The first extension names the packet; the rest is walked to the protocol behind it.
     while let Some(extension) = extension(protocol) {
-        let (&[next, words, ..], is_fragment) = (payload.first_chunk::<8>()?, protocol == 44);
-        let is_later = is_fragment
-            && payload
-                .get(2..4)
-                .is_some_and(|at| at[0] != 0 || at[1] & 0xf8 != 0);
+        let &[next, words, at_high, at_low, ..] = payload.first_chunk::<8>()?;
+        let is_fragment = protocol == 44;
+        let is_later = is_fragment && u16::from_be_bytes([at_high, at_low]) >> 3 != 0;
         oddity = Some(if is_later {
             "later fragment"
         } else {
@@ -280,7 +258,7 @@ fn extension(header: u8) -> Option<&'static str> {
     }
 }
 
-/// A report of the near kernel that it listens to the group of its own addresses (MLDv2, RFC 3810
+/// A report of the near kernel that it listens to the group of its own addresses (`MLDv2`, RFC 3810
 /// 5.2), and to nothing else: it says so by itself when an address comes.
 fn is_own_membership(packet: &[u8]) -> bool {
     const OWN_GROUP: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 1, 0xff00, 2);

@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Context as _;
 use nix::net::if_::if_nametoindex;
-use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{
+    Handle, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::address::{AddressAttribute, AddressFlags},
+};
 
 use super::{DEVICE, GATEWAY_V4, side::Side};
 use crate::escape::ground::{
@@ -26,9 +29,7 @@ const NEAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 2];
 const FAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
 
 /// Set before a device comes: IPv6 says nothing of its own accord, and source routes are followed.
-const BEFORE: [(&str, &str); 17] = [
-    ("ipv6/conf/default/accept_dad", "0"),
-    ("ipv6/conf/default/dad_transmits", "0"),
+const BEFORE: [(&str, &str); 11] = [
     ("ipv6/conf/default/accept_ra", "0"),
     ("ipv6/conf/default/router_solicitations", "0"),
     // No link-local address but the one that is given: its multicast group is known.
@@ -39,17 +40,15 @@ const BEFORE: [(&str, &str); 17] = [
     ("ipv6/conf/default/accept_source_route", "1"),
     ("ipv4/conf/all/accept_source_route", "1"),
     ("ipv4/conf/default/accept_source_route", "1"),
-    // The kernel reports a group at its leisure, and several times: it would do so while the next
-    // attempt is made.
-    ("ipv4/conf/default/igmpv3_unsolicited_report_interval", "50"),
-    ("ipv4/igmp_qrv", "1"),
-    ("ipv6/conf/default/mldv2_unsolicited_report_interval", "50"),
-    ("ipv6/mld_qrv", "1"),
     ("ipv4/conf/default/rp_filter", "0"),
     ("ipv4/conf/all/rp_filter", "0"),
 ];
 /// Forwarding lets a TUN device send, as it would on many a machine with containers.
-const NEAR_SETTINGS: [(&str, &str); 2] = [
+const NEAR_SETTINGS: [(&str, &str); 5] = [
+    // The kernel reports a joined group twice: soon, so that both stand beside their attempt.
+    ("ipv4/conf/default/igmpv3_unsolicited_report_interval", "10"),
+    ("ipv6/conf/default/mldv2_unsolicited_report_interval", "10"),
+    ("ipv6/conf/default/mldv1_unsolicited_report_interval", "10"),
     ("ipv4/ping_group_range", "0 2147483647"),
     ("ipv4/ip_forward", "1"),
 ];
@@ -124,11 +123,12 @@ async fn up(link: &Handle, mac: [u8; 6]) -> anyhow::Result<u32> {
 
 async fn address(link: &Handle, index: u32, all: &[(IpAddr, u8)]) -> anyhow::Result<()> {
     for &(address, prefix) in all {
-        link.address()
-            .add(index, address, prefix)
-            .execute()
-            .await
-            .with_context(|| format!("add {address}"))?;
+        let mut request = link.address().add(index, address, prefix);
+        // An address that is still being tested cannot be bound to.
+        let flags = AddressAttribute::Flags(AddressFlags::Nodad);
+        request.message_mut().attributes.push(flags);
+        let added = request.execute().await;
+        added.with_context(|| format!("add {address}"))?;
     }
     Ok(())
 }

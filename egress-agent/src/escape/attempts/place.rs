@@ -5,9 +5,9 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-pub(super) use crate::escape::ground::MARK;
 use crate::escape::ground::{ALLOWED_PORT, ALLOWED_V4, ALLOWED_V6, BAIT_PORT, BAIT_V4, BAIT_V6};
 
+pub(super) use crate::escape::ground::MARK;
 /// What attempts send to allowed places on the way.
 pub(super) const COVER: &[u8] = b"cover";
 

@@ -114,15 +114,6 @@ impl Socket {
         done(unsafe { libc::listen(self.0.as_raw_fd(), 8) }, "listen")
     }
 
-    /// The port that it is bound to, of either IP family.
-    pub(super) fn port(&self) -> Tried<u16> {
-        let name = rustix::net::getsockname(&self.0)
-            .and_then(std::net::SocketAddr::try_from)
-            .map_err(io::Error::from)
-            .map_err(Outcome::refused("getsockname"))?;
-        Ok(name.port())
-    }
-
     pub(super) fn accept(&self) -> Tried<Self> {
         // SAFETY: no buffer is given, and none is wanted.
         let fd = unsafe {
