@@ -68,8 +68,10 @@ fn judge(packet: &Packet<'_>) -> Frame {
     if let Some(number) = marker_of(packet) {
         return Frame::Marker(number);
     }
-    let is_plain = packet.oddity.is_none() && is_near(packet.from) && !is_marked(packet.payload);
-    if is_plain && (is_allowed(packet) || is_refusal(packet)) {
+    let is_plain = packet.oddity.is_none() && is_near(packet.from);
+    // A refusal quotes what the far side sent, marks and all.
+    let is_harmless = is_allowed(packet) && !is_marked(packet.payload);
+    if is_plain && (is_harmless || is_refusal(packet)) {
         return Frame::Noise;
     }
     Frame::Counted(describe(packet))

@@ -60,7 +60,7 @@ pub(super) const ALL: &[Attempt] = &[
 ];
 
 const JOIN_LIMIT: &str = "the kernel itself reports the group that was joined, in packets that \
-    belong to no socket: a few bytes of the agent's choice, to the local network only";
+    belong to no socket: numbers of the agent's choice, to the local network only";
 
 /// Administratively scoped: nobody's.
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 69, 83, 67);
@@ -163,14 +163,21 @@ fn link_local(ground: &Ground) -> Tried {
     ])
 }
 
-/// How long the kernel may wait before it reports a group: it spreads the reports.
-const REPORT: std::time::Duration = std::time::Duration::from_millis(300);
+/// The kernel reports a group some time after it was joined, and after it was left: both within
+/// the interval that the arena sets.
+fn hold(socket: Socket) {
+    std::thread::sleep(REPORT);
+    drop(socket);
+    std::thread::sleep(REPORT);
+}
+
+const REPORT: std::time::Duration = std::time::Duration::from_millis(200);
 
 fn join4(ground: &Ground) -> Tried {
     let socket = Socket::udp4(ground)?;
     let group = membership(GROUP_V4, device(ground)?);
     socket.set(libc::IPPROTO_IP, libc::IP_ADD_MEMBERSHIP, &group)?;
-    std::thread::sleep(REPORT);
+    hold(socket);
     Ok(())
 }
 
@@ -183,7 +190,7 @@ fn join_sources4(ground: &Ground) -> Tried {
         request.extend([203, 0, 113, last]);
         socket.set(libc::IPPROTO_IP, libc::IP_ADD_SOURCE_MEMBERSHIP, &request)?;
     }
-    std::thread::sleep(REPORT);
+    hold(socket);
     Ok(())
 }
 
@@ -193,6 +200,6 @@ fn join6(ground: &Ground) -> Tried {
     let mut request = group.octets().to_vec();
     request.extend(device(ground)?.to_ne_bytes());
     socket.set(libc::IPPROTO_IPV6, libc::IPV6_ADD_MEMBERSHIP, &request)?;
-    std::thread::sleep(REPORT);
+    hold(socket);
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     packet::{self, IPV6_FRAGMENT, IPV6_ROUTING, NO_NEXT_HEADER, UDP, V4},
-    place::{MARK, allowed4, allowed6, bait4, bait6, control, v4, v6},
+    place::{COVER, MARK, allowed4, allowed6, bait4, bait6, control, v4, v6},
     raw::Socket,
     variants::strongest,
 };
@@ -308,11 +308,20 @@ fn source_route(ground: &Ground) -> Tried {
         socket.set(libc::IPPROTO_IP, libc::IP_OPTIONS, &options)?;
         socket.connect(to)
     };
+    let late = || {
+        // The connection is there, and then it takes another way.
+        let socket = Socket::tcp4(ground)?;
+        socket.connect(&allowed4())?;
+        let options = packet::source_route(LOOSE, BAIT_V4);
+        socket.set(libc::IPPROTO_IP, libc::IP_OPTIONS, &options)?;
+        socket.send(MARK)
+    };
     strongest([
         routed(LOOSE, BAIT_V4, &allowed4()),
         routed(STRICT, BAIT_V4, &allowed4()),
         routed(LOOSE, ALLOWED_V4, &bait4()),
         stream(BAIT_V4, &allowed4()),
+        late(),
         hand_made_route(ground),
     ])
 }
@@ -362,13 +371,11 @@ fn segment_routing(ground: &Ground, way: &Srv6) -> Tried {
         socket.set(libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &header)?;
         Ok(socket)
     };
-    let late = || {
-        // The option comes after the connect was judged.
-        let socket = Socket::udp6(ground)?;
+    // The option comes after the connect was judged.
+    let late = |socket: Tried<Socket>| {
+        let socket = socket?;
         socket.connect(&to)?;
-        let socket = with_header(Ok(socket))?;
-        socket.connect(&to)?;
-        socket.send(MARK)
+        with_header(Ok(socket))?.send(MARK)
     };
     let message = || {
         let message = control(libc::IPPROTO_IPV6, libc::IPV6_RTHDR, &header);
@@ -381,7 +388,8 @@ fn segment_routing(ground: &Ground, way: &Srv6) -> Tried {
             socket.send(MARK)
         }),
         with_header(Socket::tcp6(ground)).and_then(|socket| socket.connect(&to)),
-        late(),
+        late(Socket::udp6(ground)),
+        late(Socket::tcp6(ground)),
         message(),
     ])
 }
@@ -427,14 +435,16 @@ fn options6(ground: &Ground) -> Tried {
     header.extend(MARK);
     header.resize(16, 0);
     header.splice(10..12, [1, 4]);
+    // Only the option carries the mark: without a routing header some are left out by the kernel,
+    // and what remains is a datagram that may go.
     let stuck = |option, to: &[u8]| {
         let socket = Socket::udp6(ground)?;
         socket.set(libc::IPPROTO_IPV6, option, &header)?;
-        socket.send_to(MARK, 0, to)
+        socket.send_to(COVER, 0, to)
     };
     let passed = |option, to: &[u8]| {
         let message = control(libc::IPPROTO_IPV6, option, &header);
-        Socket::udp6(ground)?.send_with(MARK, to, &message)
+        Socket::udp6(ground)?.send_with(COVER, to, &message)
     };
     let nothing_follows = || {
         let packet = packet::v6(NEAR_V6, ALLOWED_V6, NO_NEXT_HEADER, MARK);

@@ -76,7 +76,7 @@ fn to_bait(source: Ipv4Addr) -> Vec<u8> {
     .with(&packet::udp(4000, BAIT_PORT, MARK))
 }
 
-fn whole_frame() -> Vec<u8> {
+pub(super) fn whole_frame() -> Vec<u8> {
     packet::frame(ETHER_TYPE_IPV4, &to_bait(NEAR_V4))
 }
 
@@ -248,7 +248,10 @@ fn other_families(ground: &Ground) -> Tried {
         outcomes.push(outcome);
     }
     if open.is_empty() {
-        return strongest(outcomes);
+        return strongest(outcomes).map_err(|outcome| match outcome {
+            Outcome::Absent(_) => Outcome::Absent("this kernel has none of them".to_owned()),
+            other @ (Outcome::Sent | Outcome::Refused(_) | Outcome::Escaped(_)) => other,
+        });
     }
     Err(Outcome::Escaped(format!(
         "sockets for {} may be made",

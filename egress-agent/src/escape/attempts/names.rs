@@ -62,12 +62,6 @@ pub(super) const ALL: &[Attempt] = &[
         limit: None,
     },
     Attempt {
-        name: "dns-wildcard-flood",
-        title: "DNS: more short labels below an allowed wildcard than its budget",
-        run: |ground| Outcome::of(wildcard_flood(ground)),
-        limit: None,
-    },
-    Attempt {
         name: "dns-wildcard-words",
         title: "DNS: short labels with data below an allowed wildcard, within its budget",
         run: |ground| Outcome::of(wildcard_words(ground)),
@@ -75,6 +69,12 @@ pub(super) const ALL: &[Attempt] = &[
             "who runs the zone behind an allowed wildcard reads what is asked there: \
              `wildcardNames` distinct names for each session, 64 unless set",
         ),
+    },
+    Attempt {
+        name: "dns-wildcard-flood",
+        title: "DNS: more short labels below an allowed wildcard than its budget",
+        run: |ground| Outcome::of(wildcard_flood(ground)),
+        limit: None,
     },
     Attempt {
         name: "dns-other-server",
@@ -129,6 +129,10 @@ pub(super) const ALL: &[Attempt] = &[
 ];
 
 const DNS: u16 = 53;
+/// Response codes (RFC 1035).
+const FORMAT_ERROR: u8 = 1;
+const NOT_IMPLEMENTED: u8 = 4;
+const REFUSED: u8 = 5;
 const TXT: u16 = 16;
 
 /// Asks and waits for the answer: whatever the resolver asks upstream is asked by then.
@@ -150,7 +154,9 @@ fn ask_connected(socket: Tried<Socket>, to: &[u8], message: &[u8]) -> Tried<Vec<
 fn asked(answer: Tried<Vec<u8>>) -> Tried {
     match answer {
         Ok(message) => match question::answer(&message) {
-            Some((5, _)) => Err(Outcome::Refused("the resolver says REFUSED".to_owned())),
+            Some((FORMAT_ERROR | NOT_IMPLEMENTED | REFUSED, _)) => {
+                Err(Outcome::Refused("the resolver refuses".to_owned()))
+            }
             Some(_) | None => Ok(()),
         },
         Err(Outcome::Refused(text)) if text.starts_with("recv") => Ok(()),
@@ -217,19 +223,42 @@ fn over_tcp(ground: &Ground) -> Tried {
     let message = Question::new(&question::secret_name(), TXT).to_stream();
     let tries = servers().map(|server| {
         let answer = ask_connected(Socket::tcp4(ground), &server, &message);
-        asked(answer.map(|stream| stream.get(2..).unwrap_or_default().to_vec()))
+        asked(answer.map(|stream| last_message(&stream)))
     });
     // Two questions in one stream, the first of them allowed.
     let second = || {
         let mut stream = Question::new(ALLOWED_NAME, A).to_stream();
         stream.extend(&message);
-        asked(ask_connected(
-            Socket::tcp4(ground),
-            &v4(RESOLVER_V4, DNS),
-            &stream,
-        ))
+        let socket = Socket::tcp4(ground)?;
+        socket.connect(&v4(RESOLVER_V4, DNS))?;
+        socket.send(&stream)?;
+        let mut answers = Vec::new();
+        while count_messages(&answers) < 2
+            && let Ok(more @ [_, ..]) = socket.receive().as_deref()
+        {
+            answers.extend_from_slice(more);
+        }
+        asked(Ok(last_message(&answers)))
     };
     strongest([strongest(tries), second()])
+}
+
+/// The messages of a stream, each behind its length.
+fn messages(mut stream: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = stream.split_first_chunk::<2>()?;
+        let (message, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
+        stream = rest;
+        Some(message)
+    })
+}
+
+fn count_messages(stream: &[u8]) -> usize {
+    messages(stream).count()
+}
+
+fn last_message(stream: &[u8]) -> Vec<u8> {
+    messages(stream).last().unwrap_or_default().to_vec()
 }
 
 /// Reserved for local use (RFC 6891 section 9).
@@ -281,7 +310,7 @@ fn behind(ground: &Ground) -> Tried {
 fn wildcard_labels(ground: &Ground) -> Tried {
     let server = v4(RESOLVER_V4, DNS);
     let labels = [
-        "ESCAPE-d2f1c8b07a9e4435b6d0aa1757c0ffee00112233445566778899aabbcc",
+        "ESCAPE-d2f1c8b07a9e4435b6d0aa1757c0ffee00112233445566",
         "ESCAPEd2f1c8b07a9e4435b6d0aa17",
         "0123456789ESCAPE0123456789",
         "ESCAPE.d2f1c8b07a9e4435b6d0aa17",
@@ -393,4 +422,17 @@ fn netbios(ground: &Ground) -> Tried {
         Socket::tcp4(ground).and_then(|socket| socket.connect(&v4(BAIT_V4, 139))),
         Socket::tcp4(ground).and_then(|socket| socket.connect(&bait4())),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_cut_into_its_whole_messages() {
+        let stream = [0, 1, 7, 0, 2, 8, 9, 0, 3, 1];
+        assert_eq!(count_messages(&stream), 2);
+        assert_eq!(last_message(&stream), [8, 9]);
+        assert!(last_message(&[0]).is_empty());
+    }
 }

@@ -16,7 +16,8 @@ use io_uring::{
 };
 
 use super::{
-    place::{MARK, bait4},
+    link::{self, device},
+    place::{self, MARK, bait4},
     raw::Socket,
     variants::strongest,
 };
@@ -104,9 +105,14 @@ fn connect_through(ring: &mut IoUring, fd: RawFd, to: &'static [u8]) -> Tried<i3
     unsafe { call(ring, &entry, "io_uring connect") }
 }
 
-fn send_through(ring: &mut IoUring, fd: RawFd, to: &'static [u8]) -> Tried<i32> {
-    let size = u32::try_from(MARK.len()).unwrap_or(0);
-    let entry = opcode::Send::new(Fd(fd), MARK.as_ptr(), size)
+fn send_through(
+    ring: &mut IoUring,
+    fd: RawFd,
+    payload: &'static [u8],
+    to: &'static [u8],
+) -> Tried<i32> {
+    let size = u32::try_from(payload.len()).unwrap_or(0);
+    let entry = opcode::Send::new(Fd(fd), payload.as_ptr(), size)
         .dest_addr(to.as_ptr().cast())
         .dest_addr_len(u32::try_from(to.len()).unwrap_or(0))
         .build();
@@ -158,7 +164,7 @@ fn send(ground: &Ground) -> Tried {
     let socket = Socket::udp4(ground)?;
     let fd = socket.as_fd().as_raw_fd();
     strongest([
-        send_through(&mut ring, fd, bait()).map(drop),
+        send_through(&mut ring, fd, MARK, bait()).map(drop),
         send_message_through(&mut ring, fd, bait()).map(drop),
     ])
 }
@@ -166,15 +172,15 @@ fn send(ground: &Ground) -> Tried {
 fn socket(ground: &Ground) -> Tried {
     let mut ring = ring(ground, false)?;
     let datagram = socket_through(&mut ring, libc::SOCK_DGRAM)
-        .and_then(|socket| send_through(&mut ring, socket.as_raw_fd(), bait()).map(drop));
+        .and_then(|socket| send_through(&mut ring, socket.as_raw_fd(), MARK, bait()).map(drop));
     // A raw socket is made where only `socket` is filtered.
     let entry = opcode::Socket::new(libc::AF_PACKET, libc::SOCK_RAW, 0).build();
     // SAFETY: the entry names no memory.
     let packet = unsafe { call(&mut ring, &entry, "io_uring socket of AF_PACKET") };
-    let packet = match packet {
-        Ok(_) => Err(Outcome::Escaped("an AF_PACKET socket was made".to_owned())),
-        Err(outcome) => Err(outcome),
-    };
+    let packet = packet.and_then(|fd| {
+        let to = place::link(device(ground)?, 0x0800, [0xff; 6]).leak();
+        send_through(&mut ring, fd, link::whole_frame().leak(), to).map(drop)
+    });
     strongest([datagram, packet])
 }
 
@@ -183,6 +189,6 @@ fn polled(ground: &Ground) -> Tried {
     let socket = Socket::udp4(ground)?;
     let fd = socket.as_fd().as_raw_fd();
     let made = socket_through(&mut ring, libc::SOCK_DGRAM)
-        .and_then(|socket| send_through(&mut ring, socket.as_raw_fd(), bait()).map(drop));
-    strongest([send_through(&mut ring, fd, bait()).map(drop), made])
+        .and_then(|socket| send_through(&mut ring, socket.as_raw_fd(), MARK, bait()).map(drop));
+    strongest([send_through(&mut ring, fd, MARK, bait()).map(drop), made])
 }

@@ -54,7 +54,7 @@ pub(super) const ALL: &[Attempt] = &[
     },
     Attempt {
         name: "foreign-source",
-        title: "source address that is not ours (IP_FREEBIND, IP_TRANSPARENT)",
+        title: "source address that is not ours (freebind, transparent)",
         run: |ground| Outcome::of(foreign_source(ground)),
         limit: None,
     },
@@ -218,7 +218,15 @@ fn foreign_source(ground: &Ground) -> Tried {
         socket.bind(&source)?;
         socket.send_to(MARK, 0, to)
     };
+    let send6 = || {
+        let socket = Socket::udp6(ground)?;
+        socket.set_int(libc::IPPROTO_IPV6, libc::IPV6_FREEBIND, 1)?;
+        let foreign = Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 1);
+        socket.bind(&v6(foreign, 4000, 0))?;
+        socket.send_to(MARK, 0, &bait6())
+    };
     strongest([
+        send6(),
         send(libc::IP_FREEBIND, &bait4()),
         send(libc::IP_TRANSPARENT, &bait4()),
     ])

@@ -99,7 +99,7 @@ fn mptcp(ground: &Ground, family: c_int) -> Tried<Socket> {
 }
 
 fn unlisted_port(ground: &Ground) -> Tried {
-    let tries = [80, 53, 444, 22, BAIT_PORT].map(|port| {
+    let tries = [80, 444, 22, BAIT_PORT].map(|port| {
         strongest([
             talk(&Socket::tcp4(ground), &v4(ALLOWED_V4, port)),
             talk(&Socket::tcp6(ground), &v6(ALLOWED_V6, port, 0)),

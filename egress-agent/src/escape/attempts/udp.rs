@@ -44,6 +44,12 @@ pub(super) const ALL: &[Attempt] = &[
         limit: None,
     },
     Attempt {
+        name: "udp-address-form",
+        title: "IPv6 socket that is turned into an IPv4 one (IPV6_ADDRFORM)",
+        run: |ground| Outcome::of(address_form(ground)),
+        limit: None,
+    },
+    Attempt {
         name: "udp-connected-sendto",
         title: "UDP socket connected to an allowed place that sends to another",
         run: |ground| Outcome::of(connected_send_to(ground)),
@@ -118,6 +124,28 @@ fn mapped(ground: &Ground) -> Tried {
     ])
 }
 
+/// The socket keeps its notes, and its calls go through other hooks than before.
+fn address_form(ground: &Ground) -> Tried {
+    let turned = |socket: Tried<Socket>| {
+        let socket = socket?;
+        socket.connect(&allowed_mapped())?;
+        socket.set_int(libc::IPPROTO_IPV6, libc::IPV6_ADDRFORM, libc::AF_INET)?;
+        Ok(socket)
+    };
+    strongest([
+        turned(Socket::udp6(ground)).and_then(|socket| socket.send_to(MARK, 0, &bait4())),
+        turned(Socket::udp6(ground)).and_then(|socket| {
+            socket.connect(&bait4())?;
+            socket.send(MARK)
+        }),
+        turned(Socket::tcp6(ground)).and_then(|socket| {
+            socket.connect(&nowhere())?;
+            socket.connect(&bait4())?;
+            socket.send(MARK)
+        }),
+    ])
+}
+
 fn connected_send_to(ground: &Ground) -> Tried {
     let from_to = |socket: Tried<Socket>, first: &[u8], then: &[u8]| {
         let socket = socket?;
@@ -188,6 +216,14 @@ fn corked(ground: &Ground) -> Tried {
         socket.send_to(COVER, libc::MSG_MORE, first)?;
         socket.send_to(COVER, 0, then)
     };
+    // What began towards the allowed place may well have gone there: that is no escape.
+    let kept = |tried: Tried| {
+        tried.and_then(|()| {
+            Err(Outcome::Refused(
+                "the datagram keeps its first destination".to_owned(),
+            ))
+        })
+    };
     let uncorked = || {
         let socket = Socket::udp4(ground)?;
         socket.set_int(libc::IPPROTO_UDP, libc::UDP_CORK, 1)?;
@@ -199,12 +235,12 @@ fn corked(ground: &Ground) -> Tried {
         connected
     };
     strongest([
-        switched(Socket::udp4(ground), &allowed4(), &bait4()),
+        kept(switched(Socket::udp4(ground), &allowed4(), &bait4())),
         switched(Socket::udp4(ground), &bait4(), &allowed4()),
-        switched(Socket::udp6(ground), &allowed6(), &bait6()),
+        kept(switched(Socket::udp6(ground), &allowed6(), &bait6())),
         switched(Socket::udp6(ground), &bait6(), &allowed6()),
-        switched(Socket::udp6(ground), &allowed6(), &bait_mapped()),
-        switched(Socket::udp6(ground), &allowed_mapped(), &bait6()),
+        kept(switched(Socket::udp6(ground), &allowed6(), &bait_mapped())),
+        kept(switched(Socket::udp6(ground), &allowed_mapped(), &bait6())),
         uncorked(),
     ])
 }
