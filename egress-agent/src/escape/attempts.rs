@@ -2,11 +2,36 @@
 
 use super::Attempt;
 
+mod bait;
+mod cgroup;
+mod descriptors;
+mod keys;
+mod namespace;
+mod privilege;
+mod probes;
+mod process;
+mod services;
+mod system;
+mod tamper;
 mod tcp;
+mod unix;
 
 /// All of them, in the order of the table.
 pub fn all() -> impl Iterator<Item = &'static Attempt> {
-    [tcp::ALL].into_iter().flatten()
+    [
+        tcp::ALL,
+        descriptors::ALL,
+        unix::ALL,
+        services::ALL,
+        process::ALL,
+        cgroup::ALL,
+        namespace::ALL,
+        keys::ALL,
+        privilege::ALL,
+        tamper::ALL,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// The attempt of this name.
