@@ -167,21 +167,6 @@ pub(super) const ALL: &[Probe] = &[
         arguments: &[0, 0, 0, 0],
     },
     Probe {
-        name: "settimeofday",
-        number: libc::SYS_settimeofday,
-        arguments: &[1, 0],
-    },
-    Probe {
-        name: "quotactl",
-        number: libc::SYS_quotactl,
-        arguments: &[BAD, 0, 0, 0],
-    },
-    Probe {
-        name: "process_madvise",
-        number: libc::SYS_process_madvise,
-        arguments: &[BAD, 0, 0, 0, 1],
-    },
-    Probe {
         name: "kcmp",
         number: libc::SYS_kcmp,
         arguments: &[0, 0, BAD, 0, 0],
