@@ -9,14 +9,13 @@ use std::{
     time::Duration,
 };
 
+pub(super) use super::place::MARK;
 use crate::escape::{
     Outcome,
     attempt::Tried,
     ground::{BAIT_PORT, BAIT_V4},
 };
 
-/// In every payload that must not arrive.
-pub(super) const MARK: &[u8] = b"ESCAPE";
 /// For one answer of the helper.
 const PATIENCE: Duration = Duration::from_millis(800);
 
