@@ -5,8 +5,14 @@
 //! the command ([`child`]). Each step of the child is checked before the next: a command that is
 //! not held is never started.
 
+mod carve;
 pub mod child;
+mod descriptors;
+pub mod filter;
+mod landlock;
+mod mounts;
 pub mod parent;
+pub mod privileges;
 
 /// Own failures of `run`, as env(1) and timeout(1) number them.
 pub mod status {
