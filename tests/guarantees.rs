@@ -2,6 +2,7 @@
 
 mod kill;
 mod launch;
+mod launch_filter;
 mod life;
 mod loopback;
 mod names;

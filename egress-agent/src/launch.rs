@@ -5,9 +5,12 @@
 //! the command ([`child`]). Each step of the child is checked before the next: a command that is
 //! not held is never started.
 
+mod carve;
 pub mod child;
 mod descriptors;
 pub mod filter;
+mod landlock;
+mod mounts;
 pub mod parent;
 pub mod privileges;
 

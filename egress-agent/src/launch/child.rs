@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     descriptors::{self, OpenSocket},
-    filter,
+    filter, landlock,
     privileges::{self, PrivilegeError, User},
 };
 use crate::{
@@ -133,9 +133,13 @@ fn confine(start: &Start<'_>, confinement: &Confinement) -> Result<Held, StartEr
         privileges::become_user(user).map_err(privilege)?;
     }
     privileges::drop_all().map_err(privilege)?;
+    piece(&mut held, confinement, Piece::Landlock, || {
+        landlock::apply(confinement).map_err(said)
+    })?;
     piece(&mut held, confinement, Piece::Seccomp, || {
         filter::apply().map(|()| String::new()).map_err(said)
     })?;
+    held.0.sort_by_key(|(piece, _)| *piece);
     Ok(held)
 }
 

@@ -388,7 +388,7 @@ impl Default for Session {
             comment: None,
             description: String::new(),
             seccomp: Need::Require,
-            landlock: Need::Off,
+            landlock: Need::BestEffort,
             view: Need::Off,
             unix_sockets: Vec::new(),
         }
