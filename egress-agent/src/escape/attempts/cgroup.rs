@@ -6,14 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    mount::{MountFlags, MountPropagationFlags},
-    thread::UnshareFlags,
-};
+use rustix::{mount::MountFlags, thread::UnshareFlags};
 
 use super::{
     bait::{refused, send},
-    namespace::become_root_of,
+    namespace::{become_root_of, make_private},
     system,
 };
 use crate::{
@@ -128,12 +125,8 @@ fn from_namespace(ground: &Ground) -> Tried {
 
 /// A mount that no view has made read-only. Its root is the root of the cgroup namespace.
 fn through_mount(ground: &Ground) -> Tried {
-    become_root_of(UnshareFlags::NEWNS)?;
-    rustix::mount::mount_change(
-        "/",
-        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
-    )
-    .map_err(refused("mount --make-rprivate"))?;
+    become_root_of(UnshareFlags::NEWNS | UnshareFlags::NEWCGROUP)?;
+    make_private()?;
     let place = ground
         .scratch
         .join(format!("cgroup-{}", std::process::id()));

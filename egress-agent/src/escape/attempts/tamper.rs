@@ -35,12 +35,9 @@ pub(super) const ALL: &[Attempt] = &[
         name: "control-enter",
         title: "asking the daemon for another session",
         run: |ground| {
-            let enter = Request::Enter {
-                guard: None,
-                session: None,
-                command: vec!["escape".to_owned()],
-            };
-            Outcome::of(command(ground, &enter))
+            let enter = Request::parse(br#"{"v":1,"op":"enter","command":["escape"]}"#);
+            let enter = enter.map_err(|failure| Outcome::Refused(failure.message));
+            Outcome::of(enter.and_then(|enter| command(ground, &enter)))
         },
         limit: None,
     },
