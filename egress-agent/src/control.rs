@@ -16,6 +16,8 @@
 
 pub mod authorise;
 pub mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod message;
 pub mod peer;
 pub mod server;

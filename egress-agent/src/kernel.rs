@@ -6,6 +6,8 @@
 pub mod boot;
 pub mod cgroup;
 pub mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod log;
 pub mod pins;
 pub mod programs;

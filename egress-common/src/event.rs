@@ -78,7 +78,7 @@ pub struct Event {
     /// 1 when the policy observes: the flow went on whatever was decided.
     pub observed: u8,
     /// Written out, so that no stray kernel byte crosses.
-    pub reserved: u32,
+    pub reserved: [u32; 2],
 }
 
 impl Event {
@@ -100,7 +100,7 @@ impl Event {
         allowed: 0,
         reason: 0,
         observed: 0,
-        reserved: 0,
+        reserved: [0; 2],
     };
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn report(config: &Config, subject: &Subject<'_>, ruling: Ruling) {
         allowed: u8::from(ruling.is_allow()),
         reason: ruling.reason as u8,
         observed: u8::from(config.is_observing()),
-        reserved: 0,
+        reserved: [0; 2],
     });
     entry.submit(0);
 }

@@ -47,7 +47,7 @@ impl Events {
 }
 
 /// Reads one event. `None` for a record of another length.
-fn parse(bytes: &[u8]) -> Option<Event> {
+pub(super) fn parse(bytes: &[u8]) -> Option<Event> {
     let bytes: &[u8; size_of::<Event>()] = bytes.try_into().ok()?;
     let mut at = Reader { bytes, at: 0 };
     Some(Event {
@@ -71,7 +71,7 @@ fn parse(bytes: &[u8]) -> Option<Event> {
         allowed: at.u8()?,
         reason: at.u8()?,
         observed: at.u8()?,
-        reserved: at.u32()?,
+        reserved: [at.u32()?, at.u32()?],
     })
 }
 

@@ -487,3 +487,33 @@ fn a_file_that_cannot_be_read_or_is_not_text_says_so() {
         "{told}"
     );
 }
+
+#[test]
+fn a_list_is_no_object_though_serde_would_take_it_for_one() {
+    for (text, path) in [
+        (r#"["", "", 1]"#, ""),
+        (r#"{ "version": 1, "network": ["c", "d", []] }"#, "network"),
+        (
+            r#"{ "version": 1, "network": { "allow": [["c", "d", "n", ["a.example"], [], ["443/tcp"]]] } }"#,
+            "network.allow[0]",
+        ),
+        (
+            r#"{ "version": 1, "network": { "deny": [["c", "d", "n", [], ["192.0.2.1"]]] } }"#,
+            "network.deny[0]",
+        ),
+        (
+            r#"{ "version": 1, "network": { "loopback": ["c", "d", [1]] } }"#,
+            "network.loopback",
+        ),
+        (r#"{ "version": 1, "dns": ["c", "d"] }"#, "dns"),
+        (r#"{ "version": 1, "audit": ["c", "d"] }"#, "audit"),
+    ] {
+        let invalid = Policy::parse(text, "p.json").unwrap_err();
+        let paths: Vec<_> = invalid
+            .problems()
+            .iter()
+            .map(|problem| &problem.path)
+            .collect();
+        assert_eq!(paths, [path], "{text}: {invalid}");
+    }
+}
