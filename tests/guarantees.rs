@@ -7,6 +7,7 @@ mod life;
 mod loopback;
 mod names;
 mod one_shot;
+mod oom;
 mod peers;
 mod records;
 mod reload;

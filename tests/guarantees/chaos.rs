@@ -191,6 +191,7 @@ fn probe(world: &TestWorld, time: Duration) -> Child {
         .command()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("a session starts")
 }
@@ -221,7 +222,10 @@ fn report(world: &TestWorld, child: Child) -> Report {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = said.lines().find(|line| line.starts_with('{'));
     line.and_then(|line| serde_json::from_str(line).ok())
-        .unwrap_or_else(|| panic!("{}: {said}\n{}", output.status, world.report()))
+        .unwrap_or_else(|| {
+            let error = String::from_utf8_lossy(&output.stderr);
+            panic!("{}: {said}\n{error}\n{}", output.status, world.report())
+        })
 }
 
 fn sum(
