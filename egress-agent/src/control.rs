@@ -16,6 +16,7 @@
 
 pub mod authorise;
 pub mod client;
+pub mod confinement;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod message;

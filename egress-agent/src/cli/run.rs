@@ -6,18 +6,14 @@ use std::{ffi::OsString, path::Path};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{Exit, complain};
+use super::{Exit, complain, table::plain};
 use crate::{
     audit::record::Record,
     control::{
         client::Client,
         message::{Reply, Request},
     },
-    launch::{
-        self,
-        child::{self, User},
-        parent, status,
-    },
+    launch::{self, child, parent, privileges::User, status},
 };
 
 #[derive(Clone, Debug, Args)]
@@ -164,6 +160,12 @@ pub fn summary(denials: &[Record]) -> Vec<String> {
 }
 
 fn destination(record: &Record) -> String {
+    if let Some(socket) = &record.socket {
+        let path = socket.path.as_deref().unwrap_or_default();
+        return format!("{} socket {}", socket.family, plain(path))
+            .trim_end()
+            .to_owned();
+    }
     match (&record.flow, &record.name) {
         (Some(flow), _) if flow.port == 0 => format!("{} socket", flow.protocol),
         (Some(flow), Some(name)) => {
@@ -202,14 +204,15 @@ pub struct EnterArgs {
 /// Becomes the command, or says why not.
 pub fn enter(args: &EnterArgs) -> Exit {
     let user = args.uid.zip(args.gid).map(|(uid, gid)| User { uid, gid });
-    let started = child::start(&child::Start {
+    let start = child::Start {
         socket: &args.socket,
         guard: args.guard.clone(),
         session: args.session.clone(),
         user,
         allow_root: args.allow_root,
         command: &args.command,
-    });
+    };
+    let started = child::start(&start, &mut complain);
     match started {
         Ok(never) => match never {},
         Err(error) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::confinement::{Confinement, Held};
 use crate::audit::record::{Layer, Mode, Record, Time, Verdict};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct Guard {
     pub mode: Mode,
     pub dns: Dns,
     pub hooks: Vec<Hook>,
+    /// The second layer; absent in what an older daemon says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lsm: Option<Lsm>,
     /// By name, such as `connect-denied`.
     pub counters: BTreeMap<String, u64>,
     /// Live ones.
@@ -65,6 +69,16 @@ pub struct Hook {
     pub attached: bool,
 }
 
+/// Programs where the kernel's security modules stand: families, sockets from outside, UNIX sockets.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lsm {
+    /// Attached ones.
+    pub programs: u64,
+    /// Why the layer is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
+}
+
 /// One run of an agent.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Session {
@@ -78,6 +92,10 @@ pub struct Session {
     pub started: Time,
     pub denials: u64,
     pub leases: u64,
+    /// What it is held by besides the guard of its packets; absent for what `egressctl run` did
+    /// not start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// How the audit log is doing.
@@ -146,4 +164,6 @@ pub struct Entered {
     pub session: String,
     /// Path below the cgroup2 mount.
     pub cgroup: String,
+    /// What the process has to do to itself before it becomes the command.
+    pub confinement: Confinement,
 }

@@ -2,24 +2,31 @@
 
 use std::path::Path;
 
-use egress_common::Event;
+use egress_common::{Event, UnixEvent};
 
 use super::{
     cgroup::{mount_point, unified_path},
-    events,
+    events::{self, Decided},
 };
 use crate::audit::{
     chain::{Head, seal},
-    record::{Flow, Kind, Layer, Process, Record, Sealed, Time},
+    record::{Flow, Kind, Layer, Process, Record, Sealed, Socket, Time},
 };
 
 /// Nothing of an event is lost, and whatever a process calls itself fits into a record.
 pub(crate) fn event(bytes: &[u8]) {
-    let Some(event) = events::parse(bytes) else {
-        assert_ne!(bytes.len(), Event::BYTES);
-        return;
+    let Some(Decided { event, unix }) = events::parse(bytes) else {
+        return assert!(![Event::BYTES, size_of::<UnixEvent>()].contains(&bytes.len()));
     };
-    assert_eq!(write(&event), bytes);
+    assert_eq!(bytes.get(..Event::BYTES), Some(&*write(&event)));
+    if let Some(path) = &unix {
+        assert!(
+            bytes
+                .get(Event::BYTES + 4..)
+                .is_some_and(|place| place.starts_with(path))
+        );
+    }
+    assert_eq!(unix.is_some(), bytes.len() != Event::BYTES);
     let mut record = Record::new(
         Time::new(jiff::Timestamp::UNIX_EPOCH),
         Layer::Kernel,
@@ -28,6 +35,7 @@ pub(crate) fn event(bytes: &[u8]) {
     record.boot_ns = Some(event.time);
     record.process = Some(Process::from(event.process));
     record.flow = Some(Flow::from(event.flow));
+    record.socket = Some(Socket::new(event.family, unix.as_deref()));
     let mut line = Vec::new();
     let head = seal(&record, Head::START, &mut line);
     assert!(head.is_ok(), "{record:?}");
@@ -54,7 +62,8 @@ fn write(event: &Event) -> Vec<u8> {
     out.extend(event.rule.to_ne_bytes());
     out.extend(event.generation.to_ne_bytes());
     out.extend([event.hook, event.allowed, event.reason, event.observed]);
-    out.extend(event.reserved.iter().flat_map(|word| word.to_ne_bytes()));
+    out.extend(event.family.to_ne_bytes());
+    out.extend(event.reserved.to_ne_bytes());
     out
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn has_objects(root: &Value<'_>) -> bool {
             .and_then(Value::as_array);
         rules.is_none_or(|rules| rules.elements.iter().all(|rule| rule.as_object().is_some()))
     };
-    ["network", "dns", "audit"]
+    ["network", "dns", "audit", "session"]
         .iter()
         .all(|key| is_object(file, key))
         && network.is_none_or(|network| is_object(network, "loopback"))
