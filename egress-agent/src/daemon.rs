@@ -8,6 +8,8 @@
 
 mod answers;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod guard;
 mod host;
 mod journal;
