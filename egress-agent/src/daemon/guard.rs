@@ -24,6 +24,7 @@ use super::{
     sessions::{SessionError, Sessions},
 };
 use crate::{
+    control::confinement::Held,
     dns::{
         Leases, Server,
         leases::{Bounds, Grant, Hold},
@@ -308,9 +309,13 @@ impl Guard {
         }
         if !self.cgroup.is_current() {
             gaps.push(format!(
-                "the cgroup {} was removed and is no longer the one that is guarded; restart egressd",
+                "the cgroup {} was removed and could not be guarded again yet; the log of egressd says why",
                 self.cgroup.path()
             ));
+        }
+        for running in self.world().sessions.borrow().iter() {
+            let held = running.session.held.iter().flat_map(Held::gaps);
+            gaps.extend(held.map(|gap| format!("session {}: {gap}", running.session.name)));
         }
         for (hook, attached) in programs::attached(&self.pins) {
             if !attached {

@@ -14,7 +14,8 @@ use tokio::task::spawn_local;
 
 use super::{
     Daemon, Running,
-    guard::{Origin, Prepared, Start},
+    guard::{Guard, Origin, Prepared, Start},
+    privileges,
     run::Options,
 };
 use crate::{
@@ -59,66 +60,80 @@ pub(super) fn start_guards(
         prepared.push((Prepared::new(cgroup, &options.pin_dir)?, plan));
     }
     for (one, plan) in prepared {
-        let Plan {
-            cgroup: _,
-            policy_path,
-            policy,
-            upstreams,
-        } = plan;
-        let preferred = one.resolver_ports().unwrap_or_default();
-        let sockets = dns::bind(preferred)?;
-        let origin = one.origin().clone();
-        let path = one.cgroup().path().to_owned();
-        let sessions = options
-            .runtime_dir
-            .join("sessions")
-            .join(path.replace('/', "%2F"));
-        let (guard, ring) = one.start(
-            Start {
-                policy: Arc::clone(&policy),
-                policy_path,
-                resolver_ports: sockets.ports(),
-                sessions: &sessions,
-                upstreams: &upstreams,
-                records: Rc::clone(&daemon.records),
-            },
-            &daemon.hierarchy,
-        )?;
-        let guard = Rc::new(guard);
-        tell_origin(daemon, &path, &origin);
-        daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
-        let events = Events::new(ring).context("event ring")?;
-        let resolver = guard.resolver.clone();
-        let served = spawn_local(async move {
-            if let Err(error) = resolver.run(sockets).await {
-                tracing::error!(%error, "the guard resolver failed; names resolve no longer");
-            }
-        });
-        let mut tasks = vec![served.abort_handle(), daemon.serve_events(&guard, events)];
-        match ProgramLog::open(&guard.pins) {
-            Ok(log) => tasks.push(spawn_local(log.forward()).abort_handle()),
-            Err(error) => {
-                tracing::debug!(%error, "the programs' own log lines cannot be read");
-            }
-        }
-        tasks.extend(super::snoop::start(&guard)?);
-        daemon.guards.push(Running {
-            guard: Rc::clone(&guard),
-            tasks,
-        });
-        let index = daemon.guards.len() - 1;
-        let known: Vec<u64> = guard
-            .world()
-            .sessions
-            .borrow()
-            .iter()
-            .map(|one| one.cgroup.id())
-            .collect();
-        for session in known {
-            daemon.watch(index, session);
-        }
+        let running = raise(daemon, options, one, plan)?;
+        daemon.take(running);
     }
     Ok(())
+}
+
+/// Starts one guard and what serves it. From the return on, its policy is enforced.
+fn raise(daemon: &Daemon, options: &Options, one: Prepared, plan: Plan) -> anyhow::Result<Running> {
+    let Plan {
+        cgroup: _,
+        policy_path,
+        policy,
+        upstreams,
+    } = plan;
+    let preferred = one.resolver_ports().unwrap_or_default();
+    let sockets = dns::bind(preferred)?;
+    let origin = one.origin().clone();
+    let path = one.cgroup().path().to_owned();
+    let sessions = options
+        .runtime_dir
+        .join("sessions")
+        .join(path.replace('/', "%2F"));
+    let (guard, ring) = one.start(
+        Start {
+            policy: Arc::clone(&policy),
+            policy_path,
+            resolver_ports: sockets.ports(),
+            sessions: &sessions,
+            upstreams: &upstreams,
+            records: Rc::clone(&daemon.records),
+        },
+        &daemon.hierarchy,
+    )?;
+    let guard = Rc::new(guard);
+    tell_origin(daemon, &path, &origin);
+    daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
+    let events = Events::new(ring).context("event ring")?;
+    let resolver = guard.resolver.clone();
+    let served = spawn_local(async move {
+        if let Err(error) = resolver.run(sockets).await {
+            tracing::error!(%error, "the guard resolver failed; names resolve no longer");
+        }
+    });
+    let mut tasks = vec![
+        served.abort_handle(),
+        daemon.serve_events(&guard, events),
+        daemon.watch_cgroup(&guard),
+    ];
+    match ProgramLog::open(&guard.pins) {
+        Ok(log) => tasks.push(spawn_local(log.forward()).abort_handle()),
+        Err(error) => {
+            tracing::debug!(%error, "the programs' own log lines cannot be read");
+        }
+    }
+    tasks.extend(super::snoop::start(&guard)?);
+    Ok(Running { guard, tasks })
+}
+
+/// Makes a guarded cgroup that was removed anew, and guards it under the policy that was in force.
+pub(super) fn raise_again(
+    daemon: &Daemon,
+    options: &Options,
+    lost: &Guard,
+) -> anyhow::Result<Running> {
+    let path = lost.cgroup.path();
+    let plan = Plan {
+        cgroup: path.to_owned(),
+        policy_path: lost.policy_path.clone(),
+        policy: lost.world().policy(),
+        upstreams: lost.upstreams.clone(),
+    };
+    let cgroup = privileges::with_dac_override(|| daemon.hierarchy.create(path))?;
+    let one = Prepared::new(cgroup, &options.pin_dir)?;
+    raise(daemon, options, one, plan)
 }
 
 fn tell_origin(daemon: &Daemon, path: &str, origin: &Origin) {
