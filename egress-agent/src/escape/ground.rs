@@ -61,4 +61,23 @@ pub struct Ground {
     pub guarded: bool,
     /// Descriptor of a UDP socket that was made outside and left open on purpose, if it survived.
     pub inherited: Option<i32>,
+    /// What the guard itself stands on. The control run needs it too: it shows what is there to
+    /// be broken.
+    #[serde(default)]
+    pub guard: Guard,
+}
+
+/// The guard's own things, which an attempt tries to change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Guard {
+    /// The daemon's control socket.
+    pub control: Option<PathBuf>,
+    /// The daemon's process id.
+    pub daemon: Option<i32>,
+    /// The directory of its pins, on a BPF file system.
+    pub pins: Option<PathBuf>,
+    /// Its policy, runtime directory, audit file: files and directories that nothing inside may
+    /// write.
+    pub files: Vec<PathBuf>,
 }
