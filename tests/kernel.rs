@@ -5,6 +5,7 @@
 //! kernels of `cargo xtask vm`.
 
 mod clock;
+mod lsm;
 
 use std::{
     fs,
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use aya::maps::{MapData, RingBuf};
 use egress_agent::kernel::{
     Cgroup, Hierarchy, Programs, Tables, pins::Pins, programs, tables::Generation,
 };
@@ -24,7 +26,7 @@ use egress_common::{ABI_VERSION, Address, Config, Counter, Network, PortKey, Pro
 fn programs_load_decide_and_outlive_their_loader() {
     let place = Place::new();
     let pins = &place.pins;
-    drop(place.guard());
+    drop(place.guard(&one_allowed_address()));
 
     let answer = place.connect("203.0.113.10");
     assert!(answer.contains("Connection refused"), "{answer}");
@@ -68,6 +70,7 @@ fn one_allowed_address() -> Generation<'static> {
         networks: &[ALLOWED],
         ports: &[ANY_TCP],
         leases: &[],
+        unix_paths: &[],
     }
 }
 
@@ -80,9 +83,9 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("egress-kernel-test-{}-{count}", std::process::id());
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("egress-kernel-test-{}-{number}", std::process::id());
         let bpf = std::env::temp_dir().join(&name);
         fs::create_dir_all(&bpf).unwrap();
         busybox(&format!("mount -t bpf bpf {}", bpf.display()));
@@ -93,17 +96,17 @@ impl Place {
         }
     }
 
-    /// Loads, fills, attaches and pins.
-    fn guard(&self) -> (Programs, Tables) {
+    /// Puts the cgroup under guard.
+    fn guard(&self, generation: &Generation<'_>) -> (Programs, Tables, RingBuf<MapData>) {
         let mut loaded = Programs::load(&self.cgroup).unwrap();
         self.pins.prepare().unwrap();
         let (links, maps) = self.pins.begin().unwrap();
         loaded.pin_maps(&maps).unwrap();
-        let (mut tables, _events) = Tables::open(&mut loaded).unwrap();
-        tables.install(&one_allowed_address()).unwrap();
+        let (mut tables, events) = Tables::open(&mut loaded).unwrap();
+        tables.install(generation).unwrap();
         loaded.attach(&self.cgroup, &links).unwrap();
         self.pins.finish().unwrap();
-        (loaded, tables)
+        (loaded, tables, events)
     }
 
     /// Connects from inside the cgroup, in a network where both addresses are this machine.

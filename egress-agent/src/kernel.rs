@@ -4,9 +4,11 @@
 //! `policy`; here it is only carried across.
 
 pub mod boot;
+mod btf;
 pub mod cgroup;
 pub mod events;
 pub mod log;
+pub mod lsm;
 pub mod pins;
 pub mod programs;
 pub mod tables;

@@ -14,7 +14,7 @@ use std::{
 use egress_agent::kernel::{Tables, boot};
 use egress_common::{Address, Lease, LeaseGrant};
 
-use super::{Place, busybox};
+use super::{Place, busybox, one_allowed_address};
 
 const LEASED: &str = "203.0.113.11";
 const YEAR: i64 = 365 * 24 * 3600;
@@ -22,7 +22,7 @@ const YEAR: i64 = 365 * 24 * 3600;
 #[test]
 fn a_lease_ends_when_its_time_is_over() {
     let place = Place::new();
-    let (_programs, mut tables) = place.guard();
+    let (_programs, mut tables, _events) = place.guard(&one_allowed_address());
     check(&place, false);
     lease(&mut tables, &place, Duration::from_secs(3));
     check(&place, true);
@@ -35,7 +35,7 @@ fn a_lease_ends_when_its_time_is_over() {
 fn a_lease_does_not_move_when_the_wall_clock_is_set() {
     only_emulated();
     let place = Place::new();
-    let (_programs, mut tables) = place.guard();
+    let (_programs, mut tables, _events) = place.guard(&one_allowed_address());
     for jump in [YEAR, -2 * YEAR] {
         lease(&mut tables, &place, Duration::from_mins(10));
         jump_by(jump);
@@ -52,7 +52,7 @@ fn a_lease_does_not_move_when_the_wall_clock_is_set() {
 fn a_lease_runs_on_while_the_machine_is_suspended() {
     only_emulated();
     let place = Place::new();
-    let (_programs, mut tables) = place.guard();
+    let (_programs, mut tables, _events) = place.guard(&one_allowed_address());
     lease(&mut tables, &place, Duration::from_secs(5));
     let (boot_before, awake_before) = (boot::now(), awake());
     suspend(Duration::from_secs(8));

@@ -34,6 +34,13 @@ pub const DENIED_NAME: &str = "secret.bait.example";
 pub const RESOLVER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 53);
 pub const OTHER_RESOLVER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 54);
 pub const OTHER_RESOLVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0x54);
+/// The far side's address on the link itself.
+pub const FAR_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xf0);
+/// Port of the near side that the far side calls all the time, over TCP and both families.
+pub const CALLED_PORT: u16 = 7777;
+/// In every payload that must not arrive: the capture counts a frame with it, in either case of
+/// its letters, wherever it goes.
+pub const MARK: &[u8] = b"ESCAPE";
 /// Port of the bait that attempts use where none is better.
 pub const BAIT_PORT: u16 = 4433;
 

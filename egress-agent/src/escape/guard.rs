@@ -18,7 +18,10 @@ use super::{
     },
     verdict::Identity,
 };
-use crate::control::{client::Client, message::Request};
+use crate::{
+    control::{client::Client, message::Request},
+    escape,
+};
 
 /// How long a daemon may take to answer; emulated machines are slow.
 const START: Duration = Duration::from_mins(1);
@@ -112,6 +115,19 @@ impl Guard {
             .next_back()
             .unwrap_or("it said nothing")
             .to_owned()
+    }
+
+    /// What attempts try to change.
+    pub fn ground(&self, home: &Home) -> escape::Guard {
+        let at = |name: &str| home.path().join(name);
+        escape::Guard {
+            control: Some(self.socket.clone()),
+            daemon: i32::try_from(self.daemon.id()).ok(),
+            pins: Some(at("bpf").join("egressd")),
+            files: ["policy.json", "run", "audit.jsonl", "resolv.conf"]
+                .map(at)
+                .into(),
+        }
     }
 
     /// A command that starts a session and becomes what is appended to it; `None` for who is not

@@ -17,6 +17,12 @@ use crate::escape::ground::{
 const TTL: u32 = 60;
 /// A label of a host below the wildcard; longer ones may carry data, and count.
 const PLAIN_LABEL: usize = 16;
+/// The lengths of a question's parts (RFC 1035 4.1, RFC 6891 6.1.2: without options).
+const HEADER: usize = 12;
+/// The empty label at the end of a name, which `Name::len` leaves out.
+const ROOT: usize = 1;
+const TYPE_AND_CLASS: usize = 4;
+const EDNS: usize = 11;
 /// What the guard resolver asks for on its own behalf.
 const PLAIN_TYPES: [RecordType; 4] = [
     RecordType::A,
@@ -47,7 +53,7 @@ pub(super) fn answer(question: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether a question is one that the guard resolver asks about allowed names, with nothing else
-/// in it.
+/// in it, beside it or behind it.
 pub(super) fn is_harmless(question: &[u8]) -> bool {
     let Ok(message) = Message::from_vec(question) else {
         return false;
@@ -55,19 +61,15 @@ pub(super) fn is_harmless(question: &[u8]) -> bool {
     let [query] = message.queries.as_slice() else {
         return false;
     };
-    let has_options = message
-        .edns
-        .as_ref()
-        .is_some_and(|edns| !edns.options().as_ref().is_empty());
     let is_allowed = match name_of(query).as_str() {
         ALLOWED_NAME => true,
         name => below_wildcard(name)
             .is_some_and(|label| label.len() <= PLAIN_LABEL && !label.contains('.')),
     };
+    let extra = if message.edns.is_some() { EDNS } else { 0 };
     is_allowed
-        && !has_options
-        && message.answers.is_empty()
         && PLAIN_TYPES.contains(&query.query_type())
+        && question.len() == HEADER + query.name().len() + ROOT + TYPE_AND_CLASS + extra
 }
 
 /// `secret.bait.example TXT`, for people.
@@ -160,11 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn an_option_may_carry_data() {
+    fn an_option_and_what_stands_behind_the_question_may_carry_data() {
         let mut message = question("allowed.example.", RecordType::A);
         let mut edns = Edns::new();
         message.edns = Some(edns.clone());
-        assert!(is_harmless(&message.to_vec().unwrap()));
+        let plain = message.to_vec().unwrap();
+        assert!(is_harmless(&plain));
+        assert!(!is_harmless(&[&plain[..], b"data"].concat()));
         let option = EdnsOption::Unknown(u16::from(EdnsCode::Unknown(65001)), b"data".to_vec());
         edns.options_mut().insert(option);
         message.edns = Some(edns);

@@ -1,7 +1,7 @@
 //! What answers on the far side: echo over TCP and UDP, and a DNS server.
 //!
-//! A TCP line `call PORT` makes the far side connect to that port of the near side, from the bait:
-//! inbound connections need someone who makes them.
+//! From the bait it calls [`CALLED_PORT`] of the near side all the time: inbound connections need
+//! someone who makes them.
 
 use std::{
     io,
@@ -17,13 +17,13 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
     sync::oneshot,
     task::spawn,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{GATEWAY_V4, MARKER_PORT, answers, side::Side};
 use crate::escape::ground::{
-    ALLOWED_PORT, ALLOWED_V4, ALLOWED_V6, BAIT_PORT, BAIT_V4, BAIT_V6, NEAR_V4, OTHER_RESOLVER_V4,
-    OTHER_RESOLVER_V6, RESOLVER_V4,
+    ALLOWED_PORT, ALLOWED_V4, ALLOWED_V6, BAIT_PORT, BAIT_V4, BAIT_V6, CALLED_PORT, NEAR_V4,
+    NEAR_V6, OTHER_RESOLVER_V4, OTHER_RESOLVER_V6, RESOLVER_V4,
 };
 
 const DNS: u16 = 53;
@@ -38,8 +38,10 @@ const ADDRESSES: [IpAddr; 7] = [
     IpAddr::V4(OTHER_RESOLVER_V4),
     IpAddr::V6(OTHER_RESOLVER_V6),
 ];
-/// A call that nobody takes must not be repeated into the next attempt.
+/// A call that nobody takes must not be repeated into the next attempt: TCP would after a second.
 const CALL: Duration = Duration::from_millis(300);
+/// Between two calls.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The servers, on a thread of their own in the far namespace.
 #[derive(Debug)]
@@ -109,6 +111,8 @@ async fn open() -> anyhow::Result<()> {
     }
     let markers = UdpSocket::bind((GATEWAY_V4, MARKER_PORT)).await?;
     spawn(async move { while markers.recv(&mut [0; 64]).await.is_ok() {} });
+    spawn(call_forever(BAIT_V4.into(), NEAR_V4.into()));
+    spawn(call_forever(BAIT_V6.into(), NEAR_V6.into()));
     Ok(())
 }
 
@@ -181,38 +185,28 @@ async fn dns(mut stream: TcpStream) -> io::Result<()> {
 }
 
 async fn echo(mut stream: TcpStream) -> io::Result<()> {
-    let mut buffer = vec![0; 1 << 14];
+    let (mut from, mut to) = stream.split();
+    tokio::io::copy(&mut from, &mut to).await.map(drop)
+}
+
+/// Calls the near side until the services stop.
+async fn call_forever(from: IpAddr, to: IpAddr) {
     loop {
-        let length = stream.read(&mut buffer).await?;
-        let received = buffer.get(..length).unwrap_or_default();
-        if received.is_empty() {
-            return Ok(());
-        }
-        match called_port(received) {
-            Some(port) => {
-                let called = timeout(CALL, call(port)).await;
-                let word: &[u8] = if matches!(called, Ok(Ok(()))) {
-                    b"called\n"
-                } else {
-                    b"nobody\n"
-                };
-                stream.write_all(word).await?;
-            }
-            None => stream.write_all(received).await?,
-        }
+        // Mostly nobody listens.
+        drop(timeout(CALL, call(from, to)).await);
+        sleep(PAUSE).await;
     }
 }
 
-fn called_port(received: &[u8]) -> Option<u16> {
-    let line = std::str::from_utf8(received).ok()?;
-    line.strip_prefix("call ")?.trim_end().parse().ok()
-}
-
 /// Connects to the near side, says a word and waits for one.
-async fn call(port: u16) -> io::Result<()> {
-    let socket = TcpSocket::new_v4()?;
-    socket.bind((BAIT_V4, 0).into())?;
-    let mut stream = socket.connect((NEAR_V4, port).into()).await?;
+async fn call(from: IpAddr, to: IpAddr) -> io::Result<()> {
+    let socket = if from.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.bind((from, 0).into())?;
+    let mut stream = socket.connect((to, CALLED_PORT).into()).await?;
     stream.write_all(b"hello\n").await?;
     stream.read_u8().await.map(drop)
 }

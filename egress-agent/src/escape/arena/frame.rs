@@ -10,7 +10,9 @@ use std::{
 };
 
 use super::{GATEWAY_V4, MARKER_PORT, answers};
-use crate::escape::ground::{ALLOWED_PORT, ALLOWED_V4, ALLOWED_V6, NEAR_V4, NEAR_V6, RESOLVER_V4};
+use crate::escape::ground::{
+    ALLOWED_PORT, ALLOWED_V4, ALLOWED_V6, MARK, NEAR_V4, NEAR_V6, RESOLVER_V4,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
@@ -67,10 +69,19 @@ fn judge(packet: &Packet<'_>) -> Frame {
         return Frame::Marker(number);
     }
     let is_plain = packet.oddity.is_none() && is_near(packet.from);
-    if is_plain && (is_allowed(packet) || is_refusal(packet)) {
+    // A refusal quotes what the far side sent, marks and all.
+    let is_harmless = is_allowed(packet) && !is_marked(packet.payload);
+    if is_plain && (is_harmless || is_refusal(packet)) {
         return Frame::Noise;
     }
     Frame::Counted(describe(packet))
+}
+
+/// Whether an attempt's own words are in it.
+fn is_marked(payload: &[u8]) -> bool {
+    payload
+        .windows(MARK.len())
+        .any(|window| window.eq_ignore_ascii_case(MARK))
 }
 
 fn is_near(address: IpAddr) -> bool {

@@ -11,25 +11,25 @@ use std::{
 
 use anyhow::Context as _;
 use nix::net::if_::if_nametoindex;
-use rtnetlink::{Handle, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{
+    Handle, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::address::{AddressAttribute, AddressFlags},
+};
 
 use super::{DEVICE, GATEWAY_V4, side::Side};
 use crate::escape::ground::{
-    ALLOWED_V4, ALLOWED_V6, BAIT_V4, BAIT_V6, NEAR_V4, NEAR_V6, OTHER_RESOLVER_V4,
+    ALLOWED_V4, ALLOWED_V6, BAIT_V4, BAIT_V6, FAR_LINK_LOCAL, NEAR_V4, NEAR_V6, OTHER_RESOLVER_V4,
     OTHER_RESOLVER_V6, RESOLVER_V4,
 };
 
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-const GATEWAY_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const NEAR_LINK: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
 /// Locally administered, and the same in every arena: the namespaces keep them apart.
 const NEAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 2];
 const FAR_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 1];
 
 /// Set before a device comes: IPv6 says nothing of its own accord, and source routes are followed.
-const BEFORE: [(&str, &str); 13] = [
-    ("ipv6/conf/default/accept_dad", "0"),
-    ("ipv6/conf/default/dad_transmits", "0"),
+const BEFORE: [(&str, &str); 11] = [
     ("ipv6/conf/default/accept_ra", "0"),
     ("ipv6/conf/default/router_solicitations", "0"),
     // No link-local address but the one that is given: its multicast group is known.
@@ -44,7 +44,11 @@ const BEFORE: [(&str, &str); 13] = [
     ("ipv4/conf/all/rp_filter", "0"),
 ];
 /// Forwarding lets a TUN device send, as it would on many a machine with containers.
-const NEAR_SETTINGS: [(&str, &str); 2] = [
+const NEAR_SETTINGS: [(&str, &str); 5] = [
+    // The kernel reports a joined group twice: soon, so that both stand beside their attempt.
+    ("ipv4/conf/default/igmpv3_unsolicited_report_interval", "10"),
+    ("ipv6/conf/default/mldv2_unsolicited_report_interval", "10"),
+    ("ipv6/conf/default/mldv1_unsolicited_report_interval", "10"),
     ("ipv4/ping_group_range", "0 2147483647"),
     ("ipv4/ip_forward", "1"),
 ];
@@ -78,7 +82,7 @@ pub(super) fn join(near: &Side, far: &Side) -> anyhow::Result<()> {
             let on_link = [
                 (GATEWAY_V4.into(), 24),
                 (GATEWAY_V6.into(), 64),
-                (GATEWAY_LINK.into(), 64),
+                (FAR_LINK_LOCAL.into(), 64),
             ];
             address(&link, index, &on_link).await?;
             let v4 = [BAIT_V4, ALLOWED_V4, RESOLVER_V4, OTHER_RESOLVER_V4];
@@ -96,7 +100,7 @@ pub(super) fn join(near: &Side, far: &Side) -> anyhow::Result<()> {
     near.run(|| {
         talk(async |link| {
             let index = if_nametoindex(DEVICE)?;
-            let far = [GATEWAY_V4.into(), GATEWAY_V6.into(), GATEWAY_LINK.into()];
+            let far = [GATEWAY_V4.into(), GATEWAY_V6.into(), FAR_LINK_LOCAL.into()];
             neighbours(&link, index, &far, FAR_MAC).await?;
             let v4 = RouteMessageBuilder::<Ipv4Addr>::new().gateway(GATEWAY_V4);
             link.route().add(v4.build()).execute().await?;
@@ -119,11 +123,12 @@ async fn up(link: &Handle, mac: [u8; 6]) -> anyhow::Result<u32> {
 
 async fn address(link: &Handle, index: u32, all: &[(IpAddr, u8)]) -> anyhow::Result<()> {
     for &(address, prefix) in all {
-        link.address()
-            .add(index, address, prefix)
-            .execute()
-            .await
-            .with_context(|| format!("add {address}"))?;
+        let mut request = link.address().add(index, address, prefix);
+        // An address that is still being tested cannot be bound to.
+        let flags = AddressAttribute::Flags(AddressFlags::Nodad);
+        request.message_mut().attributes.push(flags);
+        let added = request.execute().await;
+        added.with_context(|| format!("add {address}"))?;
     }
     Ok(())
 }

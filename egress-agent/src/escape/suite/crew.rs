@@ -89,6 +89,7 @@ impl Crew {
             cgroup: home.cgroup().directory().to_owned(),
             guarded: standing != Standing::Free,
             inherited: Some(inherited.as_raw_fd()),
+            guard: stage.guard.ground(home),
         };
         let mut helper = start_helper(stage, uid, &ground)?;
         ground.helper_pid = helper.id();

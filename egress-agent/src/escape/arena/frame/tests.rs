@@ -85,6 +85,10 @@ fn what_the_policy_allows_is_noise_and_nothing_beside_it() {
         &allowed(136, &udp(9, 443, b"x")),
         "UDP-Lite 192.0.2.2:9 > 203.0.113.20:443",
     );
+    counts(
+        &allowed(UDP, &udp(9, 443, b"an escape of data")),
+        "UDP 192.0.2.2:9 > 203.0.113.20:443",
+    );
     let spoofed = packet_of(BAIT, UDP, ALLOWED_V4, &udp(9, 443, b""), 0);
     counts(
         &frame(0x0800, &spoofed),
