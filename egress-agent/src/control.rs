@@ -16,6 +16,7 @@
 
 pub mod authorise;
 pub mod client;
+pub mod confinement;
 pub mod message;
 pub mod peer;
 pub mod server;

@@ -6,7 +6,10 @@
 //! not held is never started.
 
 pub mod child;
+mod descriptors;
+pub mod filter;
 pub mod parent;
+pub mod privileges;
 
 /// Own failures of `run`, as env(1) and timeout(1) number them.
 pub mod status {

@@ -38,6 +38,7 @@ mod portset;
 mod problem;
 mod quantity;
 mod rule;
+mod session;
 mod settings;
 mod shape;
 mod suggest;
@@ -71,6 +72,7 @@ pub use self::{
     portset::{PortEntry, PortSets},
     problem::{Invalid, Problem, Related, Severity, draw},
     rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Rule, Upstream},
+    session::{ListedSocket, Need, Places, SessionSettings},
     suggest::suggest,
     tables::TableRules,
 };
@@ -200,6 +202,10 @@ impl Policy {
 
     pub fn audit(&self) -> &AuditSettings {
         &self.checked.audit
+    }
+
+    pub fn session(&self) -> &SessionSettings {
+        &self.checked.session
     }
 
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {

@@ -1,6 +1,6 @@
 //! Starting commands under the guard: their status, their signals, their end; and what is left.
 
-use std::{fs, process::Stdio, time::Duration};
+use std::{fs, net::UdpSocket, os::fd::OwnedFd, process::Stdio, time::Duration};
 
 use serde_json::json;
 use xtask::world::{
@@ -206,4 +206,26 @@ fn a_session_never_moves_into_a_cgroup_that_is_there_already() {
     let run = world.ctl(&["run", "--allow-root", "--session", "taken", "--", "true"]);
     run.must(run.outcome.status == 125, "should have ended with 125");
     run.says("`taken` is there already");
+}
+
+/// A datagram socket among the standard streams would send to anyone: no program judges it.
+#[test]
+fn a_network_socket_does_not_go_along_as_a_standard_stream() {
+    let world = TestWorld::guarded(policy());
+    let daemon = world.daemon().expect("there is an egressd");
+    let socket = daemon.files().socket.display().to_string();
+    let words = ["egressctl", "--socket", &socket, "run", "--", "true"];
+    let outside = UdpSocket::bind("127.0.0.1:0").expect("loopback has ports");
+    let run = world
+        .unguarded(&words)
+        .command()
+        .stdin(Stdio::from(OwnedFd::from(outside)))
+        .output()
+        .expect("egressctl starts");
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(125), "{said}");
+    assert!(
+        said.contains("standard input is a network socket"),
+        "{said}"
+    );
 }

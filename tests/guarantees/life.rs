@@ -158,21 +158,91 @@ fn a_session_name_that_is_taken_or_is_none_is_refused() {
 }
 
 #[test]
-fn a_cgroup_that_was_removed_under_the_daemon_is_named_and_takes_nobody_in() {
+fn a_cgroup_that_is_removed_under_the_daemon_is_made_anew_and_guarded() {
     let world = TestWorld::guarded(only(&[NAMELESS_V4]));
     let daemon = world.daemon().expect("there is an egressd");
     let mount = xtask::world::cgroup::mount_point().expect("there is one");
     let cgroup = mount.join(daemon.cgroup());
-    fs::remove_dir(&cgroup).expect("nothing runs in it");
-    fs::create_dir(&cgroup).expect("we are root");
-    let run = world.ctl(&["status"]);
-    run.must(run.outcome.status == 1, "should have ended with status 1");
-    run.says("was removed");
-    let run = world.run(&["touch", "entered"]);
-    run.must(
-        run.outcome.status == 125,
-        "should have ended with status 125",
+    // Twice: what was made anew is watched like the first.
+    for _ in 0..2 {
+        fs::remove_dir(&cgroup).expect("nothing runs in it");
+        is_guarded_again(&world);
+        let mut agent = Agent::start(&world);
+        agent.expect(&format!("connect {NAMELESS_V4} 9000"), "ok");
+        agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
+        drop(agent);
+        wait_for("the end of the session", Duration::from_secs(5), || {
+            fs::read_dir(&cgroup).is_ok_and(|entries| {
+                !entries
+                    .flatten()
+                    .any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            })
+        })
+        .expect("it ends");
+    }
+    let events: Vec<_> = daemon
+        .audit()
+        .iter()
+        .filter_map(|record| Some(record["event"].as_str()?.to_owned()))
+        .filter(|event| event.starts_with("guard-"))
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "guard-attached",
+            "guard-lost",
+            "guard-attached",
+            "guard-lost",
+            "guard-attached"
+        ]
     );
-    run.says("was removed");
-    assert!(!world.agent_home().join("entered").exists());
+}
+
+#[test]
+fn a_cgroup_that_somebody_else_made_anew_is_guarded_with_who_is_in_it() {
+    let world = TestWorld::guarded(only(&[NAMELESS_V4]));
+    let daemon = world.daemon().expect("there is an egressd");
+    let mount = xtask::world::cgroup::mount_point().expect("there is one");
+    let cgroup = mount.join(daemon.cgroup());
+    let mut agent = Agent::unguarded(&world);
+    let (pid, _, _) = agent.identity();
+    // Whoever is quicker makes it; the process is in it before or while the programs are attached.
+    fs::remove_dir(&cgroup).expect("nothing runs in it");
+    fs::create_dir(&cgroup).unwrap_or_default();
+    fs::write(cgroup.join("cgroup.procs"), pid.to_string()).expect("we are root");
+    is_guarded_again(&world);
+    agent.becomes(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
+    agent.expect(&format!("connect {NAMELESS_V4} 9000"), "ok");
+    let told = daemon.audit().iter().any(|record| {
+        record["event"] == "guard-lost"
+            && record["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(&pid.to_string()))
+    });
+    assert!(
+        told,
+        "nobody tells that {pid} was inside: {}",
+        world.report()
+    );
+}
+
+/// The guard is whole, on the cgroup that is there now.
+#[track_caller]
+fn is_guarded_again(world: &TestWorld) {
+    let whole = wait_for("a whole guard", Duration::from_secs(5), || {
+        let lost = world.daemon().is_some_and(|daemon| {
+            daemon
+                .audit()
+                .iter()
+                .rev()
+                .find(|record| {
+                    record["event"]
+                        .as_str()
+                        .is_some_and(|event| event.starts_with("guard-"))
+                })
+                .is_some_and(|record| record["event"] == "guard-lost")
+        });
+        !lost && world.ctl(&["status"]).outcome.status == 0
+    });
+    whole.unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
 }

@@ -249,7 +249,7 @@ fn unix_sockets_outside_are_refused_by_name_unless_listed() {
     let mut bound = address.as_abstract_name().unwrap().to_vec();
     bound.insert(0, 0);
     let generation = Generation {
-        unix_paths: &[listed.0.clone().into_bytes(), bound],
+        unix_paths: &[(0, listed.0.clone().into_bytes()), (0, bound)],
         ..one_allowed_address()
     };
     let Some(layer) = Layer::new(&generation) else {

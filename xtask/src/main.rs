@@ -45,11 +45,8 @@ enum Task {
         /// Only tests whose names contain one of these
         filter: Vec<String>,
     },
-    /// The kernel tests on Debian's kernels, in software emulation [default: 6.1 6.12]
-    Vm {
-        /// Such as 6.1
-        versions: Vec<String>,
-    },
+    /// The kernel tests and the escape suite on Debian's kernels, in software emulation
+    Vm(vm::Vm),
     /// Guards real programs against a small internet made of network namespaces
     Demo,
     /// Every figure of the README, side by side with what it is compared with
@@ -90,7 +87,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup { check: false } => setup::install()?,
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
-        Task::Vm { versions } => vm::run(&versions)?,
+        Task::Vm(vm) => return vm::run(vm),
         Task::Demo => demo::run()?,
         Task::Bench(bench) => return bench::run(&bench),
         Task::Load(load) => load.run()?,

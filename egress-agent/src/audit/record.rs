@@ -142,6 +142,8 @@ pub enum Kind {
     SessionBegin,
     SessionEnd,
     GuardAttached,
+    /// The guarded cgroup was removed, or was entered before it was guarded again.
+    GuardLost,
     GuardReleased,
     /// A setting of the daemon was changed through the control socket.
     SettingChanged,

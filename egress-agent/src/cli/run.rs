@@ -13,11 +13,7 @@ use crate::{
         client::Client,
         message::{Reply, Request},
     },
-    launch::{
-        self,
-        child::{self, User},
-        parent, status,
-    },
+    launch::{self, child, parent, privileges::User, status},
 };
 
 #[derive(Clone, Debug, Args)]
@@ -208,14 +204,15 @@ pub struct EnterArgs {
 /// Becomes the command, or says why not.
 pub fn enter(args: &EnterArgs) -> Exit {
     let user = args.uid.zip(args.gid).map(|(uid, gid)| User { uid, gid });
-    let started = child::start(&child::Start {
+    let start = child::Start {
         socket: &args.socket,
         guard: args.guard.clone(),
         session: args.session.clone(),
         user,
         allow_root: args.allow_root,
         command: &args.command,
-    });
+    };
+    let started = child::start(&start, &mut complain);
     match started {
         Ok(never) => match never {},
         Err(error) => {

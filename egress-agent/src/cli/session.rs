@@ -57,7 +57,7 @@ pub(super) fn print(sessions: &[Session], screen: &mut Screen) -> anyhow::Result
         return Ok(());
     }
     let mut table = Table::new(&[
-        "SESSION", "GUARD", "PID", "UID", "AGE", "LEASES", "DENIALS", "COMMAND",
+        "SESSION", "GUARD", "PID", "UID", "AGE", "LEASES", "DENIALS", "HELD BY", "COMMAND",
     ]);
     let now = Timestamp::now();
     for session in sessions {
@@ -70,6 +70,7 @@ pub(super) fn print(sessions: &[Session], screen: &mut Screen) -> anyhow::Result
             started,
             denials,
             leases,
+            held,
         } = session;
         let is_known = *pid != 0;
         table.row([
@@ -92,6 +93,7 @@ pub(super) fn print(sessions: &[Session], screen: &mut Screen) -> anyhow::Result
             }),
             Cell::new(leases.to_string()),
             Cell::new(denials.to_string()),
+            Cell::new(held.as_ref().map(ToString::to_string).unwrap_or_default()),
             Cell::new(command.join(" ")),
         ]);
     }

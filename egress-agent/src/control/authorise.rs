@@ -5,6 +5,7 @@
 //! | root, outside of every guard | everything |
 //! | who can reach the socket, outside | look at everything, enter, end sessions of the same uid |
 //! | guarded, whatever its uid | `status`, `why` and `denials` of its own session |
+//! | the connection that entered a session, from inside it | tell once what holds it |
 //!
 //! A request of a guarded peer that names no session is narrowed to its own, so that what is
 //! carried out never says "everything" for it.
@@ -25,16 +26,21 @@ pub enum Standing {
     },
 }
 
-/// Says what may be carried out for `peer`. `owner` tells the uid that entered a session.
+/// Says what may be carried out for `peer`. `entered` is the session that it entered on this
+/// connection, and has not told about; `owner` tells the uid that entered a session.
 pub fn authorise(
     peer: &Peer,
     standing: &Standing,
+    entered: Option<&str>,
     owner: impl FnOnce(&str) -> Option<u32>,
     request: Request,
 ) -> Result<Request, Failure> {
     match standing {
-        Standing::Guarded { session } => narrow(session.as_deref(), request),
-        Standing::Outside if peer.uid == 0 => Ok(request),
+        Standing::Guarded { session } => narrow(session.as_deref(), entered, request),
+        // Only what is inside knows what holds it.
+        Standing::Outside if peer.uid == 0 && !matches!(request, Request::Confined { .. }) => {
+            Ok(request)
+        }
         Standing::Outside => {
             let refusal = match &request {
                 Request::Status { .. }
@@ -48,6 +54,7 @@ pub fn authorise(
                 Request::Reload { .. } => Some("reload a policy"),
                 Request::Release { .. } => Some("take a guard off"),
                 Request::Verbosity { .. } => Some("change the diagnostic log"),
+                Request::Confined { .. } => Some("say what holds a session"),
             };
             refusal.map_or(Ok(request), |what| {
                 let message = format!("uid {} may not {what}: only root may", peer.uid);
@@ -70,7 +77,7 @@ pub fn below<'a>(cgroup: &'a str, guard: &str) -> Option<&'a str> {
 }
 
 /// What a guarded peer may ask, narrowed to its own session.
-fn narrow(own: Option<&str>, request: Request) -> Result<Request, Failure> {
+fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<Request, Failure> {
     let forbidden = |message: &str| {
         Err(Failure::new(Code::Forbidden, message)
             .with_help("ask from outside of the guarded cgroup"))
@@ -80,6 +87,7 @@ fn narrow(own: Option<&str>, request: Request) -> Result<Request, Failure> {
         Request::Status { session }
         | Request::Why { session, .. }
         | Request::Denials { session } => session,
+        Request::Confined { session, .. } if own.is_some() && own == entered => session,
         Request::Sessions {} | Request::Log { .. } => {
             return forbidden("a guarded process sees no more than its own session");
         }
@@ -87,6 +95,7 @@ fn narrow(own: Option<&str>, request: Request) -> Result<Request, Failure> {
         | Request::Release { .. }
         | Request::Enter { .. }
         | Request::End { .. }
+        | Request::Confined { .. }
         | Request::Verbosity { .. } => {
             return forbidden("a guarded process cannot change a guard, whatever its uid");
         }
@@ -127,6 +136,7 @@ mod tests {
                 guard: None,
                 session: None,
                 command: Vec::new(),
+                places: crate::policy::Places::default(),
             },
             Request::End {
                 session: "mine".to_owned(),
@@ -149,13 +159,15 @@ mod tests {
         let owner = |session: &str| (session == "mine").then_some(1000);
         let got: Vec<_> = all()
             .into_iter()
-            .map(|request| match authorise(&peer, standing, owner, request) {
-                Ok(_) => true,
-                Err(failure) => {
-                    assert_eq!(failure.code, Code::Forbidden);
-                    false
-                }
-            })
+            .map(
+                |request| match authorise(&peer, standing, None, owner, request) {
+                    Ok(_) => true,
+                    Err(failure) => {
+                        assert_eq!(failure.code, Code::Forbidden);
+                        false
+                    }
+                },
+            )
             .collect();
         assert_eq!(got, allowed, "uid {uid} {standing:?}");
     }
@@ -207,6 +219,29 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_a_session_is_told_by_the_connection_that_entered_it() {
+        let peer = Peer::new(9, 0, 0, None);
+        let inside = Standing::Guarded {
+            session: Some("mine".to_owned()),
+        };
+        let told = |standing: &Standing, entered: Option<&str>, session: Option<&str>| {
+            let request = Request::Confined {
+                session: session.map(str::to_owned),
+                held: crate::control::confinement::Held::default(),
+            };
+            authorise(&peer, standing, entered, |_| None, request).is_ok()
+        };
+        assert!(told(&inside, Some("mine"), None));
+        assert!(told(&inside, Some("mine"), Some("mine")));
+        assert!(!told(&inside, Some("mine"), Some("other")));
+        assert!(!told(&inside, Some("other"), None));
+        assert!(!told(&inside, None, None));
+        assert!(!told(&Standing::Outside, Some("mine"), Some("mine")));
+        let nowhere = Standing::Guarded { session: None };
+        assert!(!told(&nowhere, None, None));
+    }
+
+    #[test]
     fn a_guarded_peer_never_asks_about_everything() {
         let peer = Peer::new(9, 0, 0, None);
         let standing = Standing::Guarded {
@@ -215,6 +250,7 @@ mod tests {
         let request = authorise(
             &peer,
             &standing,
+            None,
             |_| None,
             Request::Status { session: None },
         );

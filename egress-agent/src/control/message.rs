@@ -5,8 +5,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::status::{Entered, Session, Status, Why};
-use crate::audit::{feed::Told, filter::Filter, record::Record};
+use super::{
+    confinement::Held,
+    status::{Entered, Session, Status, Why},
+};
+use crate::{
+    audit::{feed::Told, filter::Filter, record::Record},
+    policy::Places,
+};
 
 /// Version of requests and replies, member `v` of every line.
 pub const VERSION: u64 = 1;
@@ -64,6 +70,16 @@ pub enum Request {
         /// What it is about to run, for the record.
         #[serde(default)]
         command: Vec<String>,
+        /// Where the caller's environment says that sockets are.
+        #[serde(default, skip_serializing_if = "is_default")]
+        places: Places,
+    },
+    /// What the process that entered on this connection is held by. Accepted once, and nowhere
+    /// else.
+    Confined {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+        held: Held,
     },
     /// End a session.
     End { session: String },
@@ -226,6 +242,10 @@ pub fn reply_line(reply: Result<&Reply, &Failure>) -> Result<Vec<u8>, serde_json
     })
 }
 
+fn is_default(places: &Places) -> bool {
+    *places == Places::default()
+}
+
 #[derive(Deserialize)]
 struct Version {
     v: u64,
@@ -306,6 +326,7 @@ mod tests {
                     guard: None,
                     session: None,
                     command: vec!["claude".to_owned()],
+                    places: Places::default(),
                 },
                 r#"{"v":1,"op":"enter","command":["claude"]}"#,
             ),

@@ -142,6 +142,7 @@ fn admit<H: Handler>(
     let connection = Connection {
         peer,
         patience,
+        entered: None,
         reader: BufReader::new(reader),
         writer,
     };
@@ -170,6 +171,8 @@ fn refuse(stream: &UnixStream) {
 struct Connection {
     peer: Peer,
     patience: Duration,
+    /// The session that the peer entered, until it has told what holds it.
+    entered: Option<String>,
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
 }
@@ -228,12 +231,32 @@ impl Connection {
         None
     }
 
-    async fn answer<H: Handler>(&self, handler: &H, request: Request) -> Response {
+    async fn answer<H: Handler>(&mut self, handler: &H, request: Request) -> Response {
         // It may have entered a guard since it connected.
         let peer = self.peer.clone().look_again();
         let owner = |session: &str| handler.owner(session);
-        match authorise(&peer, &standing(&peer, handler), owner, request) {
-            Ok(request) => handler.handle(peer, request).await,
+        let entered = match &request {
+            Request::Confined { .. } => self.entered.take(),
+            Request::Status { .. }
+            | Request::Sessions {}
+            | Request::Why { .. }
+            | Request::Log { .. }
+            | Request::Denials { .. }
+            | Request::Reload { .. }
+            | Request::Release { .. }
+            | Request::Enter { .. }
+            | Request::End { .. }
+            | Request::Verbosity { .. } => None,
+        };
+        let standing = standing(&peer, handler);
+        match authorise(&peer, &standing, entered.as_deref(), owner, request) {
+            Ok(request) => {
+                let response = handler.handle(peer, request).await;
+                if let Response::One(Reply::Entered(entered)) = &response {
+                    self.entered = Some(entered.session.clone());
+                }
+                response
+            }
             Err(failure) => {
                 tracing::info!(pid = self.peer.pid, uid = self.peer.uid, %failure, "refused");
                 Response::Failed(failure)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::confinement::{Confinement, Held};
 use crate::audit::record::{Layer, Mode, Record, Time, Verdict};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -91,6 +92,10 @@ pub struct Session {
     pub started: Time,
     pub denials: u64,
     pub leases: u64,
+    /// What it is held by besides the guard of its packets; absent for what `egressctl run` did
+    /// not start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// How the audit log is doing.
@@ -159,4 +164,6 @@ pub struct Entered {
     pub session: String,
     /// Path below the cgroup2 mount.
     pub cgroup: String,
+    /// What the process has to do to itself before it becomes the command.
+    pub confinement: Confinement,
 }

@@ -114,6 +114,7 @@ fn session(daemon: &Daemon, guard: &Guard, one: &sessions::Running) -> Session {
             .map_or_else(|_| Time::new(jiff::Timestamp::UNIX_EPOCH), Time::new),
         denials: denials.iter().map(|record| record.count).sum(),
         leases: leases as u64,
+        held: one.session.held.clone(),
     }
 }
 

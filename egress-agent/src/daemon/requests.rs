@@ -1,5 +1,7 @@
 //! Carrying out what the control socket lets through.
 
+use std::path::{Path, PathBuf};
+
 use egress_common::Counter;
 
 use super::{Daemon, answers, guard::Guard, records, sessions::Session};
@@ -9,11 +11,13 @@ use crate::{
         record::Kind,
     },
     control::{
+        confinement::{Confinement, Held},
         message::{Code, Failure, Reply, Request},
         peer::Peer,
         server::Response,
         status::Entered,
     },
+    policy::Places,
 };
 
 impl Daemon {
@@ -45,9 +49,11 @@ impl Daemon {
                 guard,
                 session,
                 command,
+                places,
             } => self
-                .enter(peer, guard.as_deref(), session, &command)
+                .enter(peer, guard.as_deref(), session, &command, &places)
                 .map(Reply::Entered),
+            Request::Confined { session, held } => self.confined(session.as_deref(), held),
             Request::End { session } => self.end(&session),
             Request::Verbosity { filter } => self.verbosity(&filter),
         };
@@ -108,6 +114,7 @@ impl Daemon {
         guard: Option<&str>,
         session: Option<String>,
         command: &[String],
+        places: &Places,
     ) -> Result<Entered, Failure> {
         let index = match (self.chosen(guard)?.as_slice(), guard) {
             ([index], _) => *index,
@@ -155,11 +162,14 @@ impl Daemon {
             .ok_or_else(|| Failure::new(Code::NotFound, "no such guard"))?;
         if !guard.cgroup.is_current() {
             let message = format!(
-                "the cgroup {} was removed, and a new one is not guarded",
+                "the cgroup {} was removed and is not guarded again yet",
                 guard.cgroup.path()
             );
-            return Err(Failure::new(Code::Failed, message).with_help("restart egressd"));
+            return Err(Failure::new(Code::Failed, message)
+                .with_help("try again; `egressctl status` says whether it is guarded by now"));
         }
+        let confinement = self.confinement(&guard, places);
+        let sockets: Vec<PathBuf> = confinement.socket_paths().map(|path| real(path)).collect();
         let cgroup = guard
             .world()
             .sessions
@@ -171,11 +181,16 @@ impl Daemon {
                     uid: peer.uid,
                     command: command.to_vec(),
                     started: started.to_string(),
+                    sockets: sockets.clone(),
+                    held: None,
                 },
                 &self.hierarchy,
             )
             .map_err(|error| failed(&error))?;
-        let entered = cgroup.enter(peer.pid).map_err(|error| failed(&error));
+        let entered = guard
+            .allow_sockets(cgroup.id(), &sockets)
+            .map_err(|error| failed(&error))
+            .and_then(|()| cgroup.enter(peer.pid).map_err(|error| failed(&error)));
         // Alive after the move: the number still meant this process when it was written.
         let is_there = entered.is_ok() && peer.is_alive();
         if !is_there {
@@ -198,7 +213,51 @@ impl Daemon {
         Ok(Entered {
             session: name,
             cgroup: cgroup.path().to_owned(),
+            confinement,
         })
+    }
+
+    /// What the policy of a guard wants of its sessions.
+    fn confinement(&self, guard: &Guard, places: &Places) -> Confinement {
+        let policy = guard.world().policy();
+        let mut protected = vec![self.runtime_dir.clone(), self.pin_dir.clone()];
+        protected.extend(self.audit_file.parent().map(Path::to_path_buf));
+        protected.extend(policy.files().iter().cloned());
+        Confinement::new(
+            policy.session(),
+            places,
+            protected,
+            self.runtime_dir.clone(),
+        )
+    }
+
+    /// Notes what a session says that it is held by. The answer lets its command begin.
+    fn confined(&mut self, session: Option<&str>, held: Held) -> Result<Reply, Failure> {
+        let found = self.guards.iter().find(|running| {
+            let sessions = running.guard.world().sessions.borrow();
+            session.is_some_and(|name| sessions.by_name(name).is_some())
+        });
+        let (Some(running), Some(session)) = (found, session) else {
+            return Err(Failure::new(Code::NotFound, "no such session is running"));
+        };
+        if let Some(piece) = held.lacks(running.guard.world().policy().session()) {
+            let message = format!("the policy requires {piece}, and the session is not held by it");
+            return Err(Failure::new(Code::Forbidden, message));
+        }
+        let noted = running
+            .guard
+            .world()
+            .sessions
+            .borrow_mut()
+            .note(session, held);
+        match noted {
+            Ok(true) => Ok(Reply::Done(String::new())),
+            Ok(false) => Err(Failure::new(
+                Code::Forbidden,
+                "what holds the session was told before",
+            )),
+            Err(error) => Err(Failure::new(Code::Failed, error.to_string())),
+        }
     }
 
     /// Kills what runs in a session; the watch takes it away.
@@ -263,5 +322,14 @@ impl Daemon {
     /// What the kernel counted for one guard.
     pub(super) fn counter(guard: &Guard, counter: Counter) -> u64 {
         guard.world().tables.borrow().counter(counter).unwrap_or(0)
+    }
+}
+
+/// A path with the symbolic links of its directories followed: what the kernel calls it.
+fn real(path: &Path) -> PathBuf {
+    let directory = path.parent().and_then(|parent| parent.canonicalize().ok());
+    match (directory, path.file_name()) {
+        (Some(directory), Some(name)) => directory.join(name),
+        _ => path.to_path_buf(),
     }
 }

@@ -39,7 +39,7 @@ use crate::{
     },
     control::{server, socket},
     kernel::{Hierarchy, boot, check_kernel, events::Events, pins::Pins, watch},
-    launch::{child::User, parent},
+    launch::{parent, privileges::User},
     policy::{AuditSettings, Policy},
     trust::Trusted,
 };
@@ -124,28 +124,33 @@ async fn serve(
     let (sink, writer) = open_log(&audit)?;
     let audit_file = audit.file;
     let (ended, mut endings) = mpsc::unbounded_channel();
+    let (lost, mut losses) = mpsc::unbounded_channel();
     let records = Rc::new(Records::new(sink));
     records.life(Kind::Start, |record| {
         record.message = Some(format!("egressd {}", env!("CARGO_PKG_VERSION")));
     });
-    let mut daemon = Daemon {
-        guards: Vec::new(),
-        hierarchy,
-        records,
-        audit_file,
-        known: Arc::new(Mutex::new(Known::default())),
-        started: boot::now(),
-        set_verbosity,
-        ended,
-    };
-
     let socket_path = options.runtime_dir.join("control.sock");
     let listener = socket::bind(&socket_path)?;
     listener.set_nonblocking(true).context("control socket")?;
     let bound = listener.local_addr().context("control socket")?;
-    let bound = bound.as_pathname().context("control socket")?.to_owned();
+    let control_socket = bound.as_pathname().context("control socket")?;
+    let mut daemon = Daemon {
+        control_socket: control_socket.as_os_str().as_bytes().to_vec(),
+        guards: Vec::new(),
+        hierarchy,
+        records,
+        audit_file,
+        runtime_dir: options.runtime_dir.clone(),
+        pin_dir: options.pin_dir.clone(),
+        known: Arc::new(Mutex::new(Known::default())),
+        started: boot::now(),
+        set_verbosity,
+        ended,
+        lost,
+    };
+
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
-    start_guards(&mut daemon, &options, plans, bound.as_os_str().as_bytes())?;
+    start_guards(&mut daemon, &options, plans)?;
     daemon.know();
 
     let (errands, mut incoming) = mpsc::channel::<Errand>(64);
@@ -159,7 +164,7 @@ async fn serve(
         Some(command) => Some(start_command(command, &socket_path)?),
         None => None,
     };
-    privileges::drop_unneeded(options.command.is_some()).context("drop capabilities")?;
+    privileges::drop_unneeded().context("drop capabilities")?;
     notify("READY=1\nSTATUS=enforcing").context("tell the service manager")?;
 
     let mut terminate = signal(SignalKind::terminate())?;
@@ -180,6 +185,7 @@ async fn serve(
                 }
             }
             Some(ended) = endings.recv() => daemon.finish(&ended),
+            Some(cgroup) = losses.recv() => daemon.regain(&options, &cgroup),
             Some(()) = hangup.recv(), if is_service => {
                 notify("RELOADING=1").unwrap_or_default();
                 // A refusal is logged and recorded; the old policy stays.
@@ -289,7 +295,7 @@ fn take_off(guard: &Guard) {
     if let Err(error) = guard.pins.release() {
         tracing::warn!(%error, "the guard of the command could not be taken off");
     }
-    if let Err(error) = cgroup.remove() {
+    if let Err(error) = privileges::with_dac_override(|| cgroup.remove()) {
         tracing::warn!(%error, "the cgroup of the command could not be removed");
     }
 }

@@ -12,7 +12,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{Cgroup, CgroupError, Hierarchy};
+use crate::{
+    control::confinement::Held,
+    kernel::{Cgroup, CgroupError, Hierarchy},
+};
 
 /// What is known about one session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,13 @@ pub struct Session {
     pub command: Vec<String>,
     /// RFC 3339.
     pub started: String,
+    /// UNIX sockets of other programs that it may reach: absolute, with the symbolic links of
+    /// their directories followed.
+    #[serde(default)]
+    pub sockets: Vec<PathBuf>,
+    /// What it is held by, once it has told.
+    #[serde(default)]
+    pub held: Option<Held>,
 }
 
 /// A session and its cgroup.
@@ -117,10 +127,7 @@ impl Sessions {
             }
         })?;
         let cgroup = hierarchy.open(&format!("{}/{name}", self.guard.path()))?;
-        let path = self.file(&name);
-        let text = serde_json::to_vec(&session)
-            .map_err(|error| io_error("write", &path, io::Error::other(error)))?;
-        fs::write(&path, text).map_err(|source| io_error("write", &path, source))?;
+        self.write(&session)?;
         self.running.insert(
             cgroup.id(),
             Running {
@@ -129,6 +136,28 @@ impl Sessions {
             },
         );
         Ok(cgroup)
+    }
+
+    /// Notes what holds a session. Once: what was told first stays.
+    pub fn note(&mut self, name: &str, held: Held) -> Result<bool, SessionError> {
+        let mut running = self.running.values_mut();
+        let Some(running) = running.find(|running| running.session.name == name) else {
+            return Ok(false);
+        };
+        if running.session.held.is_some() {
+            return Ok(false);
+        }
+        running.session.held = Some(held);
+        let session = running.session.clone();
+        self.write(&session).map(|()| true)
+    }
+
+    /// The UNIX sockets of other programs that any session of this guard may reach.
+    pub fn sockets(&self) -> std::collections::BTreeSet<&Path> {
+        self.running
+            .values()
+            .flat_map(|running| running.session.sockets.iter().map(PathBuf::as_path))
+            .collect()
     }
 
     /// Takes away a session whose last process has gone.
@@ -194,6 +223,13 @@ impl Sessions {
         }
     }
 
+    fn write(&self, session: &Session) -> Result<(), SessionError> {
+        let path = self.file(&session.name);
+        let text = serde_json::to_vec(session)
+            .map_err(|error| io_error("write", &path, io::Error::other(error)))?;
+        fs::write(&path, text).map_err(|source| io_error("write", &path, source))
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.json"))
     }
@@ -209,6 +245,8 @@ impl Sessions {
                 uid: 0,
                 command: Vec::new(),
                 started: String::new(),
+                sockets: Vec::new(),
+                held: None,
             })
     }
 }

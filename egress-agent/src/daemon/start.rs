@@ -14,7 +14,8 @@ use tokio::task::spawn_local;
 
 use super::{
     Daemon, Running,
-    guard::{Origin, Prepared, Start},
+    guard::{Guard, Origin, Prepared, Start},
+    privileges,
     run::Options,
 };
 use crate::{
@@ -52,7 +53,6 @@ pub(super) fn start_guards(
     daemon: &mut Daemon,
     options: &Options,
     plans: Vec<Plan>,
-    control_socket: &[u8],
 ) -> anyhow::Result<()> {
     let mut prepared = Vec::new();
     for plan in plans {
@@ -63,71 +63,85 @@ pub(super) fn start_guards(
         ));
     }
     for (one, plan) in prepared {
-        let Plan {
-            cgroup: _,
-            policy_path,
-            policy,
-            upstreams,
-        } = plan;
-        let preferred = one.resolver_ports().unwrap_or_default();
-        let sockets = dns::bind(preferred)?;
-        let origin = one.origin().clone();
-        let path = one.cgroup().path().to_owned();
-        let sessions = options
-            .runtime_dir
-            .join("sessions")
-            .join(path.replace('/', "%2F"));
-        let (guard, ring) = one.start(
-            Start {
-                policy: Arc::clone(&policy),
-                policy_path,
-                resolver_ports: sockets.ports(),
-                sessions: &sessions,
-                upstreams: &upstreams,
-                records: Rc::clone(&daemon.records),
-                control_socket: control_socket.to_vec(),
-                require_lsm: options.require_lsm,
-            },
-            &daemon.hierarchy,
-        )?;
-        let guard = Rc::new(guard);
-        tell_origin(daemon, &path, &origin);
-        if let Err(missing) = &guard.lsm {
-            tracing::info!(cgroup = path, "the second layer is not active: {missing}");
-        }
-        daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
-        let events = Events::new(ring).context("event ring")?;
-        let resolver = guard.resolver.clone();
-        let served = spawn_local(async move {
-            if let Err(error) = resolver.run(sockets).await {
-                tracing::error!(%error, "the guard resolver failed; names resolve no longer");
-            }
-        });
-        let mut tasks = vec![served.abort_handle(), daemon.serve_events(&guard, events)];
-        match ProgramLog::open(&guard.pins) {
-            Ok(log) => tasks.push(spawn_local(log.forward()).abort_handle()),
-            Err(error) => {
-                tracing::debug!(%error, "the programs' own log lines cannot be read");
-            }
-        }
-        tasks.extend(super::snoop::start(&guard)?);
-        daemon.guards.push(Running {
-            guard: Rc::clone(&guard),
-            tasks,
-        });
-        let index = daemon.guards.len() - 1;
-        let known: Vec<u64> = guard
-            .world()
-            .sessions
-            .borrow()
-            .iter()
-            .map(|one| one.cgroup.id())
-            .collect();
-        for session in known {
-            daemon.watch(index, session);
-        }
+        let running = raise(daemon, options, one, plan)?;
+        daemon.take(running);
     }
     Ok(())
+}
+
+/// Starts one guard and what serves it. From the return on, its policy is enforced.
+fn raise(daemon: &Daemon, options: &Options, one: Prepared, plan: Plan) -> anyhow::Result<Running> {
+    let Plan {
+        cgroup: _,
+        policy_path,
+        policy,
+        upstreams,
+    } = plan;
+    let preferred = one.resolver_ports().unwrap_or_default();
+    let sockets = dns::bind(preferred)?;
+    let origin = one.origin().clone();
+    let path = one.cgroup().path().to_owned();
+    let sessions = options
+        .runtime_dir
+        .join("sessions")
+        .join(path.replace('/', "%2F"));
+    let (guard, ring) = one.start(
+        Start {
+            policy: Arc::clone(&policy),
+            policy_path,
+            resolver_ports: sockets.ports(),
+            sessions: &sessions,
+            upstreams: &upstreams,
+            records: Rc::clone(&daemon.records),
+            control_socket: daemon.control_socket.clone(),
+            require_lsm: options.require_lsm,
+        },
+        &daemon.hierarchy,
+    )?;
+    let guard = Rc::new(guard);
+    tell_origin(daemon, &path, &origin);
+    if let Err(missing) = &guard.lsm {
+        tracing::info!(cgroup = path, "the second layer is not active: {missing}");
+    }
+    daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
+    let events = Events::new(ring).context("event ring")?;
+    let resolver = guard.resolver.clone();
+    let served = spawn_local(async move {
+        if let Err(error) = resolver.run(sockets).await {
+            tracing::error!(%error, "the guard resolver failed; names resolve no longer");
+        }
+    });
+    let mut tasks = vec![
+        served.abort_handle(),
+        daemon.serve_events(&guard, events),
+        daemon.watch_cgroup(&guard),
+    ];
+    match ProgramLog::open(&guard.pins) {
+        Ok(log) => tasks.push(spawn_local(log.forward()).abort_handle()),
+        Err(error) => {
+            tracing::debug!(%error, "the programs' own log lines cannot be read");
+        }
+    }
+    tasks.extend(super::snoop::start(&guard)?);
+    Ok(Running { guard, tasks })
+}
+
+/// Makes a guarded cgroup that was removed anew, and guards it under the policy that was in force.
+pub(super) fn raise_again(
+    daemon: &Daemon,
+    options: &Options,
+    lost: &Guard,
+) -> anyhow::Result<Running> {
+    let path = lost.cgroup.path();
+    let plan = Plan {
+        cgroup: path.to_owned(),
+        policy_path: lost.policy_path.clone(),
+        policy: lost.world().policy(),
+        upstreams: lost.upstreams.clone(),
+    };
+    let cgroup = privileges::with_dac_override(|| daemon.hierarchy.create(path))?;
+    let one = Prepared::new(cgroup, &options.pin_dir, options.require_lsm)?;
+    raise(daemon, options, one, plan)
 }
 
 fn tell_origin(daemon: &Daemon, path: &str, origin: &Origin) {

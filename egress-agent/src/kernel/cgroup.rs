@@ -138,6 +138,11 @@ impl Cgroup {
         Ok(events.lines().any(|line| line == "populated 1"))
     }
 
+    /// The processes in it and below. One that a thread-mode group hides is not seen.
+    pub fn processes(&self) -> io::Result<Vec<u32>> {
+        processes(&self.directory)
+    }
+
     /// Whether a path, relative to the mount, is this cgroup or lies below it.
     pub fn holds(&self, path: &str) -> bool {
         holds(&self.path, path)
@@ -171,6 +176,21 @@ fn remove_tree(directory: &Path) -> io::Result<()> {
         }
     }
     fs::remove_dir(directory)
+}
+
+fn processes(directory: &Path) -> io::Result<Vec<u32>> {
+    let listed = fs::read_to_string(directory.join("cgroup.procs"))?;
+    let mut found: Vec<u32> = listed
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            found.extend(processes(&entry.path())?);
+        }
+    }
+    Ok(found)
 }
 
 fn io_error(op: &'static str, path: &Path, source: io::Error) -> CgroupError {

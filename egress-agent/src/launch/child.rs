@@ -1,19 +1,30 @@
 //! The child's side: enter, give up, become the command.
+//!
+//! The order is forced. Descriptors first, so that nothing of what follows leaves one behind; the
+//! private view while there are capabilities for it; then the user, the kernel's file rules, the
+//! capabilities; the filter of system calls last, because it denies the calls of all steps before.
+//! Only then does the daemon hear what holds the session, and only its answer lets the command
+//! begin.
 
 use std::{
     convert::Infallible, ffi::OsString, io, os::unix::process::CommandExt as _, path::Path,
     process::Command,
 };
 
-use caps::CapSet;
-use rustix::{
-    process::{Gid, Uid},
-    thread,
+use super::{
+    descriptors::{self, OpenSocket},
+    filter,
+    privileges::{self, PrivilegeError, User},
 };
-
 use crate::{
-    control::{client::Client, message::Request},
+    control::{
+        client::Client,
+        confinement::{Confinement, Held, Piece, State},
+        message::Request,
+        status::Entered,
+    },
     kernel::Hierarchy,
+    policy::{Need, Places},
 };
 
 /// Why the command was not started.
@@ -30,15 +41,18 @@ pub enum StartError {
         step: &'static str,
         source: io::Error,
     },
-    #[error("{step}: {source}; the command was not started")]
-    Capabilities {
-        step: &'static str,
-        source: caps::errors::CapsError,
-    },
+    #[error("{0:#}; the command was not started")]
+    Privileges(anyhow::Error),
+    #[error(
+        "{piece}: {why}; the command was not started: mend it, or write `\"{piece}\": \"best-effort\"` into the section `session` of the policy to run without"
+    )]
+    Missing { piece: Piece, why: String },
     #[error(
         "this would run as root, and root inside the guard can move itself out of its cgroup; run as another user, name one with `--user`, or accept it with `--allow-root`"
     )]
     Root,
+    #[error(transparent)]
+    OpenSocket(#[from] OpenSocket),
     #[error("cannot execute `{command}`: {source}")]
     Exec { command: String, source: io::Error },
 }
@@ -54,31 +68,35 @@ pub struct Start<'a> {
     pub command: &'a [OsString],
 }
 
-/// Whom to become.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct User {
-    pub uid: u32,
-    pub gid: u32,
-}
-
-/// Enters the session and becomes the command. Returns only when that failed.
+/// Enters the session and becomes the command. Returns only when that failed. `tell` takes lines
+/// for the person who started it.
 ///
-/// Must run in a process with one thread: user and groups are set for the thread.
-pub fn start(start: &Start<'_>) -> Result<Infallible, StartError> {
-    let becomes_root = start
-        .user
-        .map_or_else(|| thread_uid() == 0, |user| user.uid == 0);
-    if becomes_root && !start.allow_root {
+/// Must run in a process with one thread: all that is given up, is given up for the thread.
+pub fn start(start: &Start<'_>, tell: &mut dyn FnMut(&str)) -> Result<Infallible, StartError> {
+    let uid = start.user.map_or_else(thread_uid, |user| user.uid);
+    if uid == 0 && !start.allow_root {
         return Err(StartError::Root);
     }
-    enter(start)?;
-    close_descriptors_on_exec()?;
-    drop_privileges(start.user)?;
-    become_command(start.command)
+    descriptors::check_standard_streams()?;
+    let (mut client, entered) = enter(start)?;
+    let held = confine(start, &entered.confinement)?;
+    let told = client.request(&Request::Confined {
+        session: None,
+        held: held.clone(),
+    });
+    told.map_err(|error| StartError::Control(error.into()))?;
+    let inactive = held.inactive();
+    if !inactive.is_empty() {
+        tell(&format!(
+            "egressd: not active in this run: {}",
+            inactive.join("; ")
+        ));
+    }
+    become_command(start.command, &entered.session)
 }
 
 /// Asks the daemon for the session, and does not believe it: the kernel says where we are.
-fn enter(start: &Start<'_>) -> Result<(), StartError> {
+fn enter(start: &Start<'_>) -> Result<(Client, Entered), StartError> {
     let mut client =
         Client::connect(start.socket).map_err(|error| StartError::Control(error.into()))?;
     let reply = client
@@ -90,82 +108,68 @@ fn enter(start: &Start<'_>) -> Result<(), StartError> {
                 .iter()
                 .map(|part| part.to_string_lossy().into_owned())
                 .collect(),
+            places: Places::of_environment(),
         })
         .map_err(|error| StartError::Control(error.into()))?;
-    let wanted = reply
+    let entered = reply
         .into_entered()
-        .ok_or_else(|| StartError::Control(anyhow::anyhow!("egressd answered something else")))?
-        .cgroup;
+        .ok_or_else(|| StartError::Control(anyhow::anyhow!("egressd answered something else")))?;
     let found = Hierarchy::of_self().map_err(step("read the own cgroup"))?;
-    if found == wanted {
-        Ok(())
+    if found == entered.cgroup {
+        Ok((client, entered))
     } else {
-        Err(StartError::NotInside { wanted, found })
+        Err(StartError::NotInside {
+            wanted: entered.cgroup,
+            found,
+        })
     }
 }
 
-/// A descriptor that was opened outside the guard keeps what it had: only 0, 1 and 2 go along.
-#[expect(unsafe_code, reason = "no safe wrapper of close_range(2) is at hand")]
-fn close_descriptors_on_exec() -> Result<(), StartError> {
-    const FIRST: libc::c_uint = 3;
-    // SAFETY: marks descriptors; closes none, so no owner in this process is left with a dead one.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            FIRST,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
+/// Gives up everything that could undo the guard. Says what holds from then on.
+fn confine(start: &Start<'_>, confinement: &Confinement) -> Result<Held, StartError> {
+    descriptors::close_on_exec().map_err(step("mark descriptors for closing"))?;
+    let mut held = Held::default();
+    if let Some(user) = start.user {
+        privileges::become_user(user).map_err(privilege)?;
+    }
+    privileges::drop_all().map_err(privilege)?;
+    piece(&mut held, confinement, Piece::Seccomp, || {
+        filter::apply().map(|()| String::new()).map_err(said)
+    })?;
+    Ok(held)
+}
+
+/// Puts one piece on, as far as it is wanted.
+fn piece(
+    held: &mut Held,
+    confinement: &Confinement,
+    piece: Piece,
+    put_on: impl FnOnce() -> Result<String, String>,
+) -> Result<(), StartError> {
+    let need = confinement.need(piece);
+    let state = match need {
+        Need::Off => State::Off,
+        Need::Require | Need::BestEffort => match (put_on(), need) {
+            (Ok(detail), _) => State::Active(detail),
+            (Err(why), Need::Require) => return Err(StartError::Missing { piece, why }),
+            (Err(why), Need::BestEffort | Need::Off) => State::Missing(why),
+        },
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(step("mark descriptors for closing")(
-            io::Error::last_os_error(),
-        ))
-    }
+    held.0.push((piece, state));
+    Ok(())
 }
 
-/// Gives up user, capabilities and every way to get them back.
-fn drop_privileges(user: Option<User>) -> Result<(), StartError> {
-    // The bounding set can be emptied only by who still holds CAP_SETPCAP. For everyone else,
-    // no_new_privs below keeps it from ever mattering.
-    if caps::has_cap(None, CapSet::Effective, caps::Capability::CAP_SETPCAP).unwrap_or(false) {
-        caps::clear(None, CapSet::Bounding).map_err(capability_step("empty the bounding set"))?;
-    }
-    if let Some(user) = user {
-        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-        thread::set_thread_groups(&[gid]).map_err(errno_step("set the groups"))?;
-        thread::set_thread_res_gid(gid, gid, gid).map_err(errno_step("set the group"))?;
-        thread::set_thread_res_uid(uid, uid, uid).map_err(errno_step("set the user"))?;
-    }
-    for (set, name) in [
-        (CapSet::Ambient, "empty the ambient set"),
-        (CapSet::Inheritable, "empty the inheritable set"),
-        (CapSet::Effective, "empty the effective set"),
-        (CapSet::Permitted, "empty the permitted set"),
-    ] {
-        caps::clear(None, set).map_err(capability_step(name))?;
-    }
-    thread::set_no_new_privs(true).map_err(errno_step("set no_new_privs"))?;
-    let left = caps::read(None, CapSet::Permitted).map_err(capability_step("read capabilities"))?;
-    if left.is_empty() && thread::no_new_privs().unwrap_or(false) {
-        Ok(())
-    } else {
-        Err(step("check that privileges are gone")(io::Error::other(
-            "the kernel still shows some",
-        )))
-    }
-}
-
-fn become_command(command: &[OsString]) -> Result<Infallible, StartError> {
+fn become_command(command: &[OsString], session: &str) -> Result<Infallible, StartError> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(StartError::Exec {
             command: String::new(),
             source: io::Error::from(io::ErrorKind::NotFound),
         });
     };
-    let source = Command::new(program).args(arguments).exec();
+    let source = Command::new(program)
+        .args(arguments)
+        .env("EGRESSD_SESSION", session)
+        .exec();
     Err(StartError::Exec {
         command: program.to_string_lossy().into_owned(),
         source,
@@ -183,7 +187,9 @@ impl StartError {
             Self::Control(_)
             | Self::NotInside { .. }
             | Self::Step { .. }
-            | Self::Capabilities { .. }
+            | Self::Privileges(_)
+            | Self::Missing { .. }
+            | Self::OpenSocket(_)
             | Self::Root => super::status::NOT_STARTED,
         }
     }
@@ -197,10 +203,11 @@ fn step(step: &'static str) -> impl FnOnce(io::Error) -> StartError {
     move |source| StartError::Step { step, source }
 }
 
-fn errno_step(name: &'static str) -> impl FnOnce(rustix::io::Errno) -> StartError {
-    move |errno| step(name)(errno.into())
+fn privilege(error: PrivilegeError) -> StartError {
+    StartError::Privileges(error.into())
 }
 
-fn capability_step(step: &'static str) -> impl FnOnce(caps::errors::CapsError) -> StartError {
-    move |source| StartError::Capabilities { step, source }
+/// An error with its causes, on one line.
+fn said(error: impl Into<anyhow::Error>) -> String {
+    format!("{:#}", error.into())
 }

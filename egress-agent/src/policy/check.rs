@@ -15,6 +15,7 @@ use super::{
     lint, network,
     problem::{Problem, Related, Severity},
     rule::{AuditSettings, DnsSettings, Rule},
+    session::{self, SessionSettings},
     settings,
     shape::{Shape, to_json},
     text::{self, Document, Lines, Place, syntax},
@@ -32,6 +33,7 @@ pub(crate) struct Checked {
     pub(crate) session_loopback: bool,
     pub(crate) dns: DnsSettings,
     pub(crate) audit: AuditSettings,
+    pub(crate) session: SessionSettings,
     pub(crate) plan: Plan,
     pub(crate) warnings: Vec<Problem>,
     /// Digest of the policy that this one extends.
@@ -168,6 +170,12 @@ impl Checker<'_> {
         let is_session = file.network.loopback.allow.iter().any(network::is_session);
         let dns = settings::dns(self, file.dns.as_ref(), base.as_ref(), &root.key("dns"));
         let audit = settings::audit(self, file.audit.as_ref(), base.as_ref(), &root.key("audit"));
+        let session = session::settings(
+            self,
+            file.session.as_ref(),
+            base.as_ref(),
+            &root.key("session"),
+        );
         let network = root.key("network");
         let plan = match Plan::new(&rules) {
             Ok(plan) => plan,
@@ -199,6 +207,7 @@ impl Checker<'_> {
             session_loopback: is_session || inherited.is_some_and(Policy::session_loopback),
             dns: dns?,
             audit: audit?,
+            session,
             plan,
             warnings: Vec::new(),
             base_digest: inherited.map(|base| Arc::clone(base.digest_shared())),

@@ -43,7 +43,7 @@ pub(crate) struct File {
     /// A text for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) description: String,
-    /// A policy that this one builds on, as a path relative to this file. The rules of both hold and its denies stay; a section `dns` or `audit` here takes the place of the one there.
+    /// A policy that this one builds on, as a path relative to this file. The rules of both hold and its denies stay; a section `dns`, `audit` or `session` here takes the place of the one there.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -78,6 +78,14 @@ pub(crate) struct File {
     )]
     #[schemars(with = "Audit")]
     pub(crate) audit: Option<Audit>,
+    /// What holds a command besides the guard of its packets, when `egressctl run` starts it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Session")]
+    pub(crate) session: Option<Session>,
 }
 
 /// A comment: whatever it holds is skipped.
@@ -348,6 +356,51 @@ impl Default for Audit {
             keep: 8,
         }
     }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Session {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// The filter of system calls: socket families, `io_uring`, keys, tracing, mounts, namespaces.
+    pub(crate) seccomp: Need,
+    /// The kernel's file rules: cgroups, pins and the files of egressd cannot be written, abstract UNIX sockets of others not reached.
+    pub(crate) landlock: Need,
+    /// A private view of the file system: the UNIX sockets of other programs are hidden.
+    pub(crate) view: Need,
+    /// UNIX sockets of other programs that the session may reach: an absolute path, `$SSH_AUTH_SOCK`, `$XDG_RUNTIME_DIR/…`, `~/…`, or `@name` for an abstract one.
+    pub(crate) unix_sockets: Vec<String>,
+}
+
+impl Default for Session {
+    fn default() -> Self {
+        Self {
+            comment: None,
+            description: String::new(),
+            seccomp: Need::Require,
+            landlock: Need::Off,
+            view: Need::Off,
+            unix_sockets: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Need {
+    Require,
+    BestEffort,
+    Off,
 }
 
 /// The JSON Schema of the policy file, as `policy/policy.schema.json` holds it.

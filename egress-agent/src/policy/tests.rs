@@ -487,3 +487,70 @@ fn a_file_that_cannot_be_read_or_is_not_text_says_so() {
         "{told}"
     );
 }
+
+fn session(rest: &str) -> String {
+    format!(r#"{{ "version": 1, "session": {{ {rest} }} }}"#)
+}
+
+#[test]
+fn a_session_is_held_by_everything_unless_the_policy_says_less() {
+    let settings = parse(r#"{ "version": 1 }"#).session().clone();
+    assert_eq!(
+        (settings.seccomp, settings.landlock, settings.view),
+        (Need::Require, Need::Off, Need::Off)
+    );
+    assert!(settings.sockets.is_empty());
+    let less = parse(&session(r#""seccomp": "off", "view": "best-effort""#));
+    let settings = less.session();
+    assert_eq!(
+        (settings.seccomp, settings.landlock, settings.view),
+        (Need::Off, Need::Off, Need::BestEffort)
+    );
+    refused(
+        &session(r#""view": "maybe""#),
+        &["1:38 session.view: unknown word `maybe`; expected `require`, `best-effort`, `off`"],
+    );
+}
+
+#[test]
+fn sockets_are_listed_by_names_that_are_known() {
+    let policy = parse(&session(
+        r#""unix_sockets": ["$SSH_AUTH_SOCK", "/run/x.sock", "@x"]"#,
+    ));
+    let listed: Vec<_> = policy
+        .session()
+        .sockets
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(listed, ["$SSH_AUTH_SOCK", "/run/x.sock", "@x"]);
+    assert!(policy.warnings().is_empty());
+    refused(
+        &session(r#""unix_sockets": ["$HOME/x"]"#),
+        &[
+            "1:47 session.unix_sockets[0]: `$HOME/x`: not the name of a socket; write an absolute path, `$SSH_AUTH_SOCK`, `$XDG_RUNTIME_DIR/NAME`, `~/NAME` or `@NAME`",
+        ],
+    );
+}
+
+#[test]
+fn sockets_that_lead_out_of_the_guard_are_warned_of() {
+    for socket in [
+        "/var/run/docker.sock",
+        "/run/docker.sock",
+        "~/.docker/run/docker.sock",
+        "$XDG_RUNTIME_DIR/podman/podman.sock",
+        "/run/containerd/containerd.sock",
+        "/run/crio/crio.sock",
+        "/run/libvirt/libvirt-sock",
+        "/run/systemd/private",
+        "/run/dbus/system_bus_socket",
+        "$XDG_RUNTIME_DIR/bus",
+        "$XDG_RUNTIME_DIR/systemd/private",
+        "/run/systemd/resolve/io.systemd.Resolve",
+        "/run/snapd.socket",
+    ] {
+        let policy = parse(&session(&format!(r#""unix_sockets": ["{socket}"]"#)));
+        assert_eq!(policy.warnings().len(), 1, "{socket}");
+    }
+}

@@ -42,6 +42,7 @@ impl Kind {
             Self::SessionBegin => "session-begin",
             Self::SessionEnd => "session-end",
             Self::GuardAttached => "guard-attached",
+            Self::GuardLost => "guard-lost",
             Self::GuardReleased => "guard-released",
             Self::SettingChanged => "setting-changed",
             Self::Lost => "lost",
