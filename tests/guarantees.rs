@@ -1,5 +1,6 @@
 //! What egressd promises, each promise as a test that fails when it is broken.
 
+mod chaos;
 mod kill;
 mod launch;
 mod launch_filter;
@@ -8,6 +9,7 @@ mod life;
 mod loopback;
 mod names;
 mod one_shot;
+mod oom;
 mod peers;
 mod records;
 mod reload;

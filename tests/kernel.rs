@@ -4,8 +4,18 @@
 //! Needs busybox and nothing of the test world, so that the same binary runs in the emulated
 //! kernels of `cargo xtask vm`.
 
-use std::{fs, path::PathBuf, process::Command, thread::sleep, time::Duration};
+mod lsm;
 
+use std::{
+    fs,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+    thread::sleep,
+    time::Duration,
+};
+
+use aya::maps::{MapData, RingBuf};
 use egress_agent::kernel::{
     Cgroup, Hierarchy, Programs, Tables, pins::Pins, programs, tables::Generation,
 };
@@ -14,16 +24,8 @@ use egress_common::{ABI_VERSION, Address, Config, Counter, Network, PortKey, Pro
 #[test]
 fn programs_load_decide_and_outlive_their_loader() {
     let place = Place::new();
-    let mut loaded = Programs::load(&place.cgroup).unwrap();
     let pins = &place.pins;
-    pins.prepare().unwrap();
-    let (links, maps) = pins.begin().unwrap();
-    loaded.pin_maps(&maps).unwrap();
-    let (mut tables, _events) = Tables::open(&mut loaded).unwrap();
-    tables.install(&one_allowed_address()).unwrap();
-    loaded.attach(&place.cgroup, &links).unwrap();
-    pins.finish().unwrap();
-    drop((loaded, tables));
+    drop(place.guard(&one_allowed_address()));
 
     let answer = place.connect("203.0.113.10");
     assert!(answer.contains("Connection refused"), "{answer}");
@@ -67,6 +69,7 @@ fn one_allowed_address() -> Generation<'static> {
         networks: &[ALLOWED],
         ports: &[ANY_TCP],
         leases: &[],
+        unix_paths: &[],
     }
 }
 
@@ -79,7 +82,9 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        let name = format!("egress-kernel-test-{}", std::process::id());
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("egress-kernel-test-{}-{number}", std::process::id());
         let bpf = std::env::temp_dir().join(&name);
         fs::create_dir_all(&bpf).unwrap();
         busybox(&format!("mount -t bpf bpf {}", bpf.display()));
@@ -88,6 +93,19 @@ impl Place {
             pins: Pins::new(&bpf, &name, &programs::version()),
             bpf,
         }
+    }
+
+    /// Puts the cgroup under guard.
+    fn guard(&self, generation: &Generation<'_>) -> (Programs, Tables, RingBuf<MapData>) {
+        let mut loaded = Programs::load(&self.cgroup).unwrap();
+        self.pins.prepare().unwrap();
+        let (links, maps) = self.pins.begin().unwrap();
+        loaded.pin_maps(&maps).unwrap();
+        let (mut tables, events) = Tables::open(&mut loaded).unwrap();
+        tables.install(generation).unwrap();
+        loaded.attach(&self.cgroup, &links).unwrap();
+        self.pins.finish().unwrap();
+        (loaded, tables, events)
     }
 
     /// Connects from inside the cgroup, in a network where both addresses are this machine.

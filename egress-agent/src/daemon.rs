@@ -8,6 +8,8 @@
 
 mod answers;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod guard;
 mod host;
 mod journal;
@@ -75,6 +77,8 @@ pub struct Daemon {
     ended: mpsc::UnboundedSender<Ended>,
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
+    /// The path of the control socket as it was bound, which is how the kernel knows it.
+    control_socket: Vec<u8>,
 }
 
 impl Daemon {
@@ -112,14 +116,14 @@ impl Daemon {
             loop {
                 match events.next().await {
                     Ok(batch) => {
-                        for event in batch {
+                        for decided in batch {
                             let world = guard.world();
                             world
                                 .sessions
                                 .borrow_mut()
-                                .discover(event.session, &hierarchy);
+                                .discover(decided.event.session, &hierarchy);
                             guard.resolver.with_engine(|engine, world| {
-                                records.event(world, engine.leases(), &event);
+                                records.event(world, engine.leases(), &decided);
                             });
                         }
                         let total = Self::counter(&guard, Counter::EventLost);

@@ -4,9 +4,13 @@
 //! `policy`; here it is only carried across.
 
 pub mod boot;
+mod btf;
 pub mod cgroup;
 pub mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod log;
+pub mod lsm;
 pub mod pins;
 pub mod programs;
 pub mod tables;

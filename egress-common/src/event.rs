@@ -1,6 +1,6 @@
 //! What the programs tell userspace.
 
-use crate::Flow;
+use crate::{Flow, UNIX_PATH_BYTES};
 
 /// Who did it: the task in whose name a system call ran.
 #[repr(C)]
@@ -30,6 +30,8 @@ pub enum Hook {
     Sendmsg = 2,
     Egress = 3,
     SockCreate = 4,
+    /// The second layer.
+    Lsm = 5,
 }
 
 impl Hook {
@@ -39,6 +41,7 @@ impl Hook {
             2 => Some(Self::Sendmsg),
             3 => Some(Self::Egress),
             4 => Some(Self::SockCreate),
+            5 => Some(Self::Lsm),
             _ => None,
         }
     }
@@ -49,6 +52,7 @@ impl Hook {
             Self::Sendmsg => "sendmsg",
             Self::Egress => "packet",
             Self::SockCreate => "socket",
+            Self::Lsm => "lsm",
         }
     }
 }
@@ -77,6 +81,8 @@ pub struct Event {
     pub reason: u8,
     /// 1 when the policy observes: the flow went on whatever was decided.
     pub observed: u8,
+    /// What the second layer judged: a socket of this address family (`AF_*`). 0 elsewhere.
+    pub family: u32,
     /// Written out, so that no stray kernel byte crosses.
     pub reserved: u32,
 }
@@ -100,11 +106,24 @@ impl Event {
         allowed: 0,
         reason: 0,
         observed: 0,
+        family: 0,
         reserved: 0,
     };
 }
 
+/// A decision about a UNIX socket, as it stands in the same ring: known by its length.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnixEvent {
+    pub event: Event,
+    /// Bytes of `path` in use; 0 for a socket without a name.
+    pub length: u32,
+    /// What the socket at the other end is bound to. A leading NUL marks an abstract name.
+    pub path: [u8; UNIX_PATH_BYTES],
+}
+
 const _: () = assert!(size_of::<Event>() == 88);
+const _: () = assert!(size_of::<UnixEvent>() == 200);
 const _: () = assert!(size_of::<Client>() == 40);
 
 /// Indexes of the per-CPU counters.
@@ -123,8 +142,10 @@ pub enum Counter {
     Steered = 7,
     /// Packets of a flow whose denial is already reported.
     PacketDeniedAgain = 8,
+    /// Sockets refused by the second layer.
+    LsmDenied = 9,
 }
 
 impl Counter {
-    pub const COUNT: u32 = 9;
+    pub const COUNT: u32 = 10;
 }

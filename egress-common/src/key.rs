@@ -134,6 +134,30 @@ impl ClientKey {
     }
 }
 
+/// `sizeof(sockaddr_un.sun_path)`.
+pub const UNIX_PATH_BYTES: usize = 108;
+
+/// Key of the UNIX table: a socket outside the guard that its sessions may talk to.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct UnixKey {
+    pub generation: u32,
+    /// What the socket is bound to, as its owner wrote it (unix(7)), and zeros behind it.
+    pub path: [u8; UNIX_PATH_BYTES],
+}
+
+impl UnixKey {
+    /// `None` for a name that no socket can have.
+    pub fn new(generation: u32, name: &[u8]) -> Option<Self> {
+        let mut path = [0; UNIX_PATH_BYTES];
+        if name.is_empty() {
+            return None;
+        }
+        path.get_mut(..name.len())?.copy_from_slice(name);
+        Some(Self { generation, path })
+    }
+}
+
 /// Key of the journal: one name that led one session to one address.
 ///
 /// No program reads the journal. It is the daemon's memory of which names stand behind the
@@ -168,3 +192,4 @@ const _: () = assert!(size_of::<PortKey>() == 8 && align_of::<PortKey>() == 1);
 const _: () = assert!(size_of::<LeaseKey>() == 32);
 const _: () = assert!(size_of::<Lease>() == 16 * LEASE_GRANTS);
 const _: () = assert!(size_of::<ClientKey>() == 20);
+const _: () = assert!(size_of::<UnixKey>() == 112);

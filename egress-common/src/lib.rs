@@ -21,6 +21,7 @@ mod decide;
 mod event;
 mod flow;
 mod key;
+mod layout;
 mod packet;
 #[cfg(feature = "user")]
 #[expect(unsafe_code, reason = "aya::Pod is an unsafe trait")]
@@ -30,17 +31,19 @@ mod verdict;
 pub use address::Address;
 pub use config::{Config, DnsMode, Mode, RESOLVER_SLOTS};
 pub use decide::{Network, Rules, Stage, decide, rule_on};
-pub use event::{Client, Counter, Event, Hook, Process};
+pub use event::{Client, Counter, Event, Hook, Process, UnixEvent};
 pub use flow::{Flow, Protocol};
 pub use key::{
     ClientKey, JournalEntry, JournalKey, Lease, LeaseGrant, LeaseKey, NetworkKey, PortKey,
+    UNIX_PATH_BYTES, UnixKey,
 };
+pub use layout::Layout;
 pub use packet::{Headers, Packet, parse};
 pub use verdict::{Grant, PortSet, Reason, RuleId, Ruling, Verdict};
 
 /// Version of every shape in this crate. Bumped with any change to one; `egressd` refuses pinned
 /// maps of another version.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Sizes that both sides must agree on.
 pub mod limits {
@@ -52,6 +55,8 @@ pub mod limits {
     pub const LEASES: u32 = 1 << 18;
     /// DNS clients whose question is on its way.
     pub const CLIENTS: u32 = 1 << 15;
+    /// Listed UNIX sockets of all live policy generations.
+    pub const UNIX_PATHS: u32 = 1 << 10;
     /// Bytes of the event ring.
     pub const EVENT_BYTES: u32 = 1 << 20;
     /// Different port sets that one leased address can stand for at a time.

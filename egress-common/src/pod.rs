@@ -1,8 +1,8 @@
 //! What aya may copy to and from map memory.
 
 use crate::{
-    Client, ClientKey, Config, Event, JournalEntry, JournalKey, Lease, LeaseKey, Network,
-    NetworkKey, PortKey,
+    Client, ClientKey, Config, Event, JournalEntry, JournalKey, Layout, Lease, LeaseKey, Network,
+    NetworkKey, PortKey, UnixKey,
 };
 
 // SAFETY: `repr(C)`, plain integers and byte arrays only, no padding (sizes are asserted beside
@@ -28,3 +28,7 @@ unsafe impl aya::Pod for PortKey {}
 unsafe impl aya::Pod for JournalEntry {}
 // SAFETY: as above.
 unsafe impl aya::Pod for JournalKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Layout {}
+// SAFETY: as above.
+unsafe impl aya::Pod for UnixKey {}

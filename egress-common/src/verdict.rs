@@ -168,7 +168,7 @@ reasons! {
     Multicast = 9, "multicast";
     /// A loopback port that the policy does not open.
     Loopback = 10, "loopback";
-    /// A NAT64 or 6to4 address around one that must not be carried.
+    /// A 6to4 address, or a NAT64 address around one that must not be carried.
     EmbeddedAddress = 11, "embedded-address";
     /// A packet too short or too strange to read.
     Malformed = 12, "malformed";
@@ -180,6 +180,12 @@ reasons! {
     Inbound = 15, "inbound";
     /// The policy allowed this flow when it began, and no longer does.
     Revoked = 16, "revoked";
+    /// A socket of a family that no hook can hold, such as `AF_VSOCK`.
+    SocketFamily = 17, "socket-family";
+    /// An Internet socket that was made outside the guard and handed in.
+    OutsideSocket = 18, "outside-socket";
+    /// A UNIX socket of someone outside the guard, which the policy does not list.
+    UnixSocket = 19, "unix-socket";
 
     /// The name is allowed by no rule.
     NameDenied = 32, "name-denied";

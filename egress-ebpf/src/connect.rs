@@ -178,7 +178,7 @@ fn judge(
     };
     note.admit(&FlowWords::new(flow, address), config.generation, expires);
     maps::count(match hook {
-        Hook::Connect | Hook::Egress | Hook::SockCreate => Counter::ConnectAllowed,
+        Hook::Connect | Hook::Egress | Hook::SockCreate | Hook::Lsm => Counter::ConnectAllowed,
         Hook::Sendmsg => Counter::SendAllowed,
     });
     if config.report_allowed == 1 {
@@ -198,7 +198,7 @@ fn refuse(
     ruling: Ruling,
 ) -> i32 {
     maps::count(match hook {
-        Hook::Connect | Hook::Egress | Hook::SockCreate => Counter::ConnectDenied,
+        Hook::Connect | Hook::Egress | Hook::SockCreate | Hook::Lsm => Counter::ConnectDenied,
         Hook::Sendmsg => Counter::SendDenied,
     });
     report(ctx, config, hook, session, flow, ruling);

@@ -1,8 +1,13 @@
 //! Tells userspace, and counts what could not be told.
 
-use egress_common::{Config, Counter, Event, Flow, Hook, Process, Ruling};
+use egress_common::{
+    Config, Counter, Event, Flow, Hook, Process, Ruling, UNIX_PATH_BYTES, UnixEvent,
+};
 
-use crate::maps::{self, EVENTS};
+use crate::{
+    lsm::AF_UNIX,
+    maps::{self, EVENTS},
+};
 
 /// What an event says besides the verdict.
 pub(crate) struct Subject<'a> {
@@ -20,7 +25,44 @@ pub(crate) fn report(config: &Config, subject: &Subject<'_>, ruling: Ruling) {
         maps::count(Counter::EventLost);
         return;
     };
-    entry.write(Event {
+    entry.write(event(config, subject, ruling, 0));
+    entry.submit(0);
+}
+
+/// Reports what was decided about a socket of this family, which has no flow.
+#[inline(always)]
+pub(crate) fn report_socket(config: &Config, subject: &Subject<'_>, ruling: Ruling, family: u32) {
+    let Some(mut entry) = EVENTS.reserve(0) else {
+        maps::count(Counter::EventLost);
+        return;
+    };
+    entry.write(event(config, subject, ruling, family));
+    entry.submit(0);
+}
+
+/// Reports what was decided about a UNIX socket, with its name.
+#[inline(always)]
+pub(crate) fn report_unix(
+    config: &Config,
+    subject: &Subject<'_>,
+    ruling: Ruling,
+    (length, path): (u32, &[u8; UNIX_PATH_BYTES]),
+) {
+    let Some(mut entry) = EVENTS.reserve_untyped::<UnixEvent>(0) else {
+        maps::count(Counter::EventLost);
+        return;
+    };
+    entry.write(UnixEvent {
+        event: event(config, subject, ruling, AF_UNIX),
+        length,
+        path: *path,
+    });
+    entry.submit(0);
+}
+
+#[inline(always)]
+fn event(config: &Config, subject: &Subject<'_>, ruling: Ruling, family: u32) -> Event {
+    Event {
         // SAFETY: takes nothing and returns a number.
         time: unsafe { aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns() },
         session: subject.session,
@@ -33,7 +75,7 @@ pub(crate) fn report(config: &Config, subject: &Subject<'_>, ruling: Ruling) {
         allowed: u8::from(ruling.is_allow()),
         reason: ruling.reason as u8,
         observed: u8::from(config.is_observing()),
+        family,
         reserved: 0,
-    });
-    entry.submit(0);
+    }
 }

@@ -23,6 +23,7 @@ mod connect;
 mod egress;
 mod events;
 mod loopback;
+mod lsm;
 mod maps;
 mod note;
 mod session;
@@ -31,8 +32,8 @@ mod steer;
 mod tap;
 
 use aya_ebpf::{
-    macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, socket_filter},
-    programs::{SkBuffContext, SockAddrContext, SockContext},
+    macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr, lsm, socket_filter},
+    programs::{LsmContext, SkBuffContext, SockAddrContext, SockContext},
 };
 
 #[cgroup_sock_addr(connect4)]
@@ -83,6 +84,41 @@ fn sock_create(ctx: SockContext) -> i32 {
 #[cgroup_skb(egress)]
 fn egress(ctx: SkBuffContext) -> i32 {
     egress::egress(&ctx)
+}
+
+#[lsm(hook = "socket_create")]
+fn lsm_socket_create(ctx: LsmContext) -> i32 {
+    lsm::create(&ctx)
+}
+
+#[lsm(hook = "socket_connect")]
+fn lsm_socket_connect(ctx: LsmContext) -> i32 {
+    lsm::use_socket(&ctx)
+}
+
+#[lsm(hook = "socket_sendmsg")]
+fn lsm_socket_sendmsg(ctx: LsmContext) -> i32 {
+    lsm::use_socket(&ctx)
+}
+
+#[lsm(hook = "socket_listen")]
+fn lsm_socket_listen(ctx: LsmContext) -> i32 {
+    lsm::use_socket(&ctx)
+}
+
+#[lsm(hook = "socket_accept")]
+fn lsm_socket_accept(ctx: LsmContext) -> i32 {
+    lsm::use_socket(&ctx)
+}
+
+#[lsm(hook = "unix_stream_connect")]
+fn lsm_unix_stream_connect(ctx: LsmContext) -> i32 {
+    lsm::connect_unix(&ctx)
+}
+
+#[lsm(hook = "unix_may_send")]
+fn lsm_unix_may_send(ctx: LsmContext) -> i32 {
+    lsm::send_unix(&ctx)
 }
 
 #[socket_filter]

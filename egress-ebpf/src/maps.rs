@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use egress_common::{
     Address, Client, ClientKey, Config, Counter, Event, Flow, JournalEntry, JournalKey, Lease,
-    LeaseKey, Network, NetworkKey, PortKey, PortSet, Protocol, RuleId, Rules, limits,
+    LeaseKey, Network, NetworkKey, PortKey, PortSet, Protocol, RuleId, Rules, UnixKey, limits,
 };
 
 use crate::{loopback, note::Note, steer::Servers};
@@ -33,6 +33,9 @@ pub(crate) static LEASES: HashMap<LeaseKey, Lease, { limits::LEASES as usize }, 
 #[btf_map]
 pub(crate) static CLIENTS: LruHashMap<ClientKey, Client, { limits::CLIENTS as usize }> =
     LruHashMap::new();
+#[btf_map]
+pub(crate) static UNIX_PATHS: HashMap<UnixKey, u32, { limits::UNIX_PATHS as usize }, 1> =
+    HashMap::new();
 #[btf_map]
 pub(crate) static NOTES: SkStorage<Note> = SkStorage::new();
 #[btf_map]

@@ -11,7 +11,7 @@ static GUARD_ID: u64 = 0;
 static GUARD_LEVEL: u32 = 0;
 
 #[inline(always)]
-fn guard() -> (u64, i32) {
+pub(crate) fn guard() -> (u64, i32) {
     // SAFETY: both are statics in read-only data; volatile, because the loader changes them.
     let id = unsafe { core::ptr::read_volatile(&raw const GUARD_ID) };
     // SAFETY: as above.
@@ -27,6 +27,15 @@ pub(crate) fn of_current() -> u64 {
     // SAFETY: takes a number, returns a number; 0 when there is no such ancestor.
     let child = unsafe { bpf::bpf_get_current_ancestor_cgroup_id(level + 1) };
     if child == 0 { id } else { child }
+}
+
+/// Whether the running task is under guard.
+#[inline(always)]
+pub(crate) fn holds_current() -> bool {
+    let (id, level) = guard();
+    // SAFETY: takes a number, returns a number; 0 when there is no such ancestor.
+    let ancestor = unsafe { bpf::bpf_get_current_ancestor_cgroup_id(level) };
+    ancestor == id && id != 0
 }
 
 /// The session that a packet's socket belongs to.

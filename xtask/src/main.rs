@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod load;
 mod play;
 mod setup;
@@ -45,11 +46,16 @@ enum Task {
         /// Only tests whose names contain one of these
         filter: Vec<String>,
     },
-    /// The kernel tests on Debian's kernels, in software emulation [default: 6.1 6.12]
-    Vm {
-        /// Such as 6.1
-        versions: Vec<String>,
+    /// Feeds made-up bytes to every parser that eats foreign ones
+    Fuzz {
+        /// Such as `dns_question`; all without one
+        targets: Vec<String>,
+        /// For each target
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
     },
+    /// The kernel tests and the escape suite on Debian's kernels, in software emulation
+    Vm(vm::Vm),
     /// Guards real programs against a small internet made of network namespaces
     Demo,
     /// Every figure of the README, side by side with what it is compared with
@@ -90,7 +96,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup { check: false } => setup::install()?,
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
-        Task::Vm { versions } => vm::run(&versions)?,
+        Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds)?,
+        Task::Vm(vm) => return vm::run(vm),
         Task::Demo => demo::run()?,
         Task::Bench(bench) => return bench::run(&bench),
         Task::Load(load) => load.run()?,

@@ -84,6 +84,7 @@ impl Session {
 /// The same thing denied for the same reason to the same program.
 fn is_equal(a: &Record, b: &Record) -> bool {
     a.flow == b.flow
+        && a.socket == b.socket
         && a.name == b.name
         && a.qtype == b.qtype
         && a.event == b.event

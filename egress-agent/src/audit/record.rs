@@ -49,6 +49,9 @@ pub struct Record {
     pub process: Option<Process>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
+    /// The socket, where there is no flow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<Socket>,
     /// The name that was asked for, or that the address was resolved from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -174,6 +177,8 @@ pub enum Hook {
     Sendmsg,
     Packet,
     Socket,
+    /// The second layer.
+    Lsm,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
@@ -193,6 +198,17 @@ pub struct Flow {
     pub address: IpAddr,
     /// Destination; 0 where the protocol has none.
     pub port: u16,
+}
+
+/// A socket that was refused for what it is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Socket {
+    /// `unix`, `vsock` and so on, or `family-N`.
+    pub family: Cow<'static, str>,
+    /// What the UNIX socket at the other end is bound to, as its owner wrote it; an abstract name
+    /// begins with `@`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// A tool call or an MCP message.
@@ -259,6 +275,7 @@ impl Record {
             session: None,
             process: None,
             flow: None,
+            socket: None,
             name: None,
             qtype: None,
             answers: Vec::new(),

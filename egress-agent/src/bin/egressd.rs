@@ -55,6 +55,10 @@ struct RunArgs {
     /// Where the system's DNS servers are named.
     #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
     resolv_conf: PathBuf,
+    /// Refuse to start where the kernel does not take the second layer (LSM programs): without it
+    /// UNIX sockets, other address families and handed-in sockets are not held by the kernel.
+    #[arg(long)]
+    require_lsm: bool,
     /// Say more of what it does; twice for every name and address.
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -135,6 +139,7 @@ fn options(args: RunArgs) -> anyhow::Result<Options> {
             runtime_dir: args.runtime_dir,
             pin_dir: args.pin_dir,
             resolv_conf: args.resolv_conf,
+            require_lsm: args.require_lsm,
             command: None,
         });
     }
@@ -150,6 +155,7 @@ fn options(args: RunArgs) -> anyhow::Result<Options> {
         runtime_dir: Path::new("/run").join(name),
         pin_dir: args.pin_dir,
         resolv_conf: args.resolv_conf,
+        require_lsm: args.require_lsm,
         command: Some(OneShot {
             user: args.user.resolve()?,
             allow_root: args.allow_root,

@@ -6,7 +6,7 @@ use std::{ffi::OsString, path::Path};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{Exit, complain};
+use super::{Exit, complain, table::plain};
 use crate::{
     audit::record::Record,
     control::{
@@ -160,6 +160,12 @@ pub fn summary(denials: &[Record]) -> Vec<String> {
 }
 
 fn destination(record: &Record) -> String {
+    if let Some(socket) = &record.socket {
+        let path = socket.path.as_deref().unwrap_or_default();
+        return format!("{} socket {}", socket.family, plain(path))
+            .trim_end()
+            .to_owned();
+    }
     match (&record.flow, &record.name) {
         (Some(flow), _) if flow.port == 0 => format!("{} socket", flow.protocol),
         (Some(flow), Some(name)) => {

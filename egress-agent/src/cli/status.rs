@@ -82,6 +82,7 @@ fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
         mode,
         dns,
         hooks,
+        lsm,
         counters,
         leases,
         sessions,
@@ -116,6 +117,19 @@ fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
             format!("NOT ATTACHED: {}", missing.join(", "))
         },
     );
+    if let Some(lsm) = lsm {
+        row(
+            "lsm",
+            match &lsm.missing {
+                None => format!(
+                    "{} programs; {} sockets refused",
+                    lsm.programs,
+                    count("lsm-denied")
+                ),
+                Some(why) => format!("not active: {why}"),
+            },
+        );
+    }
     row(
         "dns",
         match dns {

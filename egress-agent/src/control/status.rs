@@ -32,6 +32,9 @@ pub struct Guard {
     pub mode: Mode,
     pub dns: Dns,
     pub hooks: Vec<Hook>,
+    /// The second layer; absent in what an older daemon says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lsm: Option<Lsm>,
     /// By name, such as `connect-denied`.
     pub counters: BTreeMap<String, u64>,
     /// Live ones.
@@ -64,6 +67,16 @@ pub enum Dns {
 pub struct Hook {
     pub name: String,
     pub attached: bool,
+}
+
+/// Programs where the kernel's security modules stand: families, sockets from outside, UNIX sockets.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Lsm {
+    /// Attached ones.
+    pub programs: u64,
+    /// Why the layer is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
 }
 
 /// One run of an agent.

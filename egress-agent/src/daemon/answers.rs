@@ -10,11 +10,11 @@ use crate::{
     control::{
         message::{Code, Failure},
         status::{
-            Audit, Dns, Guard as GuardStatus, Hook, Lease, Policy, Rule, Session, Status, Why,
+            Audit, Dns, Guard as GuardStatus, Hook, Lease, Lsm, Policy, Rule, Session, Status, Why,
         },
     },
     dns::leases::Held,
-    kernel::{boot, programs},
+    kernel::{boot, lsm, programs},
     policy::{Answer, Explainer, Explanation, Host, Target},
 };
 
@@ -31,6 +31,7 @@ const COUNTERS: [(Counter, &str); Counter::COUNT as usize] = [
     (Counter::EventLost, "event-lost"),
     (Counter::Steered, "dns-steered"),
     (Counter::PacketDeniedAgain, "packet-denied-again"),
+    (Counter::LsmDenied, "lsm-denied"),
 ];
 
 /// Everything, or what concerns one session.
@@ -151,6 +152,16 @@ fn guard_status(guard: &Guard) -> GuardStatus {
                 attached,
             })
             .collect(),
+        lsm: Some(match &guard.lsm {
+            Ok(()) => Lsm {
+                programs: lsm::attached(&guard.pins) as u64,
+                missing: None,
+            },
+            Err(missing) => Lsm {
+                programs: 0,
+                missing: Some(missing.to_string()),
+            },
+        }),
         lost: counters.get("event-lost").copied().unwrap_or(0),
         counters,
         leases: leases as u64,

@@ -30,7 +30,7 @@ use crate::{
         leases::{Bounds, Grant, Hold},
     },
     kernel::{
-        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, pins::Pins, programs,
+        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, lsm, pins::Pins, programs,
         tables::Generation,
     },
     policy::{Name, NameDecision, Policy, PortSets},
@@ -77,6 +77,10 @@ pub struct Guard {
     resolver_ports: [u16; RESOLVER_SLOTS],
     /// Whom the guard resolver asks; in snoop mode, whose answers count.
     pub upstreams: Vec<SocketAddr>,
+    /// Whether the second layer stands.
+    pub lsm: Result<(), lsm::Missing>,
+    /// What the control socket is bound to: sessions talk to it.
+    control_socket: Vec<u8>,
     /// Held for as long as the guard is ours.
     _lock: std::fs::File,
 }
@@ -102,16 +106,23 @@ pub struct Start<'a> {
     pub sessions: &'a Path,
     pub upstreams: &'a [SocketAddr],
     pub records: Rc<Records>,
+    /// What the control socket is bound to.
+    pub control_socket: Vec<u8>,
+    /// Refuse to start without the second layer.
+    pub require_lsm: bool,
 }
 
 impl Prepared {
     /// Locks the cgroup and loads the programs, or opens those that are pinned.
-    pub fn new(cgroup: Cgroup, pin_dir: &Path) -> Result<Self, GuardError> {
+    ///
+    /// With `require_lsm`, pinned programs that lack the second layer are replaced, and a kernel
+    /// that refuses it is an error.
+    pub fn new(cgroup: Cgroup, pin_dir: &Path, require_lsm: bool) -> Result<Self, GuardError> {
         let lock = lock(&cgroup)?;
         let pins = Pins::new(pin_dir, cgroup.path(), &programs::version());
         pins.prepare().map_err(KernelError::from)?;
         if pins.is_whole() {
-            match adopt(&pins, &cgroup) {
+            match adopt(&pins, &cgroup, require_lsm) {
                 Ok((programs, tables, events)) => {
                     return Ok(Self {
                         cgroup,
@@ -139,6 +150,9 @@ impl Prepared {
             Origin::Replaced { found }
         };
         let mut programs = Programs::load(&cgroup)?;
+        if require_lsm {
+            programs.require_lsm()?;
+        }
         let (links, maps) = pins.begin().map_err(KernelError::from)?;
         programs.pin_maps(&maps)?;
         let (tables, events) = Tables::open(&mut programs)?;
@@ -198,7 +212,9 @@ impl Prepared {
             records: start.records,
             cgroup: cgroup.path().to_owned(),
         };
-        let guard = Guard {
+        let mut guard = Guard {
+            lsm: programs.lsm(),
+            control_socket: start.control_socket,
             cgroup,
             pins,
             policy_path: start.policy_path,
@@ -210,6 +226,10 @@ impl Prepared {
         guard.install(start.policy)?;
         if let Some(links) = links {
             programs.attach(&guard.cgroup, &links)?;
+            guard.lsm = programs.lsm();
+            if start.require_lsm {
+                programs.require_lsm()?;
+            }
             guard.pins.finish().map_err(KernelError::from)?;
         }
         Ok((guard, events))
@@ -263,6 +283,7 @@ impl Guard {
             networks: &networks,
             ports: &ports,
             leases: &leases,
+            unix_paths: std::slice::from_ref(&self.control_socket),
         })?;
         self.resolver
             .with_engine(|engine, _| engine.replace_leases(rejudged));
@@ -322,6 +343,9 @@ impl Guard {
                 gaps.push(format!("the hook {hook} is not attached; restart egressd"));
             }
         }
+        if self.lsm.is_ok() && lsm::attached(&self.pins) != lsm::COUNT {
+            gaps.push("the second layer lost a program; restart egressd".to_owned());
+        }
         gaps
     }
 }
@@ -361,8 +385,12 @@ fn recall(tables: &Tables, entries: Vec<journal::Entry>, sessions: &Sessions) ->
 fn adopt(
     pins: &Pins,
     cgroup: &Cgroup,
+    require_lsm: bool,
 ) -> Result<(Programs, Tables, RingBuf<MapData>), KernelError> {
     let mut programs = Programs::adopt(pins)?;
+    if require_lsm {
+        programs.require_lsm()?;
+    }
     let (tables, events) = Tables::open(&mut programs)?;
     let config = tables.config()?;
     if config.abi == ABI_VERSION && config.guard == cgroup.id() {

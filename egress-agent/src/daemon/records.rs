@@ -2,17 +2,18 @@
 
 use std::{borrow::Cow, cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
 
-use egress_common::{Event, Hook, Protocol, Reason, RuleId};
+use egress_common::{Hook, Protocol, Reason, RuleId};
 use hickory_proto::rr::RecordType;
 use tokio::task::spawn_local;
 
 use super::host::World;
 use crate::{
     audit::{
-        record::{Flow, Kind, Layer, Mode, Process, Record, Rule, Time, Verdict},
+        record::{Flow, Kind, Layer, Mode, Process, Record, Rule, Socket, Time, Verdict},
         sink::Sink,
     },
     dns::{Decision, Leases, Outcome},
+    kernel::events::Decided,
     policy::{Host, Name, Policy, suggest},
 };
 
@@ -45,20 +46,25 @@ impl Records {
     }
 
     /// A decision of the kernel.
-    pub fn event(&self, world: &World, leases: &Leases, event: &Event) {
+    pub fn event(&self, world: &World, leases: &Leases, decided: &Decided) {
+        let Decided { event, unix } = decided;
         let policy = world.policy();
-        let kind = if event.hook == Hook::SockCreate as u8 {
-            Kind::Socket
-        } else {
-            Kind::Flow
+        let hook = Hook::from_number(event.hook);
+        let kind = match hook {
+            Some(Hook::SockCreate | Hook::Lsm) => Kind::Socket,
+            Some(Hook::Connect | Hook::Sendmsg | Hook::Egress) | None => Kind::Flow,
         };
         let mut record = of_session(world, Layer::Kernel, kind, event.session);
         record.boot_ns = Some(event.time);
         record.process = Some(Process::from(event.process));
-        record.hook = Hook::from_number(event.hook).map(Into::into);
+        record.hook = hook.map(Into::into);
         record.mode = Some(mode(event.observed == 1));
         record.rule = rule(&policy, RuleId(event.rule));
-        record.flow = Some(Flow::from(event.flow));
+        if hook == Some(Hook::Lsm) {
+            record.socket = Some(Socket::new(event.family, unix.as_deref()));
+        } else {
+            record.flow = Some(Flow::from(event.flow));
+        }
         let held = leases.name(event.session, event.flow.destination);
         record.name = held.map(|held| held.name.to_string());
         if event.allowed == 1 {
@@ -68,6 +74,14 @@ impl Records {
             let reason = Reason::from_number(event.reason).unwrap_or(Reason::Malformed);
             record.reason = Some(Cow::Borrowed(reason.code()));
             record.message = reason_text(&policy, RuleId(event.rule));
+            if reason == Reason::UnixSocket
+                && let Some(path) = record.socket.as_ref().and_then(|one| one.path.as_ref())
+            {
+                record.message = Some(format!(
+                    "to allow it, add to session.unix_sockets: {}",
+                    serde_json::Value::from(path.as_str())
+                ));
+            }
             if is_allowable(reason) && event.flow.protocol.is_tcp_or_udp() {
                 let name = record
                     .name

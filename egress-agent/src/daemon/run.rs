@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
     pin::pin,
     process::ExitStatus,
@@ -51,6 +52,8 @@ pub struct Options {
     pub runtime_dir: PathBuf,
     pub pin_dir: PathBuf,
     pub resolv_conf: PathBuf,
+    /// Refuse to start where the kernel does not take the second layer.
+    pub require_lsm: bool,
     /// A command to guard, instead of serving until told to stop.
     pub command: Option<OneShot>,
 }
@@ -138,12 +141,16 @@ async fn serve(
         set_verbosity,
         ended,
         lost,
+        control_socket: Vec::new(),
     };
 
     let socket_path = options.runtime_dir.join("control.sock");
     let listener = socket::bind(&socket_path)?;
     listener.set_nonblocking(true).context("control socket")?;
+    let bound = listener.local_addr().context("control socket")?;
+    let bound = bound.as_pathname().context("control socket")?.to_owned();
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
+    daemon.control_socket = bound.into_os_string().into_vec();
     start_guards(&mut daemon, &options, plans)?;
     daemon.know();
 

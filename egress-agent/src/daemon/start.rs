@@ -57,7 +57,10 @@ pub(super) fn start_guards(
     let mut prepared = Vec::new();
     for plan in plans {
         let cgroup = daemon.hierarchy.create(&plan.cgroup)?;
-        prepared.push((Prepared::new(cgroup, &options.pin_dir)?, plan));
+        prepared.push((
+            Prepared::new(cgroup, &options.pin_dir, options.require_lsm)?,
+            plan,
+        ));
     }
     for (one, plan) in prepared {
         let running = raise(daemon, options, one, plan)?;
@@ -90,11 +93,16 @@ fn raise(daemon: &Daemon, options: &Options, one: Prepared, plan: Plan) -> anyho
             sessions: &sessions,
             upstreams: &upstreams,
             records: Rc::clone(&daemon.records),
+            control_socket: daemon.control_socket.clone(),
+            require_lsm: options.require_lsm,
         },
         &daemon.hierarchy,
     )?;
     let guard = Rc::new(guard);
     tell_origin(daemon, &path, &origin);
+    if let Err(missing) = &guard.lsm {
+        tracing::info!(cgroup = path, "the second layer is not active: {missing}");
+    }
     daemon.record_policy(Kind::PolicyLoaded, &path, &policy);
     let events = Events::new(ring).context("event ring")?;
     let resolver = guard.resolver.clone();
@@ -132,7 +140,7 @@ pub(super) fn raise_again(
         upstreams: lost.upstreams.clone(),
     };
     let cgroup = privileges::with_dac_override(|| daemon.hierarchy.create(path))?;
-    let one = Prepared::new(cgroup, &options.pin_dir)?;
+    let one = Prepared::new(cgroup, &options.pin_dir, options.require_lsm)?;
     raise(daemon, options, one, plan)
 }
 

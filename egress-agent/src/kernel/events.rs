@@ -3,7 +3,7 @@
 use std::io;
 
 use aya::maps::{MapData, RingBuf};
-use egress_common::{Address, Event, Flow, Process, Protocol, limits};
+use egress_common::{Address, Event, Flow, Process, Protocol, UNIX_PATH_BYTES, UnixEvent, limits};
 use tokio::io::unix::AsyncFd;
 
 /// The reading end of the ring.
@@ -31,7 +31,7 @@ impl Events {
     }
 
     /// Waits for events and takes up to a batch of them.
-    pub async fn next(&mut self) -> io::Result<Vec<Event>> {
+    pub async fn next(&mut self) -> io::Result<Vec<Decided>> {
         let mut guard = self.ring.readable_mut().await?;
         let ring = guard.get_inner_mut();
         let mut events = Vec::new();
@@ -46,9 +46,36 @@ impl Events {
     }
 }
 
-/// Reads one event. `None` for a record of another length.
-fn parse(bytes: &[u8]) -> Option<Event> {
-    let bytes: &[u8; size_of::<Event>()] = bytes.try_into().ok()?;
+/// One decision of the kernel.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Decided {
+    pub event: Event,
+    /// The name of the UNIX socket that it is about; empty when that has none.
+    pub unix: Option<Vec<u8>>,
+}
+
+/// Reads one record of the ring. `None` for one of an unknown length.
+pub(super) fn parse(bytes: &[u8]) -> Option<Decided> {
+    if let Ok(bytes) = <&[u8; size_of::<Event>()]>::try_from(bytes) {
+        let event = parse_event(bytes)?;
+        return Some(Decided { event, unix: None });
+    }
+    let bytes: &[u8; size_of::<UnixEvent>()] = bytes.try_into().ok()?;
+    let event = parse_event(bytes.first_chunk()?)?;
+    let mut at = Reader {
+        bytes,
+        at: size_of::<Event>(),
+    };
+    let length = usize::try_from(at.u32()?).ok()?;
+    let path: [u8; UNIX_PATH_BYTES] = at.array()?;
+    let unix = path.get(..length.min(UNIX_PATH_BYTES))?.to_vec();
+    Some(Decided {
+        event,
+        unix: Some(unix),
+    })
+}
+
+fn parse_event(bytes: &[u8; size_of::<Event>()]) -> Option<Event> {
     let mut at = Reader { bytes, at: 0 };
     Some(Event {
         time: at.u64()?,
@@ -71,6 +98,7 @@ fn parse(bytes: &[u8]) -> Option<Event> {
         allowed: at.u8()?,
         reason: at.u8()?,
         observed: at.u8()?,
+        family: at.u32()?,
         reserved: at.u32()?,
     })
 }

@@ -22,7 +22,7 @@ use egress_common::ABI_VERSION;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Cgroup,
+    Cgroup, lsm,
     pins::{PinError, Pins},
 };
 
@@ -45,13 +45,14 @@ pub const HOOKS: [&str; 10] = [
 ];
 
 /// Every map that outlives the daemon.
-const MAPS: [&str; 11] = [
+const MAPS: [&str; 12] = [
     "CONFIG",
     "GENERATION",
     "NETWORKS",
     "PORTS",
     "LEASES",
     "CLIENTS",
+    "UNIX_PATHS",
     "NOTES",
     "SERVERS",
     "EVENTS",
@@ -102,6 +103,8 @@ pub enum KernelError {
         name: &'static str,
         source: MapError,
     },
+    #[error("the second layer was asked for and is not there: {0}")]
+    Lsm(#[source] lsm::Missing),
     #[error("what is pinned guards a cgroup that is gone")]
     Elsewhere,
     #[error("open {path}: {source}", path = path.display())]
@@ -167,6 +170,8 @@ pub struct Programs {
     maps: Maps,
     /// Present until they are attached; adopted programs run from their pins.
     loaded: Option<Ebpf>,
+    /// Whether the second layer is with them.
+    lsm: Result<(), lsm::Missing>,
 }
 
 /// The open maps by name.
@@ -179,7 +184,10 @@ impl Programs {
         check_kernel()?;
         let has_set_retval = u32::from(has_set_retval());
         let (id, level) = (cgroup.id(), cgroup.level());
+        let layout = lsm::layout();
+        let offsets = layout.as_ref().copied().unwrap_or_default();
         let mut ebpf = EbpfLoader::new()
+            .override_global("LAYOUT", &offsets, true)
             .override_global("GUARD_ID", &id, true)
             .override_global("GUARD_LEVEL", &level, true)
             .override_global("HAS_SET_RETVAL", &has_set_retval, true)
@@ -194,6 +202,7 @@ impl Programs {
             };
             loaded.map_err(|source| KernelError::Program { name, source })?;
         }
+        let lsm = layout.and_then(|_| lsm::load(&mut ebpf));
         let mut maps = Vec::with_capacity(MAPS.len());
         for name in MAPS {
             maps.push((name, ebpf.take_map(name).ok_or(KernelError::Missing(name))?));
@@ -201,6 +210,7 @@ impl Programs {
         Ok(Self {
             maps: Maps(maps),
             loaded: Some(ebpf),
+            lsm,
         })
     }
 
@@ -225,7 +235,19 @@ impl Programs {
         Ok(Self {
             maps: Maps(maps),
             loaded: None,
+            lsm: lsm::adopt(pins),
         })
+    }
+
+    /// Whether the second layer is there; for fresh programs, whether it was loaded until they are
+    /// attached.
+    pub fn lsm(&self) -> Result<(), lsm::Missing> {
+        self.lsm.clone()
+    }
+
+    /// Refuses to go on without the second layer.
+    pub fn require_lsm(&self) -> Result<(), KernelError> {
+        self.lsm().map_err(KernelError::Lsm)
     }
 
     /// Takes one map out, by name.
@@ -268,6 +290,9 @@ impl Programs {
             })?;
             link.pin(links.join(name))
                 .map_err(|source| KernelError::Pin { name, source })?;
+        }
+        if self.lsm.is_ok() {
+            self.lsm = lsm::attach(&mut ebpf, links);
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use aya::maps::{
 };
 use egress_common::{
     Address, Client, ClientKey, Config, Counter, JournalEntry, JournalKey, Lease, LeaseKey,
-    Network, NetworkKey, PortKey, RuleId,
+    Network, NetworkKey, PortKey, RuleId, UnixKey,
 };
 
 use super::programs::{KernelError, Programs};
@@ -26,6 +26,8 @@ pub struct Generation<'a> {
     pub ports: &'a [(PortKey, u32, RuleId)],
     /// Session, address, value.
     pub leases: &'a [(u64, Address, Lease)],
+    /// Names of UNIX sockets outside that sessions may talk to, as they are bound.
+    pub unix_paths: &'a [Vec<u8>],
 }
 
 /// Open tables.
@@ -35,6 +37,7 @@ pub struct Tables {
     networks: LpmTrie<MapData, NetworkKey, Network>,
     ports: LpmTrie<MapData, PortKey, u32>,
     leases: HashMap<MapData, LeaseKey, Lease>,
+    unix_paths: HashMap<MapData, UnixKey, u32>,
     journal: HashMap<MapData, JournalKey, JournalEntry>,
     clients: HashMap<MapData, ClientKey, Client>,
     counters: PerCpuArray<MapData, u64>,
@@ -68,6 +71,7 @@ impl Tables {
             networks: take(programs, "NETWORKS")?,
             ports: take(programs, "PORTS")?,
             leases: take(programs, "LEASES")?,
+            unix_paths: take(programs, "UNIX_PATHS")?,
             journal: take(programs, "JOURNAL")?,
             clients: take(programs, "CLIENTS")?,
             counters: take(programs, "COUNTERS")?,
@@ -141,6 +145,7 @@ impl Tables {
             networks,
             ports,
             leases,
+            unix_paths,
         } = generation;
         self.install_ports(ports)?;
         for (address, bits, network) in *networks {
@@ -156,6 +161,18 @@ impl Tables {
             self.leases
                 .insert(LeaseKey::new(number, *session, *address), lease, 0)
                 .map_err(named("LEASES"))?;
+        }
+        for name in *unix_paths {
+            let Some(key) = UnixKey::new(number, name) else {
+                tracing::warn!(
+                    name = %name.escape_ascii(),
+                    "no UNIX socket can have this name: it is left out"
+                );
+                continue;
+            };
+            self.unix_paths
+                .insert(key, 1, 0)
+                .map_err(named("UNIX_PATHS"))?;
         }
         let config = Config {
             generation: number,
@@ -204,6 +221,16 @@ impl Tables {
         }
         for key in &stale {
             gone(self.leases.remove(key)).map_err(named("LEASES"))?;
+        }
+        let mut stale = Vec::new();
+        for key in self.unix_paths.keys() {
+            let key = key.map_err(named("UNIX_PATHS"))?;
+            if key.generation != keep {
+                stale.push(key);
+            }
+        }
+        for key in &stale {
+            gone(self.unix_paths.remove(key)).map_err(named("UNIX_PATHS"))?;
         }
         let mut stale = Vec::new();
         for key in self.ports.keys() {

@@ -266,6 +266,9 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
         | Reason::NotConfigured
         | Reason::Inbound
         | Reason::Revoked
+        | Reason::SocketFamily
+        | Reason::OutsideSocket
+        | Reason::UnixSocket
         | Reason::TypeDenied
         | Reason::PrivateAnswer
         | Reason::NameBudget

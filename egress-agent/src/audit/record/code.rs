@@ -1,6 +1,8 @@
 //! The words that stand in records, and how the kernel's values become a record's.
 
-use super::{Flow, Hook, Kind, Layer, Mode, Process, Verdict};
+use std::borrow::Cow;
+
+use super::{Flow, Hook, Kind, Layer, Mode, Process, Socket, Verdict};
 
 impl Layer {
     pub const ALL: [Self; 6] = [
@@ -76,6 +78,7 @@ impl From<egress_common::Hook> for Hook {
             egress_common::Hook::Sendmsg => Self::Sendmsg,
             egress_common::Hook::Egress => Self::Packet,
             egress_common::Hook::SockCreate => Self::Socket,
+            egress_common::Hook::Lsm => Self::Lsm,
         }
     }
 }
@@ -104,4 +107,44 @@ impl From<egress_common::Flow> for Flow {
             port: flow.port,
         }
     }
+}
+
+impl Socket {
+    /// A socket of this address family, with the name that it is bound to, if that is known.
+    pub fn new(family: u32, name: Option<&[u8]>) -> Self {
+        let path = name.filter(|name| !name.is_empty()).map(|name| {
+            let (sign, text) = match name.split_first() {
+                Some((0, rest)) => ("@", rest),
+                _ => ("", name.split(|byte| *byte == 0).next().unwrap_or_default()),
+            };
+            format!("{sign}{}", String::from_utf8_lossy(text))
+        });
+        Self {
+            family: family_name(family),
+            path,
+        }
+    }
+}
+
+/// Linux's number of an address family in words.
+fn family_name(family: u32) -> Cow<'static, str> {
+    let number = i32::try_from(family).unwrap_or(i32::MAX);
+    Cow::Borrowed(match number {
+        libc::AF_UNIX => "unix",
+        libc::AF_INET => "inet",
+        libc::AF_INET6 => "inet6",
+        libc::AF_KEY => "key",
+        libc::AF_NETLINK => "netlink",
+        libc::AF_PACKET => "packet",
+        libc::AF_RDS => "rds",
+        libc::AF_CAN => "can",
+        libc::AF_TIPC => "tipc",
+        libc::AF_BLUETOOTH => "bluetooth",
+        libc::AF_ALG => "alg",
+        libc::AF_VSOCK => "vsock",
+        // Not in the libc crate: AF_SMC.
+        43 => "smc",
+        libc::AF_XDP => "xdp",
+        _ => return Cow::Owned(format!("family-{family}")),
+    })
 }

@@ -95,3 +95,16 @@ fn kernel_values_become_record_values() {
     assert_eq!(flow.protocol, "sctp");
     assert_eq!(flow.address.to_string(), "203.0.113.9");
 }
+
+#[test]
+fn a_socket_says_its_family_and_name() {
+    let check = |family, name: Option<&[u8]>, expected: (&str, Option<&str>)| {
+        let socket = Socket::new(family, name);
+        assert_eq!((&*socket.family, socket.path.as_deref()), expected);
+    };
+    check(40, None, ("vsock", None));
+    check(99, None, ("family-99", None));
+    check(1, Some(b""), ("unix", None));
+    check(1, Some(b"/run/x\0"), ("unix", Some("/run/x")));
+    check(1, Some(b"\0hidden"), ("unix", Some("@hidden")));
+}

@@ -3,7 +3,7 @@
 use jiff::{civil::Date, tz::TimeZone};
 
 use crate::{
-    audit::record::{Flow, Kind, Mode, Process, Record, Verdict},
+    audit::record::{Flow, Kind, Mode, Process, Record, Socket, Verdict},
     cli::{Paint, Screen, table::plain},
 };
 
@@ -103,6 +103,9 @@ fn destination(record: &Record) -> Option<String> {
     if let Some(tool) = &record.tool {
         return Some(plain(&tool.name));
     }
+    if let Some(socket) = &record.socket {
+        return Some(self::socket(socket));
+    }
     let name = record.name.as_deref().map(plain);
     match (&record.flow, name) {
         (Some(flow), Some(name)) => Some(match (flow.port, flow.protocol.as_ref()) {
@@ -116,6 +119,12 @@ fn destination(record: &Record) -> Option<String> {
         }
         (None, name) => name,
     }
+}
+
+fn socket(socket: &Socket) -> String {
+    let Socket { family, path } = socket;
+    let path = path.as_deref().map(|path| format!(" {}", plain(path)));
+    format!("{} socket{}", plain(family), path.unwrap_or_default())
 }
 
 fn address(flow: &Flow) -> String {

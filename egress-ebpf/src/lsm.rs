@@ -1,0 +1,234 @@
+//! The second layer: what cgroup hooks never see, for tasks of the guarded cgroup alone.
+//!
+//! A socket is inside when the cgroup of the task that made it is: the kernel keeps that cgroup in
+//! every socket, whatever its family, and an accepted connection has its listener's. It is what the
+//! packet hook goes by too, so nothing has to be remembered here, and a socket that is older than
+//! these programs is judged like any other.
+
+use aya_ebpf::{helpers::bpf_probe_read_kernel, helpers::generated as bpf, programs::LsmContext};
+use egress_common::{
+    Config, Counter, Flow, Hook, Layout, Reason, Ruling, UNIX_PATH_BYTES, UnixKey,
+};
+
+use crate::{
+    events::{self, Subject},
+    maps::{self, UNIX_PATHS},
+    session,
+};
+
+pub(crate) const AF_UNIX: u32 = 1;
+const AF_INET: u32 = 2;
+const AF_INET6: u32 = 10;
+const AF_NETLINK: u32 = 16;
+
+/// One offset. Volatile, because the loader changes it.
+macro_rules! offset {
+    ($field:ident) => {{
+        // SAFETY: a static in read-only data.
+        unsafe { core::ptr::read_volatile(&raw const LAYOUT.$field) }
+    }};
+}
+
+const ALLOW: i32 = 0;
+const EPERM: i32 = 1;
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static LAYOUT: Layout = Layout {
+    socket_sk: 0,
+    sock_family: 0,
+    sock_kernel: 0,
+    sock_kernel_mask: 0,
+    sock_cgroup: 0,
+    cgroup_level: 0,
+    cgroup_ancestors: 0,
+    cgroup_node: 0,
+    node_id: 0,
+    unix_address: 0,
+    address_length: 0,
+    address_name: 0,
+};
+
+/// `socket(2)`: families that some hook holds, and no other.
+#[inline(always)]
+pub(crate) fn create(ctx: &LsmContext) -> i32 {
+    if !session::holds_current() {
+        return ALLOW;
+    }
+    let (family, kernel): (u32, u32) = (ctx.arg(0), ctx.arg(3));
+    if kernel != 0 || is_held(family) {
+        return ALLOW;
+    }
+    deny_socket(Reason::SocketFamily, family)
+}
+
+/// connect, send, listen and accept: an Internet socket must have been made inside, and one of a
+/// family that may not be made may not be used either.
+#[inline(always)]
+pub(crate) fn use_socket(ctx: &LsmContext) -> i32 {
+    if !session::holds_current() {
+        return ALLOW;
+    }
+    let socket: u64 = ctx.arg(0);
+    let Some(sk) = sk_of(socket) else {
+        return deny_socket(Reason::OutsideSocket, 0);
+    };
+    let Some(family) = read::<u16>(sk, offset!(sock_family)) else {
+        return deny_socket(Reason::OutsideSocket, 0);
+    };
+    let family = u32::from(family);
+    if family == AF_UNIX || family == AF_NETLINK || is_of_kernel(sk) {
+        return ALLOW;
+    }
+    if family != AF_INET && family != AF_INET6 {
+        return deny_socket(Reason::SocketFamily, family);
+    }
+    if is_inside(sk) {
+        return ALLOW;
+    }
+    deny_socket(Reason::OutsideSocket, family)
+}
+
+/// A connection to a listening UNIX socket.
+#[inline(always)]
+pub(crate) fn connect_unix(ctx: &LsmContext) -> i32 {
+    if !session::holds_current() {
+        return ALLOW;
+    }
+    reach_unix(ctx.arg(0), ctx.arg(1))
+}
+
+/// A datagram, or the connection that datagrams will take, to a UNIX socket.
+#[inline(always)]
+pub(crate) fn send_unix(ctx: &LsmContext) -> i32 {
+    if !session::holds_current() {
+        return ALLOW;
+    }
+    let (socket, other) = (sk_of(ctx.arg(0)), sk_of(ctx.arg(1)));
+    reach_unix(socket.unwrap_or(0), other.unwrap_or(0))
+}
+
+#[inline(always)]
+fn reach_unix(sk: u64, other: u64) -> i32 {
+    if is_inside(other) || is_of_kernel(sk) {
+        return ALLOW;
+    }
+    let Some(config) = maps::config() else {
+        return -EPERM;
+    };
+    let mut key = UnixKey {
+        generation: config.generation,
+        path: [0; UNIX_PATH_BYTES],
+    };
+    let length = bound_path(other, &mut key.path);
+    // SAFETY: entries are added and removed whole, and never changed.
+    if length != 0 && unsafe { UNIX_PATHS.get(&key) }.is_some() {
+        return ALLOW;
+    }
+    let name = (length, &key.path);
+    tell(|subject| {
+        events::report_unix(config, subject, Ruling::deny(Reason::UnixSocket), name);
+    });
+    errno(config)
+}
+
+/// Copies the name that a UNIX socket is bound to; 0 for a socket without one.
+#[inline(always)]
+fn bound_path(sk: u64, path: &mut [u8; UNIX_PATH_BYTES]) -> u32 {
+    /// The family stands before the path in `struct sockaddr_un`.
+    const FAMILY_BYTES: u32 = 2;
+    let Some(address) = read::<u64>(sk, offset!(unix_address)) else {
+        return 0;
+    };
+    if address == 0 {
+        return 0;
+    }
+    let length = read::<u32>(address, offset!(address_length)).unwrap_or(0);
+    if length <= FAMILY_BYTES {
+        return 0;
+    }
+    let mut length = length - FAMILY_BYTES;
+    // The kernel adds a NUL to a path that fills the whole field.
+    if length > UNIX_PATH_BYTES as u32 {
+        length = UNIX_PATH_BYTES as u32;
+    }
+    let from = address + u64::from(offset!(address_name)) + u64::from(FAMILY_BYTES);
+    // SAFETY: `length` is at most the size of the field; a bad source address is an error.
+    let failed =
+        unsafe { bpf::bpf_probe_read_kernel(path.as_mut_ptr().cast(), length, from as *const _) };
+    if failed == 0 { length } else { 0 }
+}
+
+const fn is_held(family: u32) -> bool {
+    matches!(family, AF_UNIX | AF_INET | AF_INET6 | AF_NETLINK)
+}
+
+/// A socket of the kernel's own, such as that of a network file system which the task reads.
+#[inline(always)]
+fn is_of_kernel(sk: u64) -> bool {
+    read::<u8>(sk, offset!(sock_kernel))
+        .is_some_and(|byte| u32::from(byte) & offset!(sock_kernel_mask) != 0)
+}
+
+/// Whether the task that made the socket was under guard.
+#[inline(always)]
+fn is_inside(sk: u64) -> bool {
+    let (guard, level) = session::guard();
+    let level = level.cast_unsigned();
+    let owner = || {
+        let cgroup = read::<u64>(sk, offset!(sock_cgroup))?;
+        if read::<u32>(cgroup, offset!(cgroup_level))? < level {
+            return None;
+        }
+        let ancestor = read::<u64>(cgroup, offset!(cgroup_ancestors) + 8 * level)?;
+        let node = read::<u64>(ancestor, offset!(cgroup_node))?;
+        read::<u64>(node, offset!(node_id))
+    };
+    owner() == Some(guard)
+}
+
+#[inline(always)]
+fn sk_of(socket: u64) -> Option<u64> {
+    read::<u64>(socket, offset!(socket_sk))
+}
+
+#[inline(always)]
+fn read<T>(base: u64, offset: u32) -> Option<T> {
+    // SAFETY: the helper checks the address, and every `T` here is a plain integer.
+    unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const T) }.ok()
+}
+
+#[inline(always)]
+fn deny_socket(reason: Reason, family: u32) -> i32 {
+    let Some(config) = maps::config() else {
+        return -EPERM;
+    };
+    tell(|subject| events::report_socket(config, subject, Ruling::deny(reason), family));
+    errno(config)
+}
+
+#[inline(always)]
+fn tell(report: impl FnOnce(&Subject<'_>)) {
+    maps::count(Counter::LsmDenied);
+    report(&Subject {
+        hook: Hook::Lsm,
+        session: session::of_current(),
+        cookie: 0,
+        process: &session::process(),
+        flow: &Flow::NONE,
+    });
+}
+
+/// What the refused call returns. Written out: the verifier of Linux 6.12 wants to see that it is
+/// an errno, and loses track of a number that is negated.
+#[inline(always)]
+const fn errno(config: &Config) -> i32 {
+    if config.is_observing() {
+        return ALLOW;
+    }
+    match config.denial_errno {
+        13 => -13,
+        111 => -111,
+        _ => -EPERM,
+    }
+}
