@@ -14,6 +14,7 @@ mod check;
 mod demo;
 mod load;
 mod play;
+mod publish;
 mod setup;
 mod test;
 mod vm;
@@ -47,6 +48,8 @@ enum Task {
     },
     /// The kernel tests and the escape suite on Debian's kernels, in software emulation
     Vm(vm::Vm),
+    /// Writes what the escape suite found into the README
+    Holds(publish::Holds),
     /// Guards real programs against a small internet made of network namespaces
     Demo,
     /// Every figure of the README, side by side with what it is compared with
@@ -88,6 +91,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
         Task::Vm(vm) => return vm::run(vm),
+        Task::Holds(holds) => publish::run(&holds)?,
         Task::Demo => demo::run()?,
         Task::Bench(bench) => return bench::run(&bench),
         Task::Load(load) => load.run()?,
