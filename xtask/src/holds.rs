@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Where the section stands in the README.
 pub const BEGIN: &str = "<!-- holds: written by `cargo xtask holds` -->";
@@ -23,25 +23,29 @@ pub fn keep(report: &str) -> Result<(String, String)> {
     let kernel = text(&report, "kernel")?;
     let mut rows = Vec::new();
     for row in list(&report, "rows")? {
-        let mut kept = json!({ "name": row["name"], "title": row["title"] });
-        if row.get("limit").is_some_and(Value::is_string) {
-            kept["limit"] = row["limit"].clone();
-        }
-        let judged = row
-            .get("judged")
-            .and_then(Value::as_object)
-            .context("a row was not judged")?;
-        for (who, judged) in judged {
+        let all = row.get("judged").and_then(Value::as_object);
+        let mut judged = Map::new();
+        for (who, found) in all.context("a row was not judged")? {
+            let verdict = text(found, "verdict")?;
             // Ports and process ids change with every run; what they belong to does not.
-            kept["judged"][who] = if judged["verdict"] == "not-applicable" {
-                json!({ "verdict": judged["verdict"], "reason": judged["reason"] })
+            let kept = if verdict == "not-applicable" {
+                json!({ "verdict": verdict, "reason": text(found, "reason")? })
             } else {
-                json!({ "verdict": judged["verdict"] })
+                json!({ "verdict": verdict })
             };
+            judged.insert(who.clone(), kept);
         }
-        rows.push(kept);
+        let mut kept = Map::new();
+        for key in ["name", "title", "limit"] {
+            if let Some(value) = row.get(key) {
+                kept.insert(key.to_owned(), value.clone());
+            }
+        }
+        kept.insert("judged".to_owned(), judged.into());
+        rows.push(Value::from(kept));
     }
-    let kept = json!({ "kernel": kernel, "version": report["version"], "rows": rows });
+    let version = text(&report, "version")?;
+    let kept = json!({ "kernel": kernel, "version": version, "rows": rows });
     let kept = serde_json::to_string_pretty(&kept)? + "\n";
     Ok((series(&kernel), kept))
 }
@@ -68,7 +72,7 @@ pub fn reports(directory: &Path) -> Result<Vec<Value>> {
             reports.push(report);
         }
     }
-    reports.sort_by_key(|report| order(report["kernel"].as_str().unwrap_or_default()));
+    reports.sort_by_key(|report| order(&text(report, "kernel").unwrap_or_default()));
     Ok(reports)
 }
 
@@ -104,7 +108,7 @@ pub fn section(reports: &[Value]) -> Result<String> {
         for report in reports {
             let found = list(report, "rows")?
                 .iter()
-                .find(|other| other["name"] == row["name"]);
+                .find(|other| other.get("name") == row.get("name"));
             let word = match found {
                 Some(row) => verdict(row, &name, &mut limits, &mut absences)?,
                 None => "not tried".to_owned(),
@@ -175,7 +179,7 @@ impl Notes {
 fn verdict(row: &Value, name: &str, limits: &mut Notes, absences: &mut Notes) -> Result<String> {
     let mut words: Vec<(&str, String)> = Vec::new();
     for who in LAUNCHED {
-        let Some(judged) = row["judged"].get(who) else {
+        let Some(judged) = row.get("judged").and_then(|judged| judged.get(who)) else {
             continue;
         };
         let verdict = text(judged, "verdict")?;
@@ -199,7 +203,9 @@ fn verdict(row: &Value, name: &str, limits: &mut Notes, absences: &mut Notes) ->
 }
 
 fn alone(row: &Value) -> &'static str {
-    match row["judged"][ALONE]["verdict"].as_str() {
+    let judged = row.get("judged").and_then(|judged| judged.get(ALONE));
+    let verdict = judged.and_then(|judged| judged.get("verdict"));
+    match verdict.and_then(Value::as_str) {
         // Without the launcher nothing is promised: no verdict, only what was seen.
         Some("not-held") => "open",
         Some(verdict) => word(verdict),

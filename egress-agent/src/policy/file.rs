@@ -389,7 +389,7 @@ impl Default for Session {
             description: String::new(),
             seccomp: Need::Require,
             landlock: Need::BestEffort,
-            view: Need::Off,
+            view: Need::Require,
             unix_sockets: Vec::new(),
         }
     }

@@ -338,14 +338,17 @@ fn wildcard_flood(ground: &Ground) -> Tried {
             "{FLOOD} names below one wildcard were asked"
         )));
     }
-    strongest([
-        short("escape-one".to_owned()),
-        short("ESCAPE-two".to_owned()),
-    ])
+    short(fresh_label())
+}
+
+/// A short label with the mark that nobody has asked for before: no cache answers it.
+fn fresh_label() -> String {
+    let mark = String::from_utf8_lossy(MARK);
+    format!("{mark}{}", std::process::id())
 }
 
 fn wildcard_words(ground: &Ground) -> Tried {
-    let name = question::below_wildcard("ESCAPE");
+    let name = question::below_wildcard(&fresh_label());
     let message = Question::new(&name, A).to_bytes();
     asked(ask(Socket::udp4(ground), &v4(RESOLVER_V4, DNS), &message))
 }

@@ -12,7 +12,10 @@ use super::{
 use crate::escape::{
     Attempt, Ground, Outcome,
     attempt::Tried,
-    ground::{BAIT_PORT, BAIT_V4, NEAR_V4, OTHER_RESOLVER_V4, OTHER_RESOLVER_V6, RESOLVER_V4},
+    ground::{
+        ALLOWED_PORT, ALLOWED_V4, BAIT_PORT, BAIT_V4, NEAR_V4, OTHER_RESOLVER_V4,
+        OTHER_RESOLVER_V6, RESOLVER_V4,
+    },
 };
 
 pub(super) const ALL: &[Attempt] = &[
@@ -61,8 +64,8 @@ pub(super) const ALL: &[Attempt] = &[
 ];
 
 /// Sends by UDP and connects by TCP.
-fn both6(ground: &Ground, address: Ipv6Addr) -> Tried {
-    let to = v6(address, BAIT_PORT, 0);
+fn both6(ground: &Ground, address: Ipv6Addr, port: u16) -> Tried {
+    let to = v6(address, port, 0);
     strongest([
         Socket::udp6(ground).and_then(|socket| socket.send_to(MARK, 0, &to)),
         Socket::tcp6(ground).and_then(|socket| socket.connect(&to)),
@@ -96,23 +99,33 @@ fn embedded(words: [u16; 6]) -> Ipv6Addr {
 
 fn nat64(ground: &Ground) -> Tried {
     strongest([
-        both6(ground, embedded([0x64, 0xff9b, 0, 0, 0, 0])),
-        both6(ground, embedded([0x64, 0xff9b, 1, 0, 0, 0])),
+        both6(ground, embedded([0x64, 0xff9b, 0, 0, 0, 0]), BAIT_PORT),
+        both6(ground, embedded([0x64, 0xff9b, 1, 0, 0, 0]), BAIT_PORT),
     ])
+}
+
+/// Host 1 behind this address (RFC 3056).
+fn six_to_four(address: Ipv4Addr) -> Ipv6Addr {
+    let [a, b, c, d] = address.octets();
+    let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1)
 }
 
 fn transition(ground: &Ground) -> Tried {
     let [a, b, c, d] = BAIT_V4.octets().map(u16::from);
     let (high, low) = (a << 8 | b, c << 8 | d);
     strongest([
-        both6(ground, Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1)),
+        both6(ground, six_to_four(BAIT_V4), BAIT_PORT),
+        // The allowed address is only where the tunnel ends: who receives it is behind it.
+        both6(ground, six_to_four(ALLOWED_V4), ALLOWED_PORT),
         // Teredo writes the client's address inverted.
         both6(
             ground,
             Ipv6Addr::new(0x2001, 0, high, low, 0, 0, !high, !low),
+            BAIT_PORT,
         ),
-        both6(ground, embedded([0; 6])),
-        both6(ground, embedded([0, 0, 0, 0, 0xffff, 0])),
+        both6(ground, embedded([0; 6]), BAIT_PORT),
+        both6(ground, embedded([0, 0, 0, 0, 0xffff, 0]), BAIT_PORT),
     ])
 }
 
