@@ -238,6 +238,10 @@ fn over_tcp(ground: &Ground) -> Tried {
         {
             answers.extend_from_slice(more);
         }
+        if count_messages(&answers) < 2 {
+            let silence = "the second question is not answered".to_owned();
+            return Err(Outcome::Refused(silence));
+        }
         asked(Ok(last_message(&answers)))
     };
     strongest([strongest(tries), second()])
