@@ -8,6 +8,8 @@
 
 mod answers;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod guard;
 mod host;
 mod journal;
@@ -19,6 +21,7 @@ mod requests;
 pub mod run;
 mod sessions;
 mod snoop;
+mod sockets;
 mod start;
 
 use std::{
@@ -69,6 +72,8 @@ pub struct Daemon {
     runtime_dir: PathBuf,
     pin_dir: PathBuf,
     known: Arc<Mutex<Known>>,
+    /// What the control socket is bound to: sessions talk to it.
+    control_socket: Vec<u8>,
     /// Boot time in nanoseconds.
     started: u64,
     set_verbosity: SetVerbosity,
@@ -315,6 +320,10 @@ impl Daemon {
             .with_engine(|engine, world| engine.end(world, ended.session));
         if let Err(error) = erased {
             tracing::warn!(session = gone.session.name, %error, "leases of an ended session stay until they expire");
+        }
+        let tables = &running.guard.world().tables;
+        if let Err(error) = tables.borrow_mut().forget_unix(ended.session) {
+            tracing::warn!(session = gone.session.name, %error, "UNIX sockets of an ended session stay listed until the next reload");
         }
         self.records.life(Kind::SessionEnd, |record| {
             record.guard = Some(ended.cgroup.clone());

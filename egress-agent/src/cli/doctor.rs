@@ -8,12 +8,14 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use super::{Exit, Screen};
+use self::machine::State;
+use super::{Exit, Paint, Screen, table::plain};
 use crate::escape::{
     suite::{self, Options, Progress},
     verdict::{Identity, Verdict},
 };
 
+mod machine;
 mod table;
 
 #[derive(Clone, Debug, Args)]
@@ -46,11 +48,38 @@ impl From<Who> for Identity {
 }
 
 /// Exit 0 when everything is there, or everything was held; 1 when not.
-pub fn run(args: &DoctorArgs, _socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+pub fn run(args: &DoctorArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
     match &args.escape {
         Some(names) => escape(names, &args.who, screen),
-        None => Ok(Exit::Ok),
+        None => machine(socket, screen),
     }
+}
+
+/// A line for each thing that egressd needs or uses.
+fn machine(socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let checks = machine::look(socket);
+    if screen.is_json() {
+        screen.json(&checks)?;
+    } else {
+        for check in &checks {
+            let (word, paint) = match check.state {
+                State::Ok => ("ok", Paint::Allow),
+                State::Weak => ("weak", Paint::Warn),
+                State::Missing => ("MISSING", Paint::Deny),
+            };
+            // The colour takes no width.
+            let space = " ".repeat(9_usize.saturating_sub(word.len()));
+            let mut lines = table::wrap(&plain(&check.says), 80 - 22).into_iter();
+            let first = lines.next().unwrap_or_default();
+            let word = screen.paint(paint, word);
+            screen.line(format!("{word}{space}{:<12} {first}", check.name))?;
+            for line in lines {
+                screen.line(format!("{:22}{line}", ""))?;
+            }
+        }
+    }
+    let is_whole = checks.iter().all(|check| check.state != State::Missing);
+    Ok(if is_whole { Exit::Ok } else { Exit::No })
 }
 
 fn escape(names: &[String], who: &[Who], screen: &mut Screen) -> anyhow::Result<Exit> {

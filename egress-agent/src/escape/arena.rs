@@ -46,8 +46,11 @@ pub struct Arena {
 
 /// How long the link must be silent before it counts as settled.
 const QUIET: Duration = Duration::from_millis(20);
+/// The same when something has arrived: more of its kind may follow a few clock ticks later, as
+/// the kernel's second report of a group does.
+const QUIET_AFTER: Duration = Duration::from_millis(80);
 /// When a link that is never silent is read anyway.
-const RESTLESS: Duration = Duration::from_millis(400);
+const RESTLESS: Duration = Duration::from_secs(1);
 
 impl Arena {
     /// Builds both sides; everything answers when this returns.
@@ -100,7 +103,15 @@ impl Arena {
     /// one line for each frame.
     pub fn settle(&mut self) -> anyhow::Result<Vec<String>> {
         let started = Instant::now();
-        while self.capture.silence() < QUIET && started.elapsed() < RESTLESS {
+        loop {
+            let quiet = if self.capture.is_empty() {
+                started.elapsed() >= QUIET
+            } else {
+                self.capture.silence() >= QUIET_AFTER
+            };
+            if quiet || started.elapsed() >= RESTLESS {
+                break;
+            }
             std::thread::sleep(QUIET / 4);
         }
         // Frames on a veth keep their order: when the marker is there, so is all before it.

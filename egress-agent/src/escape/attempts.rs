@@ -2,20 +2,32 @@
 
 use super::Attempt;
 
+mod bait;
+mod cgroup;
+mod descriptors;
 mod group;
 mod inbound;
 mod ip;
+mod keys;
 mod link;
 mod names;
+mod namespace;
 mod packet;
 mod place;
+mod privilege;
+mod probes;
+mod process;
 mod question;
 mod raw;
 mod ring;
+mod services;
 mod special;
+mod system;
+mod tamper;
 mod tcp;
 mod transport;
 mod udp;
+mod unix;
 mod variants;
 mod vsock;
 mod xdp;
@@ -34,6 +46,15 @@ pub fn all() -> impl Iterator<Item = &'static Attempt> {
         inbound::ALL,
         vsock::ALL,
         names::ALL,
+        descriptors::ALL,
+        unix::ALL,
+        services::ALL,
+        process::ALL,
+        cgroup::ALL,
+        namespace::ALL,
+        keys::ALL,
+        privilege::ALL,
+        tamper::ALL,
     ]
     .into_iter()
     .flatten()

@@ -60,7 +60,7 @@ pub struct Ground {
     pub helper_socket: PathBuf,
     /// The same service on an abstract address, without the leading zero byte.
     pub helper_abstract: String,
-    /// The same service as a proxy on 127.0.0.1, TCP.
+    /// The same service as a TCP proxy, on loopback and the machine's own addresses.
     pub helper_port: u16,
     /// Where the guarded cgroup is: the directory in the cgroup2 mount.
     pub cgroup: PathBuf,

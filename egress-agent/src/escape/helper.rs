@@ -11,7 +11,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, IoSlice, Read as _, Write},
     mem::MaybeUninit,
-    net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsFd, BorrowedFd},
         linux::net::SocketAddrExt as _,
@@ -52,7 +52,10 @@ pub fn run(ground: &Ground, mut out: impl Write) -> anyhow::Result<()> {
     let listener = UnixListener::bind(path).with_context(|| format!("bind {}", path.display()))?;
     let name = SocketAddr::from_abstract_name(&ground.helper_abstract)?;
     let hidden = UnixListener::bind_addr(&name).context("bind the abstract socket")?;
-    let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("bind the TCP socket")?;
+    // On every address, of IPv4 as well; of IPv4 alone where a machine has no other.
+    let tcp = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0))
+        .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))
+        .context("bind the TCP socket")?;
     let port = tcp.local_addr()?.port();
     for listener in [listener, hidden] {
         thread::spawn(move || {

@@ -137,7 +137,7 @@ fn reasons(row: &Row, verdict: Verdict) -> Vec<(&str, Vec<Identity>)> {
 }
 
 /// Breaks at spaces; a word that is longer stays whole.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

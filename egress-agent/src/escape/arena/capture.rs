@@ -80,6 +80,11 @@ impl Capture {
         latest.map_or(Duration::MAX, |latest| latest.elapsed())
     }
 
+    /// Whether nothing that counts has arrived since the last [`Self::take`].
+    pub(super) fn is_empty(&self) -> bool {
+        self.seen.lock().frames.is_empty()
+    }
+
     pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.seen.lock().frames)
     }
