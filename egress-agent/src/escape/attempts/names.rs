@@ -11,7 +11,7 @@ use super::{
     variants::strongest,
 };
 use crate::escape::{
-    Attempt, Ground, Outcome,
+    Attempt, Ground, Limit, Outcome,
     attempt::Tried,
     ground::{
         ALLOWED_NAME, BAIT_V4, DENIED_NAME, OTHER_RESOLVER_V4, OTHER_RESOLVER_V6, RESOLVER_V4,
@@ -65,10 +65,10 @@ pub(super) const ALL: &[Attempt] = &[
         name: "dns-wildcard-words",
         title: "DNS: short labels with data below an allowed wildcard, within its budget",
         run: |ground| Outcome::of(wildcard_words(ground)),
-        limit: Some(
+        limit: Some(Limit::Everyone(
             "who runs the zone behind an allowed wildcard reads what is asked there: \
              `wildcardNames` distinct names for each session, 64 unless set",
-        ),
+        )),
     },
     Attempt {
         name: "dns-wildcard-flood",
