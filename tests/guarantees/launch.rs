@@ -229,3 +229,18 @@ fn a_network_socket_does_not_go_along_as_a_standard_stream() {
         "{said}"
     );
 }
+
+#[test]
+fn who_allows_root_is_told_what_is_not_held() {
+    let world = TestWorld::guarded(policy());
+    let run = world.ctl(&["run", "--allow-root", "--", "id", "-u"]);
+    run.works()
+        .says("0\n")
+        .says("root is not held: it writes what other programs of root execute later");
+    run.must(
+        !run.outcome.stderr.contains("is not active"),
+        "should have said that every piece is active",
+    );
+    let refused = world.ctl(&["run", "--", "id", "-u"]);
+    refused.must(refused.outcome.status == 125, "should have ended with 125");
+}
