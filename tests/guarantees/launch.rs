@@ -154,7 +154,7 @@ fn a_session_ends_with_its_last_process_and_leaves_no_cgroup() {
     let guarded = cgroup::mount_point()
         .expect("one")
         .join(world.daemon().expect("one").cgroup());
-    let script = r#"sleep 0.4 & echo "$0" >"$0"; exit 0"#;
+    let script = r#"sleep 2 & echo "$0" >"$0"; exit 0"#;
     world.run(&["sh", "-c", script, "left"]).works();
     let sessions = || {
         let listing = fs::read_dir(&guarded).expect("it is there");
