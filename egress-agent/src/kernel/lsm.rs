@@ -215,7 +215,7 @@ pub fn attached(pins: &Pins) -> usize {
 }
 
 /// Whether the kernel would take the layer, tried with an empty program.
-fn probe() -> Result<(), Missing> {
+pub fn probe() -> Result<(), Missing> {
     layout()?;
     match is_program_supported(ProgramType::Lsm(LsmAttachType::Mac)) {
         Ok(true) => Ok(()),
