@@ -1,11 +1,15 @@
 //! What egressd promises, each promise as a test that fails when it is broken.
 
+mod chaos;
 mod kill;
 mod launch;
+mod launch_filter;
+mod launch_view;
 mod life;
 mod loopback;
 mod names;
 mod one_shot;
+mod oom;
 mod peers;
 mod records;
 mod reload;

@@ -13,6 +13,8 @@
 pub mod chain;
 pub mod feed;
 pub mod filter;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod reader;
 pub mod record;
 pub mod sink;

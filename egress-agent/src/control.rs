@@ -17,6 +17,8 @@
 pub mod authorise;
 pub mod client;
 pub mod confinement;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod message;
 pub mod peer;
 pub mod server;

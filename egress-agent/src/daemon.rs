@@ -8,6 +8,8 @@
 
 mod answers;
 mod door;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod guard;
 mod host;
 mod journal;
@@ -78,6 +80,8 @@ pub struct Daemon {
     ended: mpsc::UnboundedSender<Ended>,
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
+    /// The path of the control socket as it was bound, which is how the kernel knows it.
+    control_socket: Vec<u8>,
 }
 
 impl Daemon {

@@ -21,6 +21,8 @@ mod cache;
 mod engine;
 #[cfg(test)]
 mod fake;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod leases;
 #[cfg(test)]
 mod live;

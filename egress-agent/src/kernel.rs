@@ -7,6 +7,8 @@ pub mod boot;
 mod btf;
 pub mod cgroup;
 pub mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod log;
 pub mod lsm;
 pub mod pins;

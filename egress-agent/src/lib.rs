@@ -19,6 +19,7 @@
 //! | [`control`] | the socket: messages, who may ask what, server and client |
 //! | [`audit`] | the record of every layer, the hash chain, files, followers |
 //! | [`escape`] | every known way out, tried for real: the tests and `egressctl doctor --escape` |
+//! | `fuzz` | what must hold for any foreign bytes; only in tests and under the fuzzer |
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`cli`] | the verbs of `egressctl` |
 //! | [`trust`] | whether someone else could change a file |
@@ -33,6 +34,8 @@ pub mod control;
 pub mod daemon;
 pub mod dns;
 pub mod escape;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod kernel;
 pub mod launch;
 pub mod policy;

@@ -28,6 +28,8 @@ mod check;
 mod compile;
 mod explain;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lint;
 mod name;
 pub mod net;

@@ -83,6 +83,8 @@ pub struct Event {
     pub observed: u8,
     /// What the second layer judged: a socket of this address family (`AF_*`). 0 elsewhere.
     pub family: u32,
+    /// Written out, so that no stray kernel byte crosses.
+    pub reserved: u32,
 }
 
 impl Event {
@@ -105,6 +107,7 @@ impl Event {
         reason: 0,
         observed: 0,
         family: 0,
+        reserved: 0,
     };
 }
 

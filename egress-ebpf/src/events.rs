@@ -76,5 +76,6 @@ fn event(config: &Config, subject: &Subject<'_>, ruling: Ruling, family: u32) ->
         reason: ruling.reason as u8,
         observed: u8::from(config.is_observing()),
         family,
+        reserved: 0,
     }
 }

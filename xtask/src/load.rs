@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 mod denial;
 mod dns;
+mod probe;
 mod tcp;
 mod udp;
 
@@ -53,6 +54,17 @@ pub(crate) enum Load {
         address: SocketAddr,
         count: u16,
         pace_micros: u64,
+    },
+    /// Tries for so long, by every way, to reach addresses that are denied, with traffic and
+    /// questions in between that are allowed; prints what became of it as JSON
+    Probe {
+        /// What may be connected to at any time
+        allowed: SocketAddr,
+        server: SocketAddr,
+        allowed_zone: String,
+        denied_zone: String,
+        millis: u64,
+        denied: Vec<SocketAddr>,
     },
     /// Connects until that is denied; prints the time of the first denial
     UntilDenied { address: SocketAddr },
@@ -103,6 +115,20 @@ impl Load {
                 count,
                 pace_micros,
             } => denial::deny(address, count, Duration::from_micros(pace_micros))?.join("\n"),
+            Self::Probe {
+                allowed,
+                server,
+                allowed_zone,
+                denied_zone,
+                millis,
+                denied,
+            } => probe::run(
+                allowed,
+                &denied,
+                server,
+                [&allowed_zone, &denied_zone],
+                time(millis),
+            )?,
             Self::UntilDenied { address } => denial::until_denied(address)?.to_string(),
         };
         println!("{line}");

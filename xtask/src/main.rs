@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 mod load;
 mod play;
 mod setup;
@@ -44,6 +45,14 @@ enum Task {
     Test {
         /// Only tests whose names contain one of these
         filter: Vec<String>,
+    },
+    /// Feeds made-up bytes to every parser that eats foreign ones
+    Fuzz {
+        /// Such as `dns_question`; all without one
+        targets: Vec<String>,
+        /// For each target
+        #[arg(long, default_value_t = 30)]
+        seconds: u32,
     },
     /// The kernel tests and the escape suite on Debian's kernels, in software emulation
     Vm(vm::Vm),
@@ -87,7 +96,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup { check: false } => setup::install()?,
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
-        Task::Vm(vm) => return vm::run(vm),
+        Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds)?,
+        Task::Vm(vm) => vm::run(vm)?,
         Task::Demo => demo::run()?,
         Task::Bench(bench) => return bench::run(&bench),
         Task::Load(load) => load.run()?,

@@ -37,14 +37,7 @@ impl Journal {
                 .entry((key.session, key.address))
                 .or_default()
                 .insert(key.name_hash);
-            let length = usize::try_from(value.length).unwrap_or(usize::MAX);
-            let name = value.name.get(..length).map(String::from_utf8_lossy);
-            entries.extend(name.map(|name| Entry {
-                session: key.session,
-                address: key.address,
-                name: name.into_owned(),
-                learned: value.learned,
-            }));
+            entries.extend(Entry::read(&key, &value));
         }
         Ok((journal, entries))
     }
@@ -64,18 +57,9 @@ impl Journal {
         if known.contains(&name_hash) {
             return Ok(false);
         }
-        let mut entry = JournalEntry {
-            learned: now,
-            expires: 0,
-            length: 0,
-            reserved: 0,
-            name: [0; 256],
-        };
-        let Some(place) = entry.name.get_mut(..name.len()) else {
+        let Some(entry) = line(name, now) else {
             return Ok(true);
         };
-        place.copy_from_slice(name.as_bytes());
-        entry.length = u32::try_from(name.len()).unwrap_or(0);
         tables.note(
             &JournalKey {
                 session,
@@ -104,6 +88,36 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+impl Entry {
+    /// `None` for a length that no name has: the table is what another program left.
+    pub(super) fn read(key: &JournalKey, value: &JournalEntry) -> Option<Self> {
+        let length = usize::try_from(value.length).ok()?;
+        let name = value.name.get(..length)?;
+        Some(Self {
+            session: key.session,
+            address: key.address,
+            name: String::from_utf8_lossy(name).into_owned(),
+            learned: value.learned,
+        })
+    }
+}
+
+/// `name` as the journal holds it; `None` when it is too long to be one.
+pub(super) fn line(name: &str, now: u64) -> Option<JournalEntry> {
+    let mut entry = JournalEntry {
+        learned: now,
+        expires: 0,
+        length: u32::try_from(name.len()).ok()?,
+        reserved: 0,
+        name: [0; 256],
+    };
+    entry
+        .name
+        .get_mut(..name.len())?
+        .copy_from_slice(name.as_bytes());
+    Some(entry)
 }
 
 fn hash(name: &str) -> u64 {

@@ -19,7 +19,7 @@ use hickory_proto::{
     },
 };
 
-use super::{Names, reply::Rcode, special::is_special};
+use super::{Names, question::is_name_byte, reply::Rcode, special::is_special};
 use crate::policy::Name;
 
 /// CNAME records that are followed.
@@ -74,11 +74,24 @@ pub(super) struct Filter<'a, N> {
     pub(super) ttl_max: u32,
 }
 
-/// A name as hickory has it.
+/// A name as hickory has it. Its own reader of text refuses a leading `-`, which the DNS does not.
 pub(super) fn wire_name(name: &str) -> Option<WireName> {
-    let mut wire = WireName::from_ascii(name).ok()?;
-    wire.set_fqdn(true);
-    Some(wire)
+    let labels = name.split('.').filter(|label| !label.is_empty());
+    WireName::from_labels(labels.map(str::as_bytes)).ok()
+}
+
+/// A name of hickory's as the policy has it; `None` when it is no host name. Its own text form
+/// writes a backslash where none belongs, before a leading `-`.
+pub(super) fn host_name(wire: &WireName) -> Option<Name> {
+    let mut text = String::new();
+    for label in wire {
+        if !label.iter().copied().all(is_name_byte) {
+            return None;
+        }
+        text.push_str(str::from_utf8(label).ok()?);
+        text.push('.');
+    }
+    Name::parse(&text).ok()
 }
 
 impl<N: Names> Filter<'_, N> {
@@ -329,7 +342,7 @@ impl<N: Names> Sieve<'_, N> {
     }
 
     fn is_allowed(&self, target: &WireName) -> bool {
-        Name::parse(&target.to_ascii()).is_ok_and(|name| {
+        host_name(target).is_some_and(|name| {
             matches!(
                 self.filter.names.decide_name(&name),
                 super::NameVerdict::Allow { .. }

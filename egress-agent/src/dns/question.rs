@@ -222,7 +222,7 @@ fn edns(reader: &mut Reader<'_>, records: u16) -> Option<Edns> {
 }
 
 /// Whether the byte may stand in a label: other bytes are legal in DNS and in no host name.
-const fn is_name_byte(byte: u8) -> bool {
+pub(super) const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 

@@ -6,7 +6,7 @@
 //! teaches is decided by [`Engine::observe`](super::Engine::observe), as for the guard's own
 //! questions. Truncated and fragmented answers teach nothing.
 
-mod packet;
+pub(super) mod packet;
 
 use crate::policy::Name;
 use std::{
@@ -19,6 +19,7 @@ use hickory_proto::op::{Message, MessageType};
 
 use self::packet::Datagram;
 use super::{
+    answer::host_name,
     engine::Lookup,
     question::{self, Question},
 };
@@ -173,7 +174,7 @@ fn is_answer(message: &Message, lookup: &Lookup) -> bool {
         && !message.metadata.truncation
         && u16::from(question.query_type) == lookup.kind
         && question.query_class == hickory_proto::rr::DNSClass::IN
-        && Name::parse(&question.name.to_ascii()).is_ok_and(|name| name == lookup.name)
+        && host_name(&question.name).is_some_and(|name| name == lookup.name)
 }
 
 #[cfg(test)]
@@ -224,6 +225,19 @@ mod tests {
         );
         assert_eq!(seen.message.answers.len(), 1);
         assert!(snoop.observe_answer(&reply, 2 * SECOND).is_none());
+    }
+
+    #[test]
+    fn a_name_that_begins_with_a_hyphen_is_heard_like_any_other() {
+        let mut snoop = snoop();
+        let name = "-cdn.example.com";
+        let asked = packet(CLIENT, SERVER, &question(name));
+        assert!(snoop.observe_query(&asked, Client::default(), SECOND));
+        let seen = snoop.observe_answer(&packet(SERVER, CLIENT, &answer(name)), SECOND);
+        assert_eq!(
+            seen.map(|seen| seen.lookup.name.to_string()).as_deref(),
+            Some(name)
+        );
     }
 
     #[test]

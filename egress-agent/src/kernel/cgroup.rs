@@ -217,7 +217,7 @@ fn normalise(path: &str) -> Result<String, CgroupError> {
 
 /// The mount point of the cgroup2 file system in a mountinfo text (`proc_pid_mountinfo(5)`): the
 /// first that shows the hierarchy's root.
-fn mount_point(mountinfo: &str) -> Option<PathBuf> {
+pub(super) fn mount_point(mountinfo: &str) -> Option<PathBuf> {
     mountinfo.lines().find_map(|line| {
         let (left, right) = line.split_once(" - ")?;
         let mut left = left.split(' ').skip(3);
@@ -236,7 +236,7 @@ fn unescape(text: &str) -> String {
 }
 
 /// The `0::` line of a /proc/PID/cgroup text (cgroups(7)), without its leading slash.
-fn unified_path(text: &str) -> Option<String> {
+pub(super) fn unified_path(text: &str) -> Option<String> {
     text.lines()
         .find_map(|line| line.strip_prefix("0::"))
         .map(|path| path.trim_start_matches('/').to_owned())

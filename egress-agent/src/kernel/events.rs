@@ -55,7 +55,7 @@ pub struct Decided {
 }
 
 /// Reads one record of the ring. `None` for one of an unknown length.
-fn parse(bytes: &[u8]) -> Option<Decided> {
+pub(super) fn parse(bytes: &[u8]) -> Option<Decided> {
     if let Ok(bytes) = <&[u8; size_of::<Event>()]>::try_from(bytes) {
         let event = parse_event(bytes)?;
         return Some(Decided { event, unix: None });
@@ -99,6 +99,7 @@ fn parse_event(bytes: &[u8; size_of::<Event>()]) -> Option<Event> {
         reason: at.u8()?,
         observed: at.u8()?,
         family: at.u32()?,
+        reserved: at.u32()?,
     })
 }
 

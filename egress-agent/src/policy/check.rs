@@ -18,7 +18,7 @@ use super::{
     session::{self, SessionSettings},
     settings,
     shape::{Shape, to_json},
-    text::{self, Document, Lines, Place, syntax},
+    text::{self, Document, Lines, Place, has_objects, syntax},
 };
 
 /// A policy file that says nothing wrong.
@@ -76,13 +76,14 @@ fn try_check(
         .map_err(|problem| problems.push(*problem))
         .ok()?;
     let (document, file) = match serde_json::from_str::<File>(text) {
-        Ok(file) => (Document::new(root, HashMap::new()), file),
-        Err(error) => {
+        // serde takes a list for an object, member by member; the format does not.
+        Ok(file) if has_objects(&root) => (Document::new(root, HashMap::new()), file),
+        read => {
             let schema = file::schema();
             let (document, mut shape) = Shape::new(&schema).check(root);
             let is_explained = !shape.is_empty();
             problems.append(&mut shape);
-            if !is_explained {
+            if let (false, Err(error)) = (is_explained, read) {
                 // What the two parsers read differently: numbers and escapes.
                 let message = error.to_string();
                 let message = message.split(" at line ").next().unwrap_or_default();

@@ -488,6 +488,49 @@ fn a_file_that_cannot_be_read_or_is_not_text_says_so() {
     );
 }
 
+#[test]
+fn a_list_is_no_object_though_serde_would_take_it_for_one() {
+    let schema = schema();
+    let definitions = schema["$defs"].as_object().unwrap().iter();
+    let mut objects: Vec<&str> = definitions
+        .filter(|(_, definition)| definition["type"] == "object")
+        .map(|(name, _)| name.as_str())
+        .collect();
+    objects.sort_unstable();
+    // A new one belongs into `text::has_objects`, and below.
+    assert_eq!(
+        objects,
+        ["Audit", "Dns", "Loopback", "Network", "Rule", "Session"]
+    );
+    for (text, path) in [
+        (r#"["", "", 1]"#, ""),
+        (r#"{ "version": 1, "network": ["c", "d", []] }"#, "network"),
+        (
+            r#"{ "version": 1, "network": { "allow": [["c", "d", "n", ["a.example"], [], ["443/tcp"]]] } }"#,
+            "network.allow[0]",
+        ),
+        (
+            r#"{ "version": 1, "network": { "deny": [["c", "d", "n", [], ["192.0.2.1"]]] } }"#,
+            "network.deny[0]",
+        ),
+        (
+            r#"{ "version": 1, "network": { "loopback": ["c", "d", [1]] } }"#,
+            "network.loopback",
+        ),
+        (r#"{ "version": 1, "dns": ["c", "d"] }"#, "dns"),
+        (r#"{ "version": 1, "audit": ["c", "d"] }"#, "audit"),
+        (r#"{ "version": 1, "session": ["c", "d"] }"#, "session"),
+    ] {
+        let invalid = Policy::parse(text, "p.json").unwrap_err();
+        let paths: Vec<_> = invalid
+            .problems()
+            .iter()
+            .map(|problem| &problem.path)
+            .collect();
+        assert_eq!(paths, [path], "{text}: {invalid}");
+    }
+}
+
 fn session(rest: &str) -> String {
     format!(r#"{{ "version": 1, "session": {{ {rest} }} }}"#)
 }
@@ -497,14 +540,14 @@ fn a_session_is_held_by_everything_unless_the_policy_says_less() {
     let settings = parse(r#"{ "version": 1 }"#).session().clone();
     assert_eq!(
         (settings.seccomp, settings.landlock, settings.view),
-        (Need::Require, Need::Off, Need::Off)
+        (Need::Require, Need::BestEffort, Need::Require)
     );
     assert!(settings.sockets.is_empty());
     let less = parse(&session(r#""seccomp": "off", "view": "best-effort""#));
     let settings = less.session();
     assert_eq!(
         (settings.seccomp, settings.landlock, settings.view),
-        (Need::Off, Need::Off, Need::BestEffort)
+        (Need::Off, Need::BestEffort, Need::BestEffort)
     );
     refused(
         &session(r#""view": "maybe""#),

@@ -131,6 +131,28 @@ pub(crate) fn key_text<'v>(name: &'v ObjectPropName<'_>) -> &'v str {
     }
 }
 
+/// Whether every object of the format is one in the text, where it is there at all.
+pub(crate) fn has_objects(root: &Value<'_>) -> bool {
+    let Some(file) = root.as_object() else {
+        return false;
+    };
+    let is_object = |inside: &Object<'_>, key: &str| {
+        property(inside, key).is_none_or(|value| value.as_object().is_some())
+    };
+    let network = property(file, "network").and_then(Value::as_object);
+    let are_rules = |key: &str| {
+        let rules = network
+            .and_then(|network| property(network, key))
+            .and_then(Value::as_array);
+        rules.is_none_or(|rules| rules.elements.iter().all(|rule| rule.as_object().is_some()))
+    };
+    ["network", "dns", "audit", "session"]
+        .iter()
+        .all(|key| is_object(file, key))
+        && network.is_none_or(|network| is_object(network, "loopback"))
+        && ["allow", "deny"].into_iter().all(are_rules)
+}
+
 fn property<'v, 'a>(object: &'v Object<'a>, key: &str) -> Option<&'v Value<'a>> {
     object
         .properties

@@ -115,7 +115,7 @@ fn name(n: u32, zone: &str) -> String {
 }
 
 /// A question for the A records of `name`, recursion desired (RFC 1035 section 4.1).
-fn question(id: u16, name: &str) -> Vec<u8> {
+pub(super) fn question(id: u16, name: &str) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
     message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     for label in name.split('.') {
@@ -128,19 +128,19 @@ fn question(id: u16, name: &str) -> Vec<u8> {
 
 /// What the header of an answer says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Answered {
-    id: u16,
+pub(super) struct Answered {
+    pub(super) id: u16,
     code: u8,
     records: u16,
 }
 
 impl Answered {
-    fn is_good(self) -> bool {
+    pub(super) fn is_good(self) -> bool {
         self.code == 0 && self.records > 0
     }
 }
 
-fn read(message: &[u8]) -> Option<Answered> {
+pub(super) fn read(message: &[u8]) -> Option<Answered> {
     let (header, _) = message.split_first_chunk::<12>()?;
     let [a, b, _, flags, _, _, high, low, ..] = *header;
     Some(Answered {

@@ -9,16 +9,16 @@ const UDP: u8 = 17;
 
 /// One UDP datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Datagram<'a> {
+pub(in crate::dns) struct Datagram<'a> {
     /// Address and port, host order.
-    pub(super) source: (Address, u16),
-    pub(super) destination: (Address, u16),
-    pub(super) payload: &'a [u8],
+    pub(in crate::dns) source: (Address, u16),
+    pub(in crate::dns) destination: (Address, u16),
+    pub(in crate::dns) payload: &'a [u8],
 }
 
 impl<'a> Datagram<'a> {
     /// Reads a packet that begins with its IP header; bytes after the packet are padding.
-    pub(super) fn parse(packet: &'a [u8]) -> Option<Self> {
+    pub(in crate::dns) fn parse(packet: &'a [u8]) -> Option<Self> {
         let (source, destination, rest) = match packet.first()? >> 4 {
             4 => v4(packet)?,
             6 => v6(packet)?,
