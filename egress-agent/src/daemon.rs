@@ -80,8 +80,6 @@ pub struct Daemon {
     ended: mpsc::UnboundedSender<Ended>,
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
-    /// The path of the control socket as it was bound, which is how the kernel knows it.
-    control_socket: Vec<u8>,
 }
 
 impl Daemon {

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
-    os::unix::ffi::OsStringExt as _,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     pin::pin,
     process::ExitStatus,
