@@ -3,6 +3,8 @@
 mod chaos;
 mod kill;
 mod launch;
+mod launch_filter;
+mod launch_view;
 mod life;
 mod loopback;
 mod names;

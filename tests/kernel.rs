@@ -4,6 +4,7 @@
 //! Needs busybox and nothing of the test world, so that the same binary runs in the emulated
 //! kernels of `cargo xtask vm`.
 
+mod clock;
 mod lsm;
 
 use std::{

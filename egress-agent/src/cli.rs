@@ -2,6 +2,8 @@
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
 pub mod admin;
+pub mod attempt;
+pub mod doctor;
 pub mod log;
 pub mod policy;
 pub mod run;
@@ -87,6 +89,11 @@ impl Screen {
 
     pub fn line(&mut self, text: impl fmt::Display) -> io::Result<()> {
         writeln!(self.out, "{text}")
+    }
+
+    /// For what writes by itself: whole lines of another format.
+    pub fn writer(&mut self) -> &mut dyn Write {
+        &mut self.out
     }
 
     pub fn flush(&mut self) -> io::Result<()> {

@@ -21,6 +21,7 @@ mod requests;
 pub mod run;
 mod sessions;
 mod snoop;
+mod sockets;
 mod start;
 
 use std::{
@@ -71,14 +72,14 @@ pub struct Daemon {
     runtime_dir: PathBuf,
     pin_dir: PathBuf,
     known: Arc<Mutex<Known>>,
+    /// What the control socket is bound to: sessions talk to it.
+    control_socket: Vec<u8>,
     /// Boot time in nanoseconds.
     started: u64,
     set_verbosity: SetVerbosity,
     ended: mpsc::UnboundedSender<Ended>,
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
-    /// The path of the control socket as it was bound, which is how the kernel knows it.
-    control_socket: Vec<u8>,
 }
 
 impl Daemon {
@@ -317,6 +318,10 @@ impl Daemon {
             .with_engine(|engine, world| engine.end(world, ended.session));
         if let Err(error) = erased {
             tracing::warn!(session = gone.session.name, %error, "leases of an ended session stay until they expire");
+        }
+        let tables = &running.guard.world().tables;
+        if let Err(error) = tables.borrow_mut().forget_unix(ended.session) {
+            tracing::warn!(session = gone.session.name, %error, "UNIX sockets of an ended session stay listed until the next reload");
         }
         self.records.life(Kind::SessionEnd, |record| {
             record.guard = Some(ended.cgroup.clone());

@@ -5,9 +5,15 @@
 //! the far side counts what arrives. Both need only this program, so the same suite runs in the
 //! tests, in emulated kernels and as `egressctl doctor --escape`.
 
+pub mod arena;
 pub mod attempt;
 pub mod attempts;
+pub mod driver;
 pub mod ground;
+pub mod guard;
+pub mod helper;
+pub mod suite;
+pub mod verdict;
 
 pub use attempt::{Attempt, Outcome};
-pub use ground::Ground;
+pub use ground::{Ground, Guard};

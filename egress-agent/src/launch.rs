@@ -5,11 +5,16 @@
 //! the command ([`child`]). Each step of the child is checked before the next: a command that is
 //! not held is never started.
 
+mod carve;
 pub mod child;
 mod descriptors;
+mod environment;
 pub mod filter;
+mod landlock;
+mod mounts;
 pub mod parent;
 pub mod privileges;
+mod view;
 
 /// Own failures of `run`, as env(1) and timeout(1) number them.
 pub mod status {

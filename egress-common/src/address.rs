@@ -16,6 +16,8 @@ pub struct Address([u32; 4]);
 const MAPPED: u32 = 0x0000_ffff_u32.to_be();
 /// RFC 6052 well-known prefix, `64:ff9b::/96`.
 const NAT64: u32 = 0x0064_ff9b_u32.to_be();
+/// First two bytes of `2002::/16`.
+const SIX_TO_FOUR: u32 = 0x2002;
 
 impl Address {
     /// `::`, which stands for "none" in notes and events.
@@ -122,9 +124,10 @@ impl Address {
 
     /// The address that a packet to this one really reaches.
     ///
-    /// The kernel sends `0.0.0.0` and `::` to the loopback device. A NAT64 (RFC 6052, well-known
-    /// prefix) or 6to4 (RFC 3056) address is judged by the IPv4 address inside; one that hides
-    /// an address which no translator should carry is denied.
+    /// The kernel sends `0.0.0.0` and `::` to the loopback device. A NAT64 address (RFC 6052,
+    /// well-known prefix) is judged by the IPv4 address inside; one that hides an address which no
+    /// translator should carry is denied. A 6to4 address (RFC 3056) always is: the IPv4 address
+    /// inside is only where a tunnel ends, and whoever stands behind it receives the packet.
     #[inline(always)]
     pub const fn canonical(self) -> Result<Self, Verdict> {
         let [a, b, c, d] = self.0;
@@ -134,15 +137,14 @@ impl Address {
         if self.is(&Self::UNSPECIFIED) {
             return Ok(Self::LOOPBACK_V6);
         }
-        let inner = if a == NAT64 && b == 0 && c == 0 {
-            d
-        } else if u32::from_be(a) >> 16 == 0x2002 {
-            (u32::from_be(a) << 16 | u32::from_be(b) >> 16).to_be()
-        } else {
+        if u32::from_be(a) >> 16 == SIX_TO_FOUR {
+            return Err(Verdict::deny(Reason::EmbeddedAddress));
+        }
+        if a != NAT64 || b != 0 || c != 0 {
             return Ok(self);
-        };
-        let address = Self::from_v4_word(inner);
-        if u32::from_be(inner) >> 24 == 0 || address.is_loopback() || address.is_multicast() {
+        }
+        let address = Self::from_v4_word(d);
+        if u32::from_be(d) >> 24 == 0 || address.is_loopback() || address.is_multicast() {
             return Err(Verdict::deny(Reason::EmbeddedAddress));
         }
         Ok(address)
@@ -222,7 +224,8 @@ mod tests {
         check("::", Ok("::1"));
         check("::1", Ok("::1"));
         check("64:ff9b::203.0.113.7", Ok("::ffff:203.0.113.7"));
-        check("2002:cb00:7107::1", Ok("::ffff:203.0.113.7"));
+        check("2002:cb00:7107::1", Err(Reason::EmbeddedAddress));
+        check("2003:cb00:7107::1", Ok("2003:cb00:7107::1"));
         check("64:ff9b::127.0.0.1", Err(Reason::EmbeddedAddress));
         check("64:ff9b::0.0.0.0", Err(Reason::EmbeddedAddress));
         check("64:ff9b::224.0.0.1", Err(Reason::EmbeddedAddress));

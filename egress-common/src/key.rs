@@ -137,10 +137,12 @@ impl ClientKey {
 /// `sizeof(sockaddr_un.sun_path)`.
 pub const UNIX_PATH_BYTES: usize = 108;
 
-/// Key of the UNIX table: a socket outside the guard that its sessions may talk to.
+/// Key of the UNIX table: a socket outside the guard that a session may talk to.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct UnixKey {
+    /// The cgroup id of the session; 0 for every one.
+    pub session: u64,
     pub generation: u32,
     /// What the socket is bound to, as its owner wrote it (unix(7)), and zeros behind it.
     pub path: [u8; UNIX_PATH_BYTES],
@@ -148,13 +150,17 @@ pub struct UnixKey {
 
 impl UnixKey {
     /// `None` for a name that no socket can have.
-    pub fn new(generation: u32, name: &[u8]) -> Option<Self> {
+    pub fn new(generation: u32, session: u64, name: &[u8]) -> Option<Self> {
         let mut path = [0; UNIX_PATH_BYTES];
         if name.is_empty() {
             return None;
         }
         path.get_mut(..name.len())?.copy_from_slice(name);
-        Some(Self { generation, path })
+        Some(Self {
+            session,
+            generation,
+            path,
+        })
     }
 }
 
@@ -192,4 +198,4 @@ const _: () = assert!(size_of::<PortKey>() == 8 && align_of::<PortKey>() == 1);
 const _: () = assert!(size_of::<LeaseKey>() == 32);
 const _: () = assert!(size_of::<Lease>() == 16 * LEASE_GRANTS);
 const _: () = assert!(size_of::<ClientKey>() == 20);
-const _: () = assert!(size_of::<UnixKey>() == 112);
+const _: () = assert!(size_of::<UnixKey>() == 120);

@@ -55,8 +55,8 @@ pub mod limits {
     pub const LEASES: u32 = 1 << 18;
     /// DNS clients whose question is on its way.
     pub const CLIENTS: u32 = 1 << 15;
-    /// Listed UNIX sockets of all live policy generations.
-    pub const UNIX_PATHS: u32 = 1 << 10;
+    /// Listed UNIX sockets over all sessions and live policy generations.
+    pub const UNIX_PATHS: u32 = 1 << 13;
     /// Bytes of the event ring.
     pub const EVENT_BYTES: u32 = 1 << 20;
     /// Different port sets that one leased address can stand for at a time.

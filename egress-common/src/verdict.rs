@@ -168,7 +168,7 @@ reasons! {
     Multicast = 9, "multicast";
     /// A loopback port that the policy does not open.
     Loopback = 10, "loopback";
-    /// A NAT64 or 6to4 address around one that must not be carried.
+    /// A 6to4 address, or a NAT64 address around one that must not be carried.
     EmbeddedAddress = 11, "embedded-address";
     /// A packet too short or too strange to read.
     Malformed = 12, "malformed";

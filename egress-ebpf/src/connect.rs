@@ -234,11 +234,17 @@ fn report(
 #[unsafe(no_mangle)]
 static HAS_SET_RETVAL: u32 = 0;
 
+/// The greatest number that the kernel takes for an errno (`include/linux/err.h`).
+const MAX_ERRNO: u32 = 4095;
+
 /// Makes the refused call return this errno; without it the kernel says EPERM.
 #[inline(always)]
 pub(crate) fn set_errno(errno: u32) {
     // SAFETY: a static in read-only data; volatile, because the loader changes it.
     let has_set_retval = unsafe { core::ptr::read_volatile(&raw const HAS_SET_RETVAL) };
+    // From Linux 7.3 on, the verifier wants to see that the number is an errno: "the register R1
+    // has smin=-4294967295 smax=-2 should have been in [-4095, 0]".
+    let errno = errno & MAX_ERRNO;
     if has_set_retval == 1 && errno != EPERM && errno != 0 {
         // SAFETY: takes a number. A value that is no errno is replaced with EPERM by the kernel.
         unsafe { bpf::bpf_set_retval(-errno.cast_signed()) };

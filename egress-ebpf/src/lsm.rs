@@ -117,19 +117,31 @@ fn reach_unix(sk: u64, other: u64) -> i32 {
         return -EPERM;
     };
     let mut key = UnixKey {
+        session: session::of_current(),
         generation: config.generation,
         path: [0; UNIX_PATH_BYTES],
     };
     let length = bound_path(other, &mut key.path);
-    // SAFETY: entries are added and removed whole, and never changed.
-    if length != 0 && unsafe { UNIX_PATHS.get(&key) }.is_some() {
-        return ALLOW;
+    if length != 0 {
+        if is_listed(&key) {
+            return ALLOW;
+        }
+        key.session = 0;
+        if is_listed(&key) {
+            return ALLOW;
+        }
     }
     let name = (length, &key.path);
     tell(|subject| {
         events::report_unix(config, subject, Ruling::deny(Reason::UnixSocket), name);
     });
     errno(config)
+}
+
+#[inline(always)]
+fn is_listed(key: &UnixKey) -> bool {
+    // SAFETY: entries are added and removed whole, and never changed.
+    unsafe { UNIX_PATHS.get(key) }.is_some()
 }
 
 /// Copies the name that a UNIX socket is bound to; 0 for a socket without one.

@@ -33,6 +33,12 @@ fn is_vm() -> bool {
     env::var("EGRESS_VM").is_ok_and(|value| value == "1")
 }
 
+/// Gives the emulated machine, which is the tests' alone, its loopback device and the address that
+/// is allowed. To do it again changes nothing.
+fn raise_network() {
+    busybox("ip link set lo up; ip addr add 203.0.113.10/31 dev lo");
+}
+
 /// A guard with the layer, or `None` where the kernel refuses it and says so.
 struct Layer {
     place: Place,
@@ -191,6 +197,9 @@ fn sockets_from_outside_are_refused() {
     let Some(layer) = Layer::new(&one_allowed_address()) else {
         return;
     };
+    if is_vm() {
+        raise_network();
+    }
     let udp = || OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap());
     layer.check(&["send-given"], udp(), &["EACCES"]);
     layer.check(&["connect-given"], udp(), &["EACCES"]);
@@ -225,8 +234,7 @@ fn what_a_session_makes_itself_goes_on() {
     };
     let mut deeds = vec!["pair-stream", "pair-datagram", "own-stream", "own-datagram"];
     if is_vm() {
-        // The network of the emulated machine is the test's alone.
-        busybox("ip link set lo up; ip addr add 203.0.113.10/31 dev lo");
+        raise_network();
         deeds.push("own-tcp");
     }
     let expected = vec!["ok"; deeds.len()];
@@ -241,7 +249,7 @@ fn unix_sockets_outside_are_refused_by_name_unless_listed() {
     let mut bound = address.as_abstract_name().unwrap().to_vec();
     bound.insert(0, 0);
     let generation = Generation {
-        unix_paths: &[listed.0.clone().into_bytes(), bound],
+        unix_paths: &[(0, listed.0.clone().into_bytes()), (0, bound)],
         ..one_allowed_address()
     };
     let Some(layer) = Layer::new(&generation) else {
@@ -300,7 +308,7 @@ fn the_layer_costs_a_connect_little() {
         }
         return;
     }
-    busybox("ip link set lo up; ip addr add 203.0.113.10/31 dev lo");
+    raise_network();
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         let layer = Layer::new(&one_allowed_address()).unwrap();

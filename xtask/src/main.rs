@@ -97,7 +97,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds)?,
-        Task::Vm(vm) => return vm::run(vm),
+        Task::Vm(vm) => vm::run(vm)?,
         Task::Demo => demo::run()?,
         Task::Bench(bench) => return bench::run(&bench),
         Task::Load(load) => load.run()?,

@@ -7,7 +7,7 @@
 //! | [`image`], [`machine`] | puts a file system together, boots it, listens |
 //! | [`matrix`] | kernel tests and escape suite on each kernel |
 
-use std::{process::Command, process::ExitCode, str::FromStr};
+use std::{process::Command, str::FromStr};
 
 use anyhow::Result;
 use xtask::program::{find, run as output};
@@ -19,6 +19,7 @@ mod machine;
 mod matrix;
 mod modules;
 mod programs;
+mod systemd;
 
 use self::{archive::Archive, kernel::Wanted, programs::Programs};
 use crate::{setup, workspace::need_root};
@@ -37,41 +38,60 @@ const PACKAGES: [(&str, &str); 4] = [
 
 #[derive(clap::Args, Debug)]
 pub(crate) struct Vm {
-    /// Kernel series such as 6.1, or newest [default: 5.10 6.1 6.12 newest]
-    versions: Vec<Version>,
+    /// Kernel series such as 6.1, newest, or systemd [default: 5.10 6.1 6.12 newest]
+    machines: Vec<What>,
     /// Keep the report of each kernel in tests/bypass/reports
     #[arg(long)]
     write: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Version(Wanted);
+/// One machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Kernel(Wanted),
+    Systemd,
+}
 
-impl FromStr for Version {
+impl FromStr for What {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self)
+        if text == "systemd" {
+            return Ok(Self::Systemd);
+        }
+        text.parse().map(Self::Kernel)
     }
 }
 
-pub(crate) fn run(vm: Vm) -> Result<ExitCode> {
+pub(crate) fn run(vm: Vm) -> Result<()> {
     need_root("vm")?;
     setup::install()?;
     install_emulator()?;
-    let Vm { versions, write } = vm;
-    let versions = if versions.is_empty() {
+    let Vm { machines, write } = vm;
+    let machines = if machines.is_empty() {
         DEFAULT
             .iter()
             .filter_map(|text| text.parse().ok())
             .collect()
     } else {
-        versions
+        machines
     };
     let archive = Archive::open()?;
     let programs = Programs::build()?;
-    let wanted: Vec<Wanted> = versions.into_iter().map(|Version(wanted)| wanted).collect();
-    matrix::run(&archive, &programs, &wanted, write)
+    let kernels: Vec<Wanted> = machines
+        .iter()
+        .filter_map(|what| match what {
+            What::Kernel(wanted) => Some(wanted.clone()),
+            What::Systemd => None,
+        })
+        .collect();
+    if !kernels.is_empty() {
+        matrix::run(&archive, &programs, &kernels, write)?;
+    }
+    if machines.contains(&What::Systemd) {
+        systemd::run(&archive, &programs)?;
+    }
+    Ok(())
 }
 
 fn install_emulator() -> Result<()> {

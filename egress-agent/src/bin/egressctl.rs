@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
-    cli::{self, Exit, Screen, admin, log, policy, run, session, status, why},
+    cli::{self, Exit, Screen, admin, attempt, doctor, log, policy, run, session, status, why},
     control::DEFAULT_SOCKET,
 };
 
@@ -42,11 +42,16 @@ enum Verb {
     Reload(admin::ReloadArgs),
     /// Take the guard off. Only root, and only from outside.
     Release(admin::ReleaseArgs),
+    /// Check what this machine offers; with `--escape`, try every known way out.
+    Doctor(doctor::DoctorArgs),
     /// Print completions for a shell.
     Completions { shell: clap_complete::Shell },
     /// Enter a session and become a command.
     #[command(hide = true)]
     Enter(run::EnterArgs),
+    /// Make attempts of the escape suite.
+    #[command(hide = true)]
+    Attempt(attempt::AttemptArgs),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +68,8 @@ fn main() -> ExitCode {
         Verb::Policy(command) => policy::run(command, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
+        Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),
+        Verb::Attempt(args) => attempt::run(args, &mut screen),
         Verb::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "egressctl", &mut std::io::stdout());

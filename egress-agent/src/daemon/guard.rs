@@ -22,6 +22,7 @@ use super::{
     journal::{self, Journal},
     records::Records,
     sessions::{SessionError, Sessions},
+    sockets,
 };
 use crate::{
     control::confinement::Held,
@@ -278,18 +279,42 @@ impl Guard {
         });
         let leases: Vec<_> = rejudged.image().collect();
         let networks: Vec<(Address, u8, Network)> = compiled.networks;
+        let unix_paths = self.unix_paths(&policy);
         world.tables.borrow_mut().install(&Generation {
             config: self.config(&policy),
             networks: &networks,
             ports: &ports,
             leases: &leases,
-            unix_paths: std::slice::from_ref(&self.control_socket),
+            unix_paths: &unix_paths,
         })?;
         self.resolver
             .with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
         *world.names.borrow_mut() = Arc::new(PolicyNames::new(policy));
         Ok(())
+    }
+
+    /// The UNIX sockets outside that may be talked to under this policy.
+    fn unix_paths(&self, policy: &Policy) -> Vec<(u64, Vec<u8>)> {
+        let mut paths = vec![(0, self.control_socket.clone())];
+        paths.extend(sockets::of_policy(policy));
+        let sessions = self.world().sessions.borrow();
+        for running in sessions.iter() {
+            let session = &running.session;
+            paths.extend(sockets::of_session(
+                policy,
+                running.cgroup.id(),
+                &session.sockets,
+            ));
+        }
+        paths
+    }
+
+    /// Lets a session that begins talk to the sockets that the policy lists for it.
+    pub fn allow_sockets(&self, session: u64, sockets: &[PathBuf]) -> Result<(), KernelError> {
+        let world = self.world();
+        let paths = sockets::of_session(&world.policy(), session, sockets);
+        world.tables.borrow_mut().allow_unix(&paths)
     }
 
     pub fn world(&self) -> &World {

@@ -169,6 +169,7 @@ impl Daemon {
                 .with_help("try again; `egressctl status` says whether it is guarded by now"));
         }
         let confinement = self.confinement(&guard, places);
+        let sockets: Vec<PathBuf> = confinement.socket_paths().map(|path| real(path)).collect();
         let cgroup = guard
             .world()
             .sessions
@@ -180,13 +181,16 @@ impl Daemon {
                     uid: peer.uid,
                     command: command.to_vec(),
                     started: started.to_string(),
-                    sockets: confinement.socket_paths().map(|path| real(path)).collect(),
+                    sockets: sockets.clone(),
                     held: None,
                 },
                 &self.hierarchy,
             )
             .map_err(|error| failed(&error))?;
-        let entered = cgroup.enter(peer.pid).map_err(|error| failed(&error));
+        let entered = guard
+            .allow_sockets(cgroup.id(), &sockets)
+            .map_err(|error| failed(&error))
+            .and_then(|()| cgroup.enter(peer.pid).map_err(|error| failed(&error)));
         // Alive after the move: the number still meant this process when it was written.
         let is_there = entered.is_ok() && peer.is_alive();
         if !is_there {

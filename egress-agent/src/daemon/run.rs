@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
-    os::unix::ffi::OsStringExt as _,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     pin::pin,
     process::ExitStatus,
@@ -129,7 +129,13 @@ async fn serve(
     records.life(Kind::Start, |record| {
         record.message = Some(format!("egressd {}", env!("CARGO_PKG_VERSION")));
     });
+    let socket_path = options.runtime_dir.join("control.sock");
+    let listener = socket::bind(&socket_path)?;
+    listener.set_nonblocking(true).context("control socket")?;
+    let bound = listener.local_addr().context("control socket")?;
+    let control_socket = bound.as_pathname().context("control socket")?;
     let mut daemon = Daemon {
+        control_socket: control_socket.as_os_str().as_bytes().to_vec(),
         guards: Vec::new(),
         hierarchy,
         records,
@@ -141,16 +147,9 @@ async fn serve(
         set_verbosity,
         ended,
         lost,
-        control_socket: Vec::new(),
     };
 
-    let socket_path = options.runtime_dir.join("control.sock");
-    let listener = socket::bind(&socket_path)?;
-    listener.set_nonblocking(true).context("control socket")?;
-    let bound = listener.local_addr().context("control socket")?;
-    let bound = bound.as_pathname().context("control socket")?.to_owned();
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
-    daemon.control_socket = bound.into_os_string().into_vec();
     start_guards(&mut daemon, &options, plans)?;
     daemon.know();
 

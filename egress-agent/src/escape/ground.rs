@@ -34,6 +34,13 @@ pub const DENIED_NAME: &str = "secret.bait.example";
 pub const RESOLVER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 53);
 pub const OTHER_RESOLVER_V4: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 54);
 pub const OTHER_RESOLVER_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0x113, 0, 0, 0, 0, 0x54);
+/// The far side's address on the link itself.
+pub const FAR_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0xf0);
+/// Port of the near side that the far side calls all the time, over TCP and both families.
+pub const CALLED_PORT: u16 = 7777;
+/// In every payload that must not arrive: the capture counts a frame with it, in either case of
+/// its letters, wherever it goes.
+pub const MARK: &[u8] = b"ESCAPE";
 /// Port of the bait that attempts use where none is better.
 pub const BAIT_PORT: u16 = 4433;
 
@@ -53,7 +60,7 @@ pub struct Ground {
     pub helper_socket: PathBuf,
     /// The same service on an abstract address, without the leading zero byte.
     pub helper_abstract: String,
-    /// The same service as a proxy on 127.0.0.1, TCP.
+    /// The same service as a TCP proxy, on loopback and the machine's own addresses.
     pub helper_port: u16,
     /// Where the guarded cgroup is: the directory in the cgroup2 mount.
     pub cgroup: PathBuf,
@@ -61,4 +68,23 @@ pub struct Ground {
     pub guarded: bool,
     /// Descriptor of a UDP socket that was made outside and left open on purpose, if it survived.
     pub inherited: Option<i32>,
+    /// What the guard itself stands on. The control run needs it too: it shows what is there to
+    /// be broken.
+    #[serde(default)]
+    pub guard: Guard,
+}
+
+/// The guard's own things, which an attempt tries to change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Guard {
+    /// The daemon's control socket.
+    pub control: Option<PathBuf>,
+    /// The daemon's process id.
+    pub daemon: Option<i32>,
+    /// The directory of its pins, on a BPF file system.
+    pub pins: Option<PathBuf>,
+    /// Its policy, runtime directory, audit file: files and directories that nothing inside may
+    /// write.
+    pub files: Vec<PathBuf>,
 }

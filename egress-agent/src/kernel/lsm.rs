@@ -7,6 +7,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use aya::{
@@ -72,7 +73,12 @@ pub const COUNT: usize = PROGRAMS.len();
 
 /// Finds out whether the kernel would run the programs, and what they need to know about it.
 pub(super) fn layout() -> Result<Layout, Missing> {
-    let modules = modules().map_err(|error| Missing::NoList(error.to_string()))?;
+    // Read once: the kernel never changes it, and later the daemon could not mount.
+    static MODULES: OnceLock<Result<String, String>> = OnceLock::new();
+    let modules = MODULES.get_or_init(|| modules().map_err(|error| error.to_string()));
+    let modules = modules
+        .as_ref()
+        .map_err(|why| Missing::NoList(why.clone()))?;
     if !modules.trim().split(',').any(|module| module == "bpf") {
         return Err(Missing::NotInList(modules.trim().to_owned()));
     }
@@ -209,7 +215,7 @@ pub fn attached(pins: &Pins) -> usize {
 }
 
 /// Whether the kernel would take the layer, tried with an empty program.
-fn probe() -> Result<(), Missing> {
+pub fn probe() -> Result<(), Missing> {
     layout()?;
     match is_program_supported(ProgramType::Lsm(LsmAttachType::Mac)) {
         Ok(true) => Ok(()),

@@ -26,8 +26,9 @@ pub struct Generation<'a> {
     pub ports: &'a [(PortKey, u32, RuleId)],
     /// Session, address, value.
     pub leases: &'a [(u64, Address, Lease)],
-    /// Names of UNIX sockets outside that sessions may talk to, as they are bound.
-    pub unix_paths: &'a [Vec<u8>],
+    /// UNIX sockets outside that may be talked to, as they are bound: session (0 for every one),
+    /// name.
+    pub unix_paths: &'a [(u64, Vec<u8>)],
 }
 
 /// Open tables.
@@ -162,8 +163,19 @@ impl Tables {
                 .insert(LeaseKey::new(number, *session, *address), lease, 0)
                 .map_err(named("LEASES"))?;
         }
-        for name in *unix_paths {
-            let Some(key) = UnixKey::new(number, name) else {
+        self.write_unix(number, unix_paths)?;
+        let config = Config {
+            generation: number,
+            ..*config
+        };
+        self.config
+            .set(number % CONFIG_SLOTS, config, 0)
+            .map_err(named("CONFIG"))
+    }
+
+    fn write_unix(&mut self, number: u32, paths: &[(u64, Vec<u8>)]) -> Result<(), KernelError> {
+        for (session, name) in paths {
+            let Some(key) = UnixKey::new(number, *session, name) else {
                 tracing::warn!(
                     name = %name.escape_ascii(),
                     "no UNIX socket can have this name: it is left out"
@@ -174,13 +186,29 @@ impl Tables {
                 .insert(key, 1, 0)
                 .map_err(named("UNIX_PATHS"))?;
         }
-        let config = Config {
-            generation: number,
-            ..*config
-        };
-        self.config
-            .set(number % CONFIG_SLOTS, config, 0)
-            .map_err(named("CONFIG"))
+        Ok(())
+    }
+
+    /// Lets a session talk to more UNIX sockets, under the running generation.
+    pub fn allow_unix(&mut self, paths: &[(u64, Vec<u8>)]) -> Result<(), KernelError> {
+        self.write_unix(self.running, paths)
+    }
+
+    /// Takes away what only one session may talk to.
+    pub fn forget_unix(&mut self, session: u64) -> Result<(), KernelError> {
+        self.remove_unix(|key| key.session == session)
+    }
+
+    fn remove_unix(&mut self, is_stale: impl Fn(&UnixKey) -> bool) -> Result<(), KernelError> {
+        let keys: Vec<UnixKey> = self
+            .unix_paths
+            .keys()
+            .collect::<Result<_, _>>()
+            .map_err(named("UNIX_PATHS"))?;
+        for key in keys.iter().filter(|key| is_stale(key)) {
+            gone(self.unix_paths.remove(key)).map_err(named("UNIX_PATHS"))?;
+        }
+        Ok(())
     }
 
     /// Adds port entries; sets are never changed once they are in use.
@@ -222,16 +250,7 @@ impl Tables {
         for key in &stale {
             gone(self.leases.remove(key)).map_err(named("LEASES"))?;
         }
-        let mut stale = Vec::new();
-        for key in self.unix_paths.keys() {
-            let key = key.map_err(named("UNIX_PATHS"))?;
-            if key.generation != keep {
-                stale.push(key);
-            }
-        }
-        for key in &stale {
-            gone(self.unix_paths.remove(key)).map_err(named("UNIX_PATHS"))?;
-        }
+        self.remove_unix(|key| key.generation != keep)?;
         let mut stale = Vec::new();
         for key in self.ports.keys() {
             let key = key.map_err(named("PORTS"))?;

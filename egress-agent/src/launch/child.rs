@@ -13,8 +13,9 @@ use std::{
 
 use super::{
     descriptors::{self, OpenSocket},
-    filter,
+    environment, filter, landlock,
     privileges::{self, PrivilegeError, User},
+    view,
 };
 use crate::{
     control::{
@@ -79,7 +80,7 @@ pub fn start(start: &Start<'_>, tell: &mut dyn FnMut(&str)) -> Result<Infallible
     }
     descriptors::check_standard_streams()?;
     let (mut client, entered) = enter(start)?;
-    let held = confine(start, &entered.confinement)?;
+    let held = confine(start, &entered.confinement, tell)?;
     let told = client.request(&Request::Confined {
         session: None,
         held: held.clone(),
@@ -92,7 +93,7 @@ pub fn start(start: &Start<'_>, tell: &mut dyn FnMut(&str)) -> Result<Infallible
             inactive.join("; ")
         ));
     }
-    become_command(start.command, &entered.session)
+    become_command(start.command, &entered.session, held.has(Piece::View))
 }
 
 /// Asks the daemon for the session, and does not believe it: the kernel says where we are.
@@ -126,16 +127,28 @@ fn enter(start: &Start<'_>) -> Result<(Client, Entered), StartError> {
 }
 
 /// Gives up everything that could undo the guard. Says what holds from then on.
-fn confine(start: &Start<'_>, confinement: &Confinement) -> Result<Held, StartError> {
+fn confine(
+    start: &Start<'_>,
+    confinement: &Confinement,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Held, StartError> {
     descriptors::close_on_exec().map_err(step("mark descriptors for closing"))?;
     let mut held = Held::default();
+    piece(&mut held, confinement, Piece::View, || {
+        let done = view::apply(confinement, start.user, tell);
+        done.map(|()| String::new()).map_err(said)
+    })?;
     if let Some(user) = start.user {
         privileges::become_user(user).map_err(privilege)?;
     }
     privileges::drop_all().map_err(privilege)?;
+    piece(&mut held, confinement, Piece::Landlock, || {
+        landlock::apply(confinement).map_err(said)
+    })?;
     piece(&mut held, confinement, Piece::Seccomp, || {
         filter::apply().map(|()| String::new()).map_err(said)
     })?;
+    held.0.sort_by_key(|(piece, _)| *piece);
     Ok(held)
 }
 
@@ -159,17 +172,26 @@ fn piece(
     Ok(())
 }
 
-fn become_command(command: &[OsString], session: &str) -> Result<Infallible, StartError> {
+fn become_command(
+    command: &[OsString],
+    session: &str,
+    has_view: bool,
+) -> Result<Infallible, StartError> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(StartError::Exec {
             command: String::new(),
             source: io::Error::from(io::ErrorKind::NotFound),
         });
     };
-    let source = Command::new(program)
-        .args(arguments)
-        .env("EGRESSD_SESSION", session)
-        .exec();
+    let mut command = Command::new(program);
+    command.args(arguments).env("EGRESSD_SESSION", session);
+    if has_view {
+        let get = |name: &str| std::env::var(name).ok();
+        for name in environment::dead(get, view::is_socket) {
+            command.env_remove(name);
+        }
+    }
+    let source = command.exec();
     Err(StartError::Exec {
         command: program.to_string_lossy().into_owned(),
         source,

@@ -388,8 +388,8 @@ impl Default for Session {
             comment: None,
             description: String::new(),
             seccomp: Need::Require,
-            landlock: Need::Off,
-            view: Need::Off,
+            landlock: Need::BestEffort,
+            view: Need::Require,
             unix_sockets: Vec::new(),
         }
     }

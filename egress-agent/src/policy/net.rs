@@ -43,6 +43,8 @@ pub enum InvalidNetwork {
     Unspecified,
     #[error("an address that carries an IPv4 address is judged by the address inside")]
     Embedded { right: IpNet },
+    #[error("6to4 addresses are always denied")]
+    SixToFour,
 }
 
 /// Reads a CIDR; a bare address is one of full length.
@@ -84,7 +86,7 @@ impl InvalidNetwork {
             Self::Loopback | Self::Unspecified => {
                 "list the ports in `network.loopback.allow`".to_owned()
             }
-            Self::Multicast => "take it out".to_owned(),
+            Self::Multicast | Self::SixToFour => "take it out".to_owned(),
         }
     }
 }
@@ -122,6 +124,9 @@ fn refuse_special(network: IpNet) -> Result<(), InvalidNetwork> {
             if let Some(right) = unwrap_embedded(v6) {
                 return Err(InvalidNetwork::Embedded { right });
             }
+            if v6.addr().segments().starts_with(&[0x2002]) && v6.prefix_len() >= 16 {
+                return Err(InvalidNetwork::SixToFour);
+            }
             if first.is_multicast() && v6.prefix_len() >= 8 {
                 return Err(InvalidNetwork::Multicast);
             }
@@ -143,17 +148,14 @@ fn unmap(network: Ipv6Net) -> Option<IpNet> {
     Ipv4Net::new(v4, bits).ok().map(IpNet::V4)
 }
 
-/// The IPv4 range that lies within the well-known NAT64 prefix (RFC 6052) or 6to4 (RFC 3056).
+/// The IPv4 range that lies within the well-known NAT64 prefix (RFC 6052).
 fn unwrap_embedded(network: Ipv6Net) -> Option<IpNet> {
     let [s0, s1, s2, s3, s4, s5, s6, s7] = network.network().segments();
-    let ipv4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    let (inner, bits) = if [s0, s1, s2, s3, s4, s5] == [0x64, 0xff9b, 0, 0, 0, 0] {
-        (ipv4(s6, s7), network.prefix_len().checked_sub(96)?)
-    } else if s0 == 0x2002 {
-        (ipv4(s1, s2), network.prefix_len().checked_sub(16)?.min(32))
-    } else {
+    if [s0, s1, s2, s3, s4, s5] != [0x64, 0xff9b, 0, 0, 0, 0] {
         return None;
-    };
+    }
+    let inner = Ipv4Addr::from((u32::from(s6) << 16) | u32::from(s7));
+    let bits = network.prefix_len().checked_sub(96)?;
     Ipv4Net::new(inner, bits)
         .ok()
         .map(|net| IpNet::V4(net.trunc()))
@@ -221,7 +223,10 @@ mod tests {
         let embedded = "an address that carries an IPv4 address is judged by the address inside: \
                         write `10.0.0.0/8`";
         refused("64:ff9b::a00:0/104", embedded);
-        refused("2002:a00::/24", embedded);
+        refused(
+            "2002:a00::/24",
+            "6to4 addresses are always denied: take it out",
+        );
         refused(
             "github.com",
             "not an IP address or CIDR: host names belong in `hosts`",

@@ -540,14 +540,14 @@ fn a_session_is_held_by_everything_unless_the_policy_says_less() {
     let settings = parse(r#"{ "version": 1 }"#).session().clone();
     assert_eq!(
         (settings.seccomp, settings.landlock, settings.view),
-        (Need::Require, Need::Off, Need::Off)
+        (Need::Require, Need::BestEffort, Need::Require)
     );
     assert!(settings.sockets.is_empty());
     let less = parse(&session(r#""seccomp": "off", "view": "best-effort""#));
     let settings = less.session();
     assert_eq!(
         (settings.seccomp, settings.landlock, settings.view),
-        (Need::Off, Need::Off, Need::BestEffort)
+        (Need::Off, Need::BestEffort, Need::BestEffort)
     );
     refused(
         &session(r#""view": "maybe""#),

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -45,6 +45,16 @@ impl Tree {
         fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         Ok(())
+    }
+
+    pub(super) fn link(&self, at: &str, to: &str) -> Result<()> {
+        symlink(to, self.place(at)?).with_context(|| format!("linking {at}"))
+    }
+
+    pub(super) fn mode(&self, at: &str, mode: u32) -> Result<()> {
+        let path = self.root.join(at);
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+            .with_context(|| format!("setting the mode of {}", path.display()))
     }
 
     /// One file as it is.

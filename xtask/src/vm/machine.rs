@@ -39,6 +39,15 @@ pub(super) struct Said {
     pub(super) crashes: u32,
 }
 
+impl Said {
+    /// The last lines of the console.
+    pub(super) fn last(&self, count: usize) -> String {
+        let lines: Vec<&str> = self.console.lines().collect();
+        let from = lines.len().saturating_sub(count);
+        lines.get(from..).unwrap_or_default().join("\n")
+    }
+}
+
 impl Machine<'_> {
     /// Runs it to its end; `hear` gets every event as it comes.
     pub(super) fn run(&self, mut hear: impl FnMut(&str)) -> Result<Said> {
@@ -51,12 +60,10 @@ impl Machine<'_> {
             }
             crashes += 1;
             if crashes == TRIES {
-                let last: Vec<&str> = said.console.lines().rev().take(15).collect();
-                let last: Vec<&str> = last.into_iter().rev().collect();
                 bail!(
                     "{}: the emulated machine crashed {TRIES} times before it said anything; its console ends with\n{}",
                     self.name,
-                    last.join("\n")
+                    said.last(15)
                 );
             }
             println!(

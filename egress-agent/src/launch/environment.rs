@@ -1,0 +1,106 @@
+//! Variables that lead to sockets: unset when the view hides what they lead to, so that programs
+//! say at once that there is none. Everything else in the environment stays.
+
+use std::path::{Path, PathBuf};
+
+/// Variables whose value is the address of a UNIX socket, in one of the usual spellings.
+const ADDRESSES: &[&str] = &[
+    "BUILDKIT_HOST",
+    "CONTAINERD_ADDRESS",
+    "CONTAINER_HOST",
+    "DBUS_SESSION_BUS_ADDRESS",
+    "DBUS_SYSTEM_BUS_ADDRESS",
+    "DOCKER_HOST",
+    "GPG_AGENT_INFO",
+    "I3SOCK",
+    "NOTIFY_SOCKET",
+    "NVIM",
+    "PULSE_SERVER",
+    "SSH_AUTH_SOCK",
+    "SWAYSOCK",
+    "TMUX",
+    "VSCODE_GIT_IPC_HANDLE",
+    "VSCODE_IPC_HOOK_CLI",
+    "WAYLAND_DISPLAY",
+];
+
+/// The variables that lead nowhere. `get` has their values, `is_socket` knows what is there.
+pub(super) fn dead(
+    get: impl Fn(&str) -> Option<String>,
+    is_socket: impl Fn(&Path) -> bool,
+) -> Vec<&'static str> {
+    let runtime = get("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let leads_nowhere = |name: &str| {
+        let value = get(name)?;
+        let path = match path(&value) {
+            Some(path) => path,
+            None if name == "WAYLAND_DISPLAY" => runtime.as_ref()?.join(&value),
+            None => return None,
+        };
+        Some(!is_socket(&path))
+    };
+    ADDRESSES
+        .iter()
+        .copied()
+        .filter(|name| leads_nowhere(name).unwrap_or(false))
+        .collect()
+}
+
+/// `/a/b`, `unix:///a/b`, `unix:/a/b`, `unix:path=/a/b,guid=…`, `/a/b,123,0`, `/a/b:0:1`.
+fn path(value: &str) -> Option<PathBuf> {
+    let value = value.strip_prefix("unix:").unwrap_or(value);
+    let value = value.strip_prefix("path=").unwrap_or(value);
+    let value = value
+        .strip_prefix("//")
+        .filter(|rest| rest.starts_with('/'))
+        .unwrap_or(value);
+    let end = value.find([',', ';', ':']).unwrap_or(value.len());
+    let value = value.get(..end)?;
+    value.starts_with('/').then(|| PathBuf::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_in_every_spelling() {
+        for text in [
+            "/a/b",
+            "unix:///a/b",
+            "unix:/a/b",
+            "unix:path=/a/b",
+            "unix:path=/a/b,guid=0",
+            "/a/b,123,0",
+            "/a/b:0:1",
+        ] {
+            assert_eq!(path(text).as_deref(), Some(Path::new("/a/b")), "{text}");
+        }
+        for text in [
+            "",
+            "tcp://127.0.0.1:2375",
+            "unix:abstract=/tmp/x",
+            "wayland-0",
+            "@/tmp/x",
+        ] {
+            assert_eq!(path(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_leads_to_a_hidden_socket_is_dead() {
+        let get = |name: &str| {
+            let value = match name {
+                "SSH_AUTH_SOCK" => "/run/user/7/agent",
+                "DBUS_SESSION_BUS_ADDRESS" => "unix:path=/run/user/7/bus",
+                "DOCKER_HOST" => "tcp://10.0.0.1:2375",
+                "WAYLAND_DISPLAY" => "wayland-0",
+                "XDG_RUNTIME_DIR" => "/run/user/7",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        };
+        let dead = dead(get, |path| path.ends_with("agent"));
+        assert_eq!(dead, ["DBUS_SESSION_BUS_ADDRESS", "WAYLAND_DISPLAY"]);
+    }
+}

@@ -1,0 +1,239 @@
+#!/bin/sh
+# The checks, in order. Each is a function; it holds when every command in it succeeds. One line
+# for each goes to the first serial line.
+exec 3>/dev/ttyS0
+stty raw <&3
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+SERVICE=/sys/fs/cgroup/system.slice/egressd.service
+count=0
+
+check() {
+    name=$1
+    count=$((count + 1))
+    # In the condition of an `if`, `set -e` would not count.
+    said=$(set -ex; "$name" 2>&1)
+    status=$?
+    if [ "$status" = 0 ]; then
+        echo "ok $name: $(echo "$said" | grep -v '^+' | tail -n 1)" >&3
+    else
+        echo "failed $name ($status): $(echo "$said" | tail -n 12 | tr '\n' '|')" >&3
+        journalctl --no-pager -n 30 -o short-monotonic >/dev/ttyS1
+    fi
+}
+
+as_unit() { systemd-run --quiet --wait --pipe --collect --uid=agent --slice=agent.slice "$@"; }
+user() { systemd-run --quiet --wait --pipe --collect --machine=agent@ --user "$@"; }
+packets() { if [ -e /run/world/bait ]; then wc -l </run/world/bait; else echo 0; fi; }
+attempts() { wc -l </run/prober/attempts; }
+inode() { stat -c %i /sys/fs/cgroup/agent.slice; }
+active() { [ "$(systemctl is-active "$1")" = "${2:-active}" ]; }
+pid() { systemctl show -p MainPID --value egressd; }
+within() { # SECONDS COMMAND…
+    left=$(($1 * 10))
+    shift
+    until "$@"; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || return 1
+        sleep 0.1
+    done
+}
+# Not one attempt got through since the boot, and the prober still tries.
+nothing_leaked() {
+    before=$(attempts)
+    within 10 sh -c "[ \$(wc -l </run/prober/attempts) -gt $((before + 5)) ]"
+    ! grep -v ' EPERM$' /run/prober/attempts
+    [ "$(packets)" = 0 ]
+}
+answers() { egressctl status >/dev/null 2>&1; }
+restarted() { [ "$(pid)" != "$1" ] && active egressd && answers; }
+flow_lives() {
+    lines=$(wc -l </run/flow/echoes)
+    within 10 sh -c "[ \$(wc -l </run/flow/echoes) -gt $((lines + 5)) ]"
+}
+
+the_units_are_well_written() {
+    systemd-analyze verify --man=no egressd.service agent.slice
+}
+the_boot_leaves_no_window() {
+    active egressd
+    active prober
+    nothing_leaked
+    enforcing=$(systemctl show -p ActiveEnterTimestampMonotonic --value egressd)
+    first=$(head -n 1 /run/prober/attempts | cut -d ' ' -f 1 | tr -d .)
+    [ "${first}000" -gt "$enforcing" ]
+    echo "$(attempts) attempts since the boot, 0 packets"
+}
+the_service_is_hardened() {
+    [ "$(systemctl show -p Type --value egressd)" = notify ]
+    exposure=$(systemd-analyze security --no-pager egressd.service | tail -n 1 | grep -o '[0-9]*\.[0-9]')
+    [ "$(echo "$exposure" | tr -d .)" -le 25 ]
+    grep NoNewPrivs:.1 "/proc/$(pid)/status"
+    echo "exposure $exposure"
+}
+a_unit_in_the_slice_is_confined() {
+    [ "$(as_unit python3 /opt/checks/dial.py 203.0.113.66 || true)" = EPERM ]
+    [ "$(as_unit egressctl --json why 203.0.113.66:443 | grep -c deny || true)" -ge 0 ]
+}
+a_session_reaches_what_is_allowed() {
+    [ "$(user egressctl run -- python3 /opt/checks/dial.py allowed.example)" = reached ]
+    [ "$(user egressctl run -- python3 /opt/checks/dial.py 203.0.113.66 || true)" = EPERM ]
+}
+the_control_socket_is_the_groups() {
+    [ "$(stat -c '%U %G %a' /run/egressd/control.sock)" = "root egressd 660" ]
+}
+the_slice_stays_when_its_last_unit_ends() {
+    was=$(inode)
+    systemctl stop prober
+    sleep 1
+    [ "$(inode)" = "$was" ]
+    ! systemctl stop agent.slice
+    [ "$(inode)" = "$was" ]
+    systemctl start prober
+    nothing_leaked
+}
+a_restart_keeps_flows_and_guard() {
+    systemctl start flow
+    within 20 [ -s /run/flow/echoes ]
+    was=$(pid)
+    systemctl restart egressd
+    restarted "$was"
+    flow_lives
+    active flow
+    active prober
+    nothing_leaked
+    journalctl -b -u egressd | grep -q 'taken over from a previous egressd'
+}
+a_killed_daemon_comes_back() {
+    was=$(pid)
+    kill -KILL "$was"
+    flow_lives
+    within 20 restarted "$was"
+    flow_lives
+    nothing_leaked
+}
+a_daemon_out_of_memory_comes_back() {
+    was=$(pid)
+    kills=$(grep -o 'oom_kill [0-9]*' "$SERVICE/memory.events" | cut -d ' ' -f 2)
+    systemctl set-property --runtime egressd.service MemoryMax=1M MemorySwapMax=0
+    # What it must read anew to answer does not fit any more.
+    within 20 sh -c 'egressctl status >/dev/null 2>&1; ! [ -d /proc/'"$was"' ]'
+    journalctl -b -u egressd | grep -qi "oom-kill"
+    flow_lives
+    nothing_leaked
+    systemctl set-property --runtime egressd.service MemoryMax=infinity
+    within 30 restarted "$was"
+    nothing_leaked
+}
+a_good_policy_is_reloaded() {
+    sed 's/allowed.example/other.example/' /etc/egressd/policy.json >/etc/egressd/new.json
+    cp /etc/egressd/policy.json /etc/egressd/old.json
+    cp /etc/egressd/new.json /etc/egressd/policy.json
+    systemctl reload egressd
+    [ "$(user egressctl run -- python3 /opt/checks/dial.py allowed.example | cut -d ' ' -f 1)" = no-name ]
+    cp /etc/egressd/old.json /etc/egressd/policy.json
+    systemctl reload egressd
+    [ "$(user egressctl run -- python3 /opt/checks/dial.py allowed.example)" = reached ]
+}
+a_bad_policy_changes_nothing() {
+    was=$(pid)
+    echo '{ "version": 1, "network": 5 }' >/etc/egressd/policy.json
+    ! systemctl reload egressd
+    [ "$(pid)" = "$was" ]
+    active egressd
+    [ "$(user egressctl run -- python3 /opt/checks/dial.py allowed.example)" = reached ]
+    cp /etc/egressd/old.json /etc/egressd/policy.json
+    nothing_leaked
+}
+names_resolve_through_egressd_with_nss_resolve() {
+    grep -q 'hosts:.*resolve \[!UNAVAIL=return\] dns' /etc/nsswitch.conf
+    active systemd-resolved
+    # Without a guard, nss-resolve does answer.
+    user getent hosts free.example
+    grep -q free.example /run/world/queries
+    [ "$(user egressctl run -- getent ahostsv4 allowed.example | head -n 1 | cut -d ' ' -f 1)" = 203.0.113.10 ]
+    ! user egressctl run -- getent ahostsv4 secret.example
+    ! grep -q secret.example /run/world/queries
+}
+a_user_unit_runs_egressctl() {
+    mkdir -p /home/agent/.config/systemd/user
+    cat >/home/agent/.config/systemd/user/mine.service <<'UNIT'
+[Service]
+Type=oneshot
+ExecStart=egressctl run -- sh -c 'python3 /opt/checks/dial.py 203.0.113.66 >/tmp/mine; cat /proc/self/cgroup >>/tmp/mine; true'
+UNIT
+    chown -R agent: /home/agent
+    systemctl --machine=agent@ --user daemon-reload
+    systemctl --machine=agent@ --user start mine
+    [ "$(head -n 1 /tmp/mine)" = EPERM ]
+    grep -q '^0::/agent.slice/' /tmp/mine
+}
+a_user_unit_in_a_slice_of_that_name_does_not_start() {
+    ! user --slice=agent.slice true
+    ! [ -e /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/agent.slice ]
+}
+the_journal_is_readable() {
+    ! journalctl -b -u egressd -o cat | grep -q "$(printf '\033')"
+    journalctl -b -u egressd -o cat | grep -q 'taken over'
+    # A refused policy is worth a look; what goes as it should is not.
+    journalctl -b -u egressd -p warning -o cat | grep -qi policy
+    ! journalctl -b -u egressd -p warning -o cat | grep -q 'taken over'
+}
+a_stopped_daemon_leaves_the_guard() {
+    systemctl stop egressd
+    active egressd inactive
+    active prober
+    nothing_leaked
+    flow_lives
+    [ "$(as_unit python3 /opt/checks/dial.py 203.0.113.66 || true)" = EPERM ]
+}
+without_a_guard_nothing_starts_in_the_slice() {
+    systemctl stop prober flow
+    egressctl release
+    echo '{ "version": 1, "network": 5 }' >/etc/egressd/policy.json
+    ! systemctl start egressd
+    # As after a boot: the slice is not there.
+    systemctl kill agent.slice || true
+    reset_slice
+    ! systemctl start prober
+    ! active prober
+    [ "$(packets)" = 0 ]
+    cp /etc/egressd/old.json /etc/egressd/policy.json
+    systemctl reset-failed
+    systemctl start prober
+    active egressd
+    nothing_leaked
+}
+# Only a job that comes with another one stops the slice: this is how an administrator would.
+reset_slice() {
+    mkdir -p /run/systemd/system/agent.slice.d
+    printf '[Unit]\nRefuseManualStop=no\n' >/run/systemd/system/agent.slice.d/stop.conf
+    systemctl daemon-reload
+    systemctl stop agent.slice
+    rm -r /run/systemd/system/agent.slice.d
+    systemctl daemon-reload
+    [ "$(systemctl is-active agent.slice)" != active ]
+}
+a_slice_that_was_removed_is_guarded_again() {
+    systemctl stop prober
+    reset_slice
+    : >/run/prober.before
+    systemctl start prober
+    nothing_leaked
+}
+the_bait_would_have_told() {
+    [ "$(packets)" = 0 ]
+    [ "$(python3 /opt/checks/dial.py 203.0.113.66)" = reached ]
+    [ "$(packets)" -gt 0 ]
+}
+
+loginctl enable-linger agent
+within 30 [ -S /run/user/1000/bus ]
+echo "booted $(uname -r) systemd $(systemctl --version | head -n 1 | cut -d ' ' -f 2)" >&3
+for name in $(sed -n 's/^\([a-z_]*\)() {$/\1/p' "$0" | grep '_.*_'); do
+    case "$name" in
+        as_unit | nothing_leaked | flow_lives | reset_slice) ;;
+        *) check "$name" ;;
+    esac
+done
+echo "end $count" >&3
+sync
