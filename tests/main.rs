@@ -4,6 +4,7 @@
 mod agent;
 mod harness;
 
+mod bypass;
 mod cli;
 mod clients;
 mod faults;

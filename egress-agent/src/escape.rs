@@ -15,5 +15,5 @@ pub mod helper;
 pub mod suite;
 pub mod verdict;
 
-pub use attempt::{Attempt, Outcome};
+pub use attempt::{Attempt, Limit, Outcome};
 pub use ground::{Ground, Guard};

@@ -4,5 +4,6 @@
 //! other programs and says on one line why one failed. The tasks themselves (`cargo xtask …`) are in
 //! the binary.
 
+pub mod holds;
 pub mod program;
 pub mod world;

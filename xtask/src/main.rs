@@ -15,6 +15,7 @@ mod demo;
 mod fuzz;
 mod load;
 mod play;
+mod publish;
 mod setup;
 mod test;
 mod vm;
@@ -56,6 +57,8 @@ enum Task {
     },
     /// The kernel tests and the escape suite on Debian's kernels, in software emulation
     Vm(vm::Vm),
+    /// Writes what the escape suite found into the README
+    Holds(publish::Holds),
     /// Guards real programs against a small internet made of network namespaces
     Demo,
     /// Every figure of the README, side by side with what it is compared with
@@ -96,6 +99,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Setup { check: false } => setup::install()?,
         Task::Check => check::run()?,
         Task::Test { filter } => test::run(&filter)?,
+        Task::Holds(holds) => publish::run(&holds)?,
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds)?,
         Task::Vm(vm) => vm::run(vm)?,
         Task::Demo => demo::run()?,

@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::Ground;
+use super::{Ground, verdict::Identity};
 
 /// One way out of a guard: a row of the table.
 #[derive(Debug, Clone, Copy)]
@@ -15,9 +15,34 @@ pub struct Attempt {
     pub title: &'static str,
     /// Makes the attempt. Runs in a process of its own with one thread, which ends with it.
     pub run: fn(&Ground) -> Outcome,
-    /// Why this row may stay open, where it does: the published limit. `None` for a row that must
-    /// be held.
-    pub limit: Option<&'static str>,
+    /// The published limit of a row that may stay open. `None` for one that must be held.
+    pub limit: Option<Limit>,
+}
+
+/// Who may get out by a row, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    Everyone(&'static str),
+    /// Only who runs as uid 0, which `egressctl run` refuses unless it is told `--allow-root`.
+    Root(&'static str),
+}
+
+impl Limit {
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Everyone(reason) | Self::Root(reason) => reason,
+        }
+    }
+
+    /// The reason, if it is one for `who`.
+    pub fn of(self, who: Identity) -> Option<&'static str> {
+        match (self, who) {
+            (Self::Root(_), Identity::Agent) => None,
+            (Self::Root(reason), Identity::Root | Identity::Bare) | (Self::Everyone(reason), _) => {
+                Some(reason)
+            }
+        }
+    }
 }
 
 /// What the process that tried can tell. Whether anything arrived is for the capture to say.

@@ -45,7 +45,9 @@ impl Guard {
         egressd: &Path,
         opens_bait: bool,
     ) -> anyhow::Result<Self> {
-        let at = |name: &str| home.path().join(name);
+        // Apart from where attempts make their files: the launcher makes this one read-only.
+        fs::create_dir(state(home))?;
+        let at = |name: &str| state(home).join(name);
         let policy = at("policy.json");
         fs::write(
             &policy,
@@ -119,7 +121,7 @@ impl Guard {
 
     /// What attempts try to change.
     pub fn ground(&self, home: &Home) -> escape::Guard {
-        let at = |name: &str| home.path().join(name);
+        let at = |name: &str| state(home).join(name);
         escape::Guard {
             control: Some(self.socket.clone()),
             daemon: i32::try_from(self.daemon.id()).ok(),
@@ -156,6 +158,11 @@ impl Drop for Guard {
         self.daemon.kill().unwrap_or_default();
         drop(self.daemon.wait());
     }
+}
+
+/// The directory of everything that is the daemon's.
+fn state(home: &Home) -> PathBuf {
+    home.path().join("guard")
 }
 
 fn policy_text(audit: &Path, opens_bait: bool) -> Value {

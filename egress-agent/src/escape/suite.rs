@@ -58,7 +58,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> anyhow::Res
         .map(|(attempt, control)| Row {
             name: attempt.name.to_owned(),
             title: attempt.title.to_owned(),
-            limit: attempt.limit.map(str::to_owned),
+            limit: attempt.limit.map(|limit| limit.reason().to_owned()),
             control,
             judged: [].into(),
         })
@@ -66,7 +66,7 @@ pub fn run(options: &Options, progress: &mut dyn FnMut(Progress)) -> anyhow::Res
     for &identity in &options.identities {
         let runs = stage.play(Standing::Guarded(identity), &chosen, progress)?;
         for ((attempt, row), run) in chosen.iter().zip(&mut rows).zip(runs) {
-            let judged = judge(attempt, &row.control, run);
+            let judged = judge(attempt, identity, &row.control, run);
             row.judged.insert(identity, judged);
         }
     }

@@ -83,9 +83,10 @@ impl Run {
     }
 }
 
-/// Judges a guarded run by the same attempt without a guard.
-pub fn judge(attempt: &Attempt, control: &Run, run: Run) -> Judged {
-    let (verdict, reason) = match (run.escape(), attempt.limit) {
+/// Judges a guarded run of `who` by the same attempt without a guard.
+pub fn judge(attempt: &Attempt, who: Identity, control: &Run, run: Run) -> Judged {
+    let limit = attempt.limit.and_then(|limit| limit.of(who));
+    let (verdict, reason) = match (run.escape(), limit) {
         (Some(_), Some(limit)) => (Verdict::Limit, limit.to_owned()),
         (Some(what), None) => (Verdict::NotHeld, what),
         (None, _) if control.escape().is_some() => (Verdict::Held, held(&run.end)),
@@ -165,14 +166,14 @@ impl fmt::Display for Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::escape::Outcome;
+    use crate::escape::{Outcome, attempt::Limit};
 
     fn row(limit: Option<&'static str>) -> Attempt {
         Attempt {
             name: "row",
             title: "a row",
             run: |_| Outcome::Sent,
-            limit,
+            limit: limit.map(Limit::Everyone),
         }
     }
 
@@ -189,7 +190,7 @@ mod tests {
 
     #[track_caller]
     fn check(limit: Option<&'static str>, control: &Run, guarded: Run, expected: (Verdict, &str)) {
-        let judged = judge(&row(limit), control, guarded);
+        let judged = judge(&row(limit), Identity::Agent, control, guarded);
         assert_eq!((judged.verdict, judged.reason.as_str()), expected);
     }
 
@@ -271,8 +272,31 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_of_root_is_none_for_the_agent() {
+        let attempt = Attempt {
+            limit: Some(Limit::Root("as published")),
+            ..row(None)
+        };
+        for (who, expected) in [
+            (Identity::Agent, Verdict::NotHeld),
+            (Identity::Root, Verdict::Limit),
+            (Identity::Bare, Verdict::Limit),
+        ] {
+            let judged = judge(&attempt, who, &sent(&["UDP"]), sent(&["UDP"]));
+            assert_eq!(judged.verdict, expected, "{who}");
+        }
+    }
+
+    #[test]
     fn only_frames_without_a_limit_are_stray() {
-        let judged = |limit| judge(&row(limit), &sent(&["a"]), sent(&["a", "b"]));
+        let judged = |limit| {
+            judge(
+                &row(limit),
+                Identity::Agent,
+                &sent(&["a"]),
+                sent(&["a", "b"]),
+            )
+        };
         let row = |judged: Judged| Row {
             name: "row".to_owned(),
             title: "a row".to_owned(),

@@ -25,7 +25,7 @@ use crate::workspace::root;
 
 const INIT: &str = include_str!("matrix/init.sh");
 /// What the suite tries that a cloud kernel has as modules; some kernels lack some.
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 14] = [
     "veth",
     "dummy",
     "tun",
@@ -34,6 +34,8 @@ const MODULES: [&str; 12] = [
     "dccp_ipv6",
     "vsock_loopback",
     "smc",
+    "rds_tcp",
+    "tipc",
     "dns_resolver",
     "xfrm_user",
     "ipv6",

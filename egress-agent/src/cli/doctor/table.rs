@@ -18,11 +18,12 @@ pub(super) fn print(report: &Report, screen: &mut Screen) -> anyhow::Result<()> 
         .first()
         .map(|row| row.judged.keys().copied().collect())
         .unwrap_or_default();
-    let header: String = identities
-        .iter()
-        .map(|who| format!("{:<COLUMN$}", who.to_string().to_uppercase()))
-        .collect();
-    screen.line(screen.paint(Paint::Dim, &format!("{header}WAY OUT")))?;
+    let mut header = String::new();
+    for who in &identities {
+        header.push_str(&column(&who.to_string().to_uppercase()));
+    }
+    header.push_str("WAY OUT");
+    screen.line(screen.paint(Paint::Dim, &header))?;
     for row in &report.rows {
         print_row(row, &identities, screen)?;
     }
@@ -46,6 +47,10 @@ pub(super) fn print(report: &Report, screen: &mut Screen) -> anyhow::Result<()> 
         screen.line(screen.paint(paint, &line))?;
     }
     Ok(())
+}
+
+fn column(word: &str) -> String {
+    format!("{word:<COLUMN$}")
 }
 
 /// The verdicts, and the title beside them on as many lines as it takes.

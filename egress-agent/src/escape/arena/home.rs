@@ -12,6 +12,9 @@ use anyhow::Context as _;
 use crate::kernel::{Cgroup, Hierarchy};
 
 const PREFIX: &str = "egressd-escape-";
+/// As for a real daemon, only root can write on the way to its files. In a directory that is open
+/// to all the launcher could not protect them from a session of root.
+const PARENT: &str = "/var/lib";
 
 /// A directory that only root can change, and a cgroup of the same name. Both go with it.
 #[derive(Debug)]
@@ -26,7 +29,8 @@ impl Home {
         let hierarchy = Hierarchy::find()?;
         sweep(&hierarchy).context("remove what an earlier run has left")?;
         let name = format!("{PREFIX}{}-{number}", std::process::id());
-        let directory = std::env::temp_dir().join(&name);
+        fs::create_dir_all(PARENT).with_context(|| format!("make {PARENT}"))?;
+        let directory = Path::new(PARENT).join(&name);
         fs::DirBuilder::new()
             .mode(0o755)
             .create(&directory)
@@ -93,9 +97,11 @@ fn sweep(hierarchy: &Hierarchy) -> anyhow::Result<()> {
     for name in dead(hierarchy.root())? {
         remove_cgroup(&hierarchy.open(&name)?)?;
     }
-    let directory = std::env::temp_dir();
-    for name in dead(&directory)? {
-        fs::remove_dir_all(directory.join(name))?;
+    let directory = Path::new(PARENT);
+    if directory.exists() {
+        for name in dead(directory)? {
+            fs::remove_dir_all(directory.join(name))?;
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::{
     variants::strongest,
 };
 use crate::escape::{
-    Attempt, Ground, Outcome,
+    Attempt, Ground, Limit, Outcome,
     attempt::Tried,
     ground::{BAIT_PORT, NEAR_V4},
 };
@@ -43,19 +43,19 @@ pub(super) const ALL: &[Attempt] = &[
         name: "igmp-join",
         title: "joining an IPv4 group whose number carries data",
         run: |ground| Outcome::of(join4(ground)),
-        limit: Some(JOIN_LIMIT),
+        limit: Some(Limit::Everyone(JOIN_LIMIT)),
     },
     Attempt {
         name: "igmp-source-join",
         title: "joining an IPv4 group with sources whose numbers carry data",
         run: |ground| Outcome::of(join_sources4(ground)),
-        limit: Some(JOIN_LIMIT),
+        limit: Some(Limit::Everyone(JOIN_LIMIT)),
     },
     Attempt {
         name: "mld-join",
         title: "joining an IPv6 group whose number carries data",
         run: |ground| Outcome::of(join6(ground)),
-        limit: Some(JOIN_LIMIT),
+        limit: Some(Limit::Everyone(JOIN_LIMIT)),
     },
 ];
 

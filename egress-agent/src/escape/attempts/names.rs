@@ -11,7 +11,7 @@ use super::{
     variants::strongest,
 };
 use crate::escape::{
-    Attempt, Ground, Outcome,
+    Attempt, Ground, Limit, Outcome,
     attempt::Tried,
     ground::{
         ALLOWED_NAME, BAIT_V4, DENIED_NAME, OTHER_RESOLVER_V4, OTHER_RESOLVER_V6, RESOLVER_V4,
@@ -65,10 +65,10 @@ pub(super) const ALL: &[Attempt] = &[
         name: "dns-wildcard-words",
         title: "DNS: short labels with data below an allowed wildcard, within its budget",
         run: |ground| Outcome::of(wildcard_words(ground)),
-        limit: Some(
+        limit: Some(Limit::Everyone(
             "who runs the zone behind an allowed wildcard reads what is asked there: \
              `wildcardNames` distinct names for each session, 64 unless set",
-        ),
+        )),
     },
     Attempt {
         name: "dns-wildcard-flood",
@@ -237,6 +237,10 @@ fn over_tcp(ground: &Ground) -> Tried {
             && let Ok(more @ [_, ..]) = socket.receive().as_deref()
         {
             answers.extend_from_slice(more);
+        }
+        if count_messages(&answers) < 2 {
+            let silence = "the second question is not answered".to_owned();
+            return Err(Outcome::Refused(silence));
         }
         asked(Ok(last_message(&answers)))
     };

@@ -13,7 +13,7 @@ use super::{
     bait::{absent, escaped, refused},
     probes,
 };
-use crate::escape::{Attempt, Ground, Outcome, attempt::Tried};
+use crate::escape::{Attempt, Ground, Limit, Outcome, attempt::Tried};
 
 pub(super) const ALL: &[Attempt] = &[
     Attempt {
@@ -38,13 +38,15 @@ pub(super) const ALL: &[Attempt] = &[
         name: "kernel-settings",
         title: "settings that make the kernel start a program (core_pattern)",
         run: |_| Outcome::of(any_opens(KERNEL_SETTINGS.iter().map(PathBuf::from))),
-        limit: None,
+        limit: Some(Limit::Root(
+            "uid 0 may tell the kernel what to start as root: do not use --allow-root",
+        )),
     },
     Attempt {
         name: "block-devices",
         title: "writing to the disks below the file systems",
         run: |ground| Outcome::of(block_devices(ground)),
-        limit: None,
+        limit: Some(Limit::Root("uid 0 owns the disks: do not use --allow-root")),
     },
     Attempt {
         name: "device-made",
@@ -56,9 +58,9 @@ pub(super) const ALL: &[Attempt] = &[
         name: "left-for-later",
         title: "files that are run later, outside (cron, shell start files)",
         run: |_| Outcome::of(later()),
-        limit: Some(
+        limit: Some(Limit::Everyone(
             "what an agent may write, and someone outside runs later, runs outside: review it",
-        ),
+        )),
     },
 ];
 
