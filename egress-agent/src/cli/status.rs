@@ -1,6 +1,6 @@
 //! `egressctl status`: what is enforced now, and what is not.
 
-use std::path::Path;
+use std::{path::Path, thread::sleep, time::Duration};
 
 use anyhow::bail;
 use clap::Args;
@@ -16,6 +16,7 @@ use crate::{
         message::{Reply, Request},
         status::{Dns, Guard, Status},
     },
+    kernel::Hierarchy,
 };
 
 #[derive(Clone, Debug, Args)]
@@ -23,10 +24,21 @@ pub struct StatusArgs {
     /// Only what concerns this session.
     #[arg(long)]
     session: Option<String>,
+    /// Wait until the kernel programs of this guarded cgroup are attached, half a minute at most;
+    /// show nothing. Exit 1 when they are not.
+    #[arg(long, value_name = "CGROUP", conflicts_with = "session")]
+    attached: Option<String>,
 }
+
+/// How often a guard that is not attached is looked at, and how long between two looks.
+const LOOKS: u32 = 150;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Exit 0 when everything that was asked for is enforced, 1 when something is not.
 pub fn run(args: StatusArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+    if let Some(cgroup) = &args.attached {
+        return attached(cgroup, socket);
+    }
     let request = Request::Status {
         session: args.session,
     };
@@ -45,8 +57,31 @@ pub fn run(args: StatusArgs, socket: &Path, screen: &mut Screen) -> anyhow::Resu
     Ok(if whole { Exit::Ok } else { Exit::No })
 }
 
+/// A cgroup that was removed is made anew together with its programs, so both must be there.
+fn attached(cgroup: &str, socket: &Path) -> anyhow::Result<Exit> {
+    for _ in 0..LOOKS {
+        let request = Request::Status { session: None };
+        let Reply::Status(status) = Client::connect(socket)?.request(&request)? else {
+            bail!("egressd answered something else");
+        };
+        let is_there = Hierarchy::find()?.open(cgroup).is_ok();
+        let mut guards = status.guards.iter();
+        let Some(guard) = guards.find(|guard| guard.cgroup == cgroup.trim_matches('/')) else {
+            bail!("egressd does not guard `{cgroup}`: name it with `--cgroup`");
+        };
+        if is_there && !guard.hooks.is_empty() && guard.hooks.iter().all(|hook| hook.attached) {
+            return Ok(Exit::Ok);
+        }
+        sleep(PAUSE);
+    }
+    super::complain(&format!(
+        "egressctl: the guard of `{cgroup}` is not attached; the log of egressd says why"
+    ));
+    Ok(Exit::No)
+}
+
 fn print(status: &Status, screen: &mut Screen) -> anyhow::Result<()> {
-    let uptime = super::duration(std::time::Duration::from_millis(status.uptime_ms));
+    let uptime = super::duration(Duration::from_millis(status.uptime_ms));
     screen.line(format!(
         "egressd {} (pid {}, up {uptime})",
         status.version, status.pid

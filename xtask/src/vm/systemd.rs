@@ -195,6 +195,10 @@ fn install(tree: &Tree, programs: &Programs) -> Result<()> {
     for (file, at) in [
         ("user/agent.slice", "systemd/user/agent.slice"),
         ("agent.slice", "systemd/system/agent.slice"),
+        (
+            "egressd-gate.service",
+            "systemd/system/egressd-gate.service",
+        ),
         ("sysusers.conf", "sysusers.d/egressd.conf"),
         ("tmpfiles.conf", "tmpfiles.d/egressd.conf"),
     ] {
