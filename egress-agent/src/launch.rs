@@ -14,6 +14,7 @@ mod landlock;
 mod mounts;
 pub mod parent;
 pub mod privileges;
+mod root;
 mod view;
 
 /// Own failures of `run`, as env(1) and timeout(1) number them.

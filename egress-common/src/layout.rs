@@ -2,8 +2,8 @@
 
 /// Offsets in bytes, found in the kernel's own type information when the programs are loaded.
 ///
-/// The programs read through them with `bpf_probe_read_kernel`: a wrong offset gives a wrong
-/// value, and never a fault.
+/// Where the verifier knows a structure's type, it checks them; elsewhere the programs read with
+/// `bpf_probe_read_kernel`, and a wrong offset gives a wrong value but never a fault.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Layout {

@@ -29,6 +29,9 @@ macro_rules! offset {
     }};
 }
 
+/// To a structure of the kernel.
+type Pointer = *const u8;
+
 const ALLOW: i32 = 0;
 const EPERM: i32 = 1;
 
@@ -69,24 +72,25 @@ pub(crate) fn use_socket(ctx: &LsmContext) -> i32 {
     if !session::holds_current() {
         return ALLOW;
     }
-    let socket: u64 = ctx.arg(0);
-    let Some(sk) = sk_of(socket) else {
+    let sk = sk_of(ctx.arg(0));
+    if sk.is_null() {
         return deny_socket(Reason::OutsideSocket, 0);
-    };
-    let Some(family) = read::<u16>(sk, offset!(sock_family)) else {
-        return deny_socket(Reason::OutsideSocket, 0);
-    };
-    let family = u32::from(family);
-    if family == AF_UNIX || family == AF_NETLINK || is_of_kernel(sk) {
+    }
+    let family = u32::from(field::<u16>(sk, offset!(sock_family)));
+    if family == AF_UNIX || family == AF_NETLINK {
         return ALLOW;
     }
-    if family != AF_INET && family != AF_INET6 {
-        return deny_socket(Reason::SocketFamily, family);
+    let mut reason = Reason::SocketFamily;
+    if family == AF_INET || family == AF_INET6 {
+        if is_inside(sk) {
+            return ALLOW;
+        }
+        reason = Reason::OutsideSocket;
     }
-    if is_inside(sk) {
+    if is_of_kernel(sk) {
         return ALLOW;
     }
-    deny_socket(Reason::OutsideSocket, family)
+    deny_socket(reason, family)
 }
 
 /// A connection to a listening UNIX socket.
@@ -104,12 +108,14 @@ pub(crate) fn send_unix(ctx: &LsmContext) -> i32 {
     if !session::holds_current() {
         return ALLOW;
     }
-    let (socket, other) = (sk_of(ctx.arg(0)), sk_of(ctx.arg(1)));
-    reach_unix(socket.unwrap_or(0), other.unwrap_or(0))
+    reach_unix(sk_of(ctx.arg(0)), sk_of(ctx.arg(1)))
 }
 
 #[inline(always)]
-fn reach_unix(sk: u64, other: u64) -> i32 {
+fn reach_unix(sk: Pointer, other: Pointer) -> i32 {
+    if sk.is_null() || other.is_null() {
+        return -EPERM;
+    }
     if is_inside(other) || is_of_kernel(sk) {
         return ALLOW;
     }
@@ -121,7 +127,7 @@ fn reach_unix(sk: u64, other: u64) -> i32 {
         generation: config.generation,
         path: [0; UNIX_PATH_BYTES],
     };
-    let length = bound_path(other, &mut key.path);
+    let length = bound_path(other as u64, &mut key.path);
     if length != 0 {
         if is_listed(&key) {
             return ALLOW;
@@ -177,22 +183,30 @@ const fn is_held(family: u32) -> bool {
 
 /// A socket of the kernel's own, such as that of a network file system which the task reads.
 #[inline(always)]
-fn is_of_kernel(sk: u64) -> bool {
-    read::<u8>(sk, offset!(sock_kernel))
-        .is_some_and(|byte| u32::from(byte) & offset!(sock_kernel_mask) != 0)
+fn is_of_kernel(sk: Pointer) -> bool {
+    u32::from(field::<u8>(sk, offset!(sock_kernel))) & offset!(sock_kernel_mask) != 0
 }
 
 /// Whether the task that made the socket was under guard.
 #[inline(always)]
-fn is_inside(sk: u64) -> bool {
+fn is_inside(sk: Pointer) -> bool {
+    let cgroup: Pointer = field(sk, offset!(sock_cgroup));
+    if cgroup.is_null() {
+        return false;
+    }
+    let node: Pointer = field(cgroup, offset!(cgroup_node));
+    // Most sockets are used where they were made.
+    if !node.is_null() && field::<u64>(node, offset!(node_id)) == session::of_current() {
+        return true;
+    }
     let (guard, level) = session::guard();
     let level = level.cast_unsigned();
+    if field::<u32>(cgroup, offset!(cgroup_level)) < level {
+        return false;
+    }
+    // The verifier does not follow the pointers of an array that grows.
     let owner = || {
-        let cgroup = read::<u64>(sk, offset!(sock_cgroup))?;
-        if read::<u32>(cgroup, offset!(cgroup_level))? < level {
-            return None;
-        }
-        let ancestor = read::<u64>(cgroup, offset!(cgroup_ancestors) + 8 * level)?;
+        let ancestor = read::<u64>(cgroup as u64, offset!(cgroup_ancestors) + 8 * level)?;
         let node = read::<u64>(ancestor, offset!(cgroup_node))?;
         read::<u64>(node, offset!(node_id))
     };
@@ -200,8 +214,17 @@ fn is_inside(sk: u64) -> bool {
 }
 
 #[inline(always)]
-fn sk_of(socket: u64) -> Option<u64> {
-    read::<u64>(socket, offset!(socket_sk))
+fn sk_of(socket: Pointer) -> Pointer {
+    field(socket, offset!(socket_sk))
+}
+
+/// A member of a structure whose type the verifier knows: it checks that something of this kind is
+/// there. Volatile, so that the offset, a constant to the verifier alone, stays apart.
+#[inline(always)]
+fn field<T>(base: Pointer, offset: u32) -> T {
+    // SAFETY: the verifier refuses a read outside of the structure; where the structure is gone,
+    // the read gives zeros.
+    unsafe { core::ptr::read_volatile(base.add(offset as usize).cast::<T>()) }
 }
 
 #[inline(always)]

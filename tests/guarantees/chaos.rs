@@ -7,9 +7,9 @@
 use std::{
     collections::BTreeMap,
     env, fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -46,7 +46,9 @@ fn a_daemon_killed_at_random_lets_nothing_out() {
         "host {DENIED_V4} or host {DENIED_V6} or host {METADATA_V4} or host {STRANGER_V4} or port 8000"
     ));
     let time = Duration::from_secs(seconds);
-    let probers: Vec<Child> = (0..PROBERS).map(|_| probe(&world, time)).collect();
+    let mut probers: Vec<Child> = (0..PROBERS).map(|_| probe(&world, time)).collect();
+    // To enter a session takes a daemon that lives.
+    let outputs: Vec<_> = probers.iter_mut().map(ready).collect();
     let started = Instant::now();
     let mut chance = Chance(seed);
     let mut done = Done::default();
@@ -56,7 +58,8 @@ fn a_daemon_killed_at_random_lets_nothing_out() {
     }
     let reports: Vec<Report> = probers
         .into_iter()
-        .map(|child| report(&world, child))
+        .zip(outputs)
+        .map(|(child, output)| report(&world, child, output))
         .collect();
     live.expect("talk live", "ok");
 
@@ -208,6 +211,22 @@ fn tool() -> PathBuf {
     egressd.with_file_name("xtask")
 }
 
+type Output = BufReader<ChildStdout>;
+
+/// Waits until a prober says that it is in its session; the rest is for [`report`].
+fn ready(child: &mut Child) -> Output {
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is a pipe"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("it is text");
+    if line != "ready\n" {
+        let mut error = String::new();
+        let mut stderr = child.stderr.take().expect("it is a pipe");
+        stderr.read_to_string(&mut error).expect("it is text");
+        panic!("the prober did not start: {line}{error}");
+    }
+    stdout
+}
+
 #[derive(Deserialize)]
 struct Report {
     denied: BTreeMap<String, u64>,
@@ -217,15 +236,14 @@ struct Report {
 }
 
 #[track_caller]
-fn report(world: &TestWorld, child: Child) -> Report {
+fn report(world: &TestWorld, child: Child, mut stdout: Output) -> Report {
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).expect("it is text");
     let output = child.wait_with_output().expect("it is our child");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let line = said.lines().find(|line| line.starts_with('{'));
-    line.and_then(|line| serde_json::from_str(line).ok())
-        .unwrap_or_else(|| {
-            let error = String::from_utf8_lossy(&output.stderr);
-            panic!("{}: {said}\n{error}\n{}", output.status, world.report())
-        })
+    serde_json::from_str(&said).ok().unwrap_or_else(|| {
+        let error = String::from_utf8_lossy(&output.stderr);
+        panic!("{}: {said}\n{error}\n{}", output.status, world.report())
+    })
 }
 
 fn sum(

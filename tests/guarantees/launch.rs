@@ -154,7 +154,7 @@ fn a_session_ends_with_its_last_process_and_leaves_no_cgroup() {
     let guarded = cgroup::mount_point()
         .expect("one")
         .join(world.daemon().expect("one").cgroup());
-    let script = r#"sleep 0.4 & echo "$0" >"$0"; exit 0"#;
+    let script = r#"sleep 2 & echo "$0" >"$0"; exit 0"#;
     world.run(&["sh", "-c", script, "left"]).works();
     let sessions = || {
         let listing = fs::read_dir(&guarded).expect("it is there");
@@ -228,4 +228,19 @@ fn a_network_socket_does_not_go_along_as_a_standard_stream() {
         said.contains("standard input is a network socket"),
         "{said}"
     );
+}
+
+#[test]
+fn who_allows_root_is_told_what_is_not_held() {
+    let world = TestWorld::guarded(policy());
+    let run = world.ctl(&["run", "--allow-root", "--", "id", "-u"]);
+    run.works()
+        .says("0\n")
+        .says("root is not held: it writes what other programs of root execute later");
+    run.must(
+        !run.outcome.stderr.contains("is not active"),
+        "should have said that every piece is active",
+    );
+    let refused = world.ctl(&["run", "--", "id", "-u"]);
+    refused.must(refused.outcome.status == 125, "should have ended with 125");
 }

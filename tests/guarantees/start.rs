@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use xtask::world::{
     client::{AGENT_GID, AGENT_UID},
     place::{ALLOWED_V4, NAMELESS_V4},
@@ -271,6 +271,31 @@ fn what_is_not_enforced_in_full_is_named_in_the_status() {
     let run = world.ctl(&["status"]);
     run.must(run.outcome.status == 1, "should have ended with status 1");
     run.says("best effort");
+}
+
+#[test]
+fn the_second_layer_stands_or_is_said_to_be_missing_and_can_be_required() {
+    let world = TestWorld::guarded(only(&[NAMELESS_V4]));
+    let shown = world.ctl(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&shown.works().outcome.stdout).expect("it is JSON");
+    let lsm = &status["guards"][0]["lsm"];
+    let mut service = Service::new(&world, "strict");
+    let cgroup = format!("{}/strict", world.cgroup().name());
+    let policy = service.policy("policy.json", &only(&[NAMELESS_V4]));
+    let words = ["--require-lsm", "--cgroup", &format!("{cgroup}={policy}")];
+    if let Some(why) = lsm["missing"].as_str() {
+        world
+            .ctl(&["status"])
+            .works()
+            .says(&format!("not active: {why}"));
+        let run = service.ends(&world, &words);
+        run.must(run.outcome.status == 2, "should have ended with status 2");
+        is_one_line(&run, &["the second layer was asked for", why]);
+        leaves_nothing(&world, &service, &run, &cgroup);
+    } else {
+        assert_eq!(lsm["programs"], 7, "{status:#}");
+        service.start(&world, &words);
+    }
 }
 
 /// No cgroup, no pins, no socket, no log.

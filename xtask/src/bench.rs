@@ -19,6 +19,7 @@ mod rest;
 mod rounds;
 mod scale;
 mod stage;
+mod start;
 mod traffic;
 
 use self::{figure::Figure, machine::Machine, stage::Stage};
@@ -44,7 +45,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 8] = [
+const MEASUREMENTS: [(&str, Measure); 9] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -53,6 +54,7 @@ const MEASUREMENTS: [(&str, Measure); 8] = [
     ("scale", scale::scale),
     ("denial", denial::denial),
     ("rest", rest::rest),
+    ("start", start::start),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {

@@ -134,7 +134,15 @@ pub fn summary(denials: &[Record]) -> Vec<String> {
             destination(record),
             record.reason.as_deref().unwrap_or("denied")
         );
-        let allow = record.allow_with.as_ref().map(ToString::to_string);
+        // The message of a denied socket says how to allow it, where that can be done.
+        let allow = match &record.allow_with {
+            Some(rule) => Some(format!("to allow it, add to network.allow: {rule}")),
+            None => record
+                .message
+                .as_deref()
+                .filter(|_| record.socket.is_some())
+                .map(plain),
+        };
         match groups.iter_mut().find(|(known, _, _)| *known == what) {
             Some((_, count, _)) => *count += record.count,
             None => groups.push((what, record.count, allow)),
@@ -151,9 +159,7 @@ pub fn summary(denials: &[Record]) -> Vec<String> {
     for (what, count, allow) in groups {
         lines.push(format!("  {count:>4}x {what}"));
         if let Some(allow) = allow {
-            lines.push(format!(
-                "        to allow it, add to network.allow: {allow}"
-            ));
+            lines.push(format!("        {allow}"));
         }
     }
     lines

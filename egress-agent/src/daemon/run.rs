@@ -38,7 +38,7 @@ use crate::{
         sink::{Sink, Writer},
     },
     control::{server, socket},
-    kernel::{Hierarchy, boot, check_kernel, events::Events, pins::Pins, watch},
+    kernel::{Hierarchy, KernelError, boot, check_kernel, events::Events, lsm, pins::Pins, watch},
     launch::{parent, privileges::User},
     policy::{AuditSettings, Policy},
     trust::Trusted,
@@ -119,6 +119,9 @@ async fn serve(
     refuse_nested(&options.guards)?;
     for (cgroup, _) in &options.guards {
         Pins::new(&options.pin_dir, cgroup.trim_matches('/'), "").check()?;
+    }
+    if options.require_lsm {
+        lsm::probe().map_err(KernelError::Lsm)?;
     }
     let plans = plans(&options, policies)?;
     let (sink, writer) = open_log(&audit)?;

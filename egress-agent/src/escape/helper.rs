@@ -9,6 +9,7 @@
 //! | `pass` | passes a UDP socket that was made out here (over UNIX sockets only) |
 
 use std::{
+    fs,
     io::{self, BufRead as _, BufReader, IoSlice, Read as _, Write},
     mem::MaybeUninit,
     net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, UdpSocket},
@@ -17,7 +18,9 @@ use std::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixListener, UnixStream},
     },
+    path::Path,
     thread,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -27,6 +30,11 @@ use super::{
     Ground,
     ground::{BAIT_PORT, BAIT_V4},
 };
+
+/// The same service over a socket in the scratch directory.
+pub const AMONG_FILES: &str = "among-files.sock";
+/// The file in the scratch directory that names a socket to be made there.
+pub const WANTED: &str = "wanted";
 
 /// What one may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,13 +65,15 @@ pub fn run(ground: &Ground, mut out: impl Write) -> anyhow::Result<()> {
         .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)))
         .context("bind the TCP socket")?;
     let port = tcp.local_addr()?.port();
-    for listener in [listener, hidden] {
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                thread::spawn(move || serve_unix(&stream));
-            }
-        });
+    // Scratch is a directory with files in it, not one of sockets.
+    fs::write(ground.scratch.join("notes"), "")?;
+    let among_files = UnixListener::bind(ground.scratch.join(AMONG_FILES))
+        .context("bind the socket among files")?;
+    for listener in [listener, hidden, among_files] {
+        accept_forever(listener);
     }
+    let scratch = ground.scratch.clone();
+    thread::spawn(move || make_wanted(&scratch));
     thread::spawn(move || {
         for stream in tcp.incoming().flatten() {
             thread::spawn(move || serve_tcp(&stream));
@@ -73,6 +83,32 @@ pub fn run(ground: &Ground, mut out: impl Write) -> anyhow::Result<()> {
     out.flush()?;
     io::stdin().lock().read_to_end(&mut Vec::new())?;
     Ok(())
+}
+
+fn accept_forever(listener: UnixListener) {
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || serve_unix(&stream));
+        }
+    });
+}
+
+/// Makes a socket of the name that stands in [`WANTED`], as programs that start later do; anew
+/// where there was one.
+fn make_wanted(scratch: &Path) -> io::Result<()> {
+    loop {
+        thread::sleep(Duration::from_millis(10));
+        let wanted = scratch.join(WANTED);
+        let Ok(name) = fs::read_to_string(&wanted) else {
+            continue;
+        };
+        fs::remove_file(&wanted)?;
+        let path = scratch.join(name);
+        if path.exists() {
+            fs::remove_file(&path)?;
+        }
+        accept_forever(UnixListener::bind(&path)?);
+    }
 }
 
 fn serve_unix(stream: &UnixStream) -> io::Result<()> {

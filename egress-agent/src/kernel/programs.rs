@@ -103,7 +103,7 @@ pub enum KernelError {
         name: &'static str,
         source: MapError,
     },
-    #[error("the second layer was asked for and is not there: {0}")]
+    #[error("the second layer was asked for and cannot be had: {0}")]
     Lsm(#[source] lsm::Missing),
     #[error("what is pinned guards a cgroup that is gone")]
     Elsewhere,

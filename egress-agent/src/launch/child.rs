@@ -15,7 +15,7 @@ use super::{
     descriptors::{self, OpenSocket},
     environment, filter, landlock,
     privileges::{self, PrivilegeError, User},
-    view,
+    root, view,
 };
 use crate::{
     control::{
@@ -92,6 +92,11 @@ pub fn start(start: &Start<'_>, tell: &mut dyn FnMut(&str)) -> Result<Infallible
             "egressd: not active in this run: {}",
             inactive.join("; ")
         ));
+    }
+    if uid == 0 {
+        for line in root::not_held(&held) {
+            tell(&format!("egressd: root is not held: {line}"));
+        }
     }
     become_command(start.command, &entered.session, held.has(Piece::View))
 }

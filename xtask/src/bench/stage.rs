@@ -110,6 +110,11 @@ impl Stage {
         numbers.with_context(|| format!("`load {}` said `{}`", words.join(" "), said.trim()))
     }
 
+    /// A program of the release build.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     pub(crate) fn egressctl(&self, guard: &Guard, words: &[&str]) -> Command {
         let mut command = self.world.command(self.programs.join("egressctl"));
         command.arg("--socket").arg(guard.socket()).args(words);

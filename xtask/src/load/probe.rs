@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    io::{self, Write as _},
     net::{SocketAddr, UdpSocket},
     os::fd::OwnedFd,
     thread,
@@ -39,7 +39,7 @@ struct Report {
     names: u64,
 }
 
-/// Makes attempts for so long and says what became of them, as JSON.
+/// Says that it is there, makes attempts for so long, and returns what became of them as JSON.
 pub(super) fn run(
     allowed: SocketAddr,
     denied: &[SocketAddr],
@@ -50,6 +50,7 @@ pub(super) fn run(
     let mut report = Report::default();
     let asker = UdpSocket::bind("0.0.0.0:0").context("binding a UDP socket")?;
     asker.set_nonblocking(true)?;
+    writeln!(io::stdout(), "ready").context("saying so")?;
     let start = monotonic();
     let end = start + u64::try_from(time.as_nanos())?;
     let mut round: u32 = 0;

@@ -25,7 +25,7 @@ use crate::workspace::root;
 
 const INIT: &str = include_str!("matrix/init.sh");
 /// What the suite tries that a cloud kernel has as modules; some kernels lack some.
-const MODULES: [&str; 12] = [
+const MODULES: [&str; 14] = [
     "veth",
     "dummy",
     "tun",
@@ -34,6 +34,8 @@ const MODULES: [&str; 12] = [
     "dccp_ipv6",
     "vsock_loopback",
     "smc",
+    "rds_tcp",
+    "tipc",
     "dns_resolver",
     "xfrm_user",
     "ipv6",
@@ -100,9 +102,11 @@ fn one(
     }
     offers_layers(&said)?;
     passed(&said, "tests")?;
-    passed(&said, "escapes")?;
+    // Status 1: something was not held, and the report says what.
     let open = report?.open;
     ensure!(open.is_empty(), "not held: {}", open.join("; "));
+    passed(&said, "escapes")?;
+    tells_without_landlock(&boot(kernel, &image, "unsealed lsm=lockdown,yama,bpf")?)?;
     Ok(started.elapsed().as_secs())
 }
 
@@ -172,6 +176,38 @@ fn refused(said: &Said) -> Result<()> {
         said.report
     );
     println!("vm: it said: {}", said.report.trim());
+    Ok(())
+}
+
+/// Required, Landlock keeps a command from starting where it is off; as best effort the command
+/// starts, and its user is told.
+fn tells_without_landlock(said: &Said) -> Result<()> {
+    let status = |need: &str| {
+        let words = ending(said, &format!("unsealed-{need}"));
+        words.and_then(|words| words.first().copied())
+    };
+    let lines = |need: &str| -> Vec<&str> {
+        let lines = said
+            .report
+            .lines()
+            .filter_map(|line| line.strip_prefix(need));
+        lines.collect()
+    };
+    let (required, best) = (lines("require: "), lines("best-effort: "));
+    let names_it = |lines: &[&str]| lines.iter().any(|line| line.contains("andlock"));
+    ensure!(
+        status("require").is_some_and(|status| status != "0")
+            && names_it(&required)
+            && !required.contains(&"started"),
+        "without Landlock, a policy that requires it should have kept the command from starting; it said: {}",
+        required.join(" | ")
+    );
+    ensure!(
+        status("best-effort") == Some("0") && names_it(&best) && best.contains(&"started"),
+        "without Landlock, a policy that only wishes it should have started the command and named the gap; it said: {}",
+        best.join(" | ")
+    );
+    println!("vm: without Landlock it said: {}", required.join(" | "));
     Ok(())
 }
 

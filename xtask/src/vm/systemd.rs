@@ -32,7 +32,7 @@ const PACKAGES: &str = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-syste
 systemd-resolved,python3-minimal,iproute2,procps";
 /// What the machine needs beside what is built in.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "veth", "ipv6"];
-const LIMIT: Duration = Duration::from_mins(5);
+const LIMIT: Duration = Duration::from_mins(9);
 const POLICY: &str = r#"{ "version": 1, "name": "checks",
   "network": { "allow": [ { "name": "site", "hosts": ["allowed.example"], "ports": ["443/tcp"] } ] } }
 "#;
@@ -55,7 +55,7 @@ pub(super) fn run(archive: &Archive, programs: &Programs) -> Result<()> {
         initrd: image.path(),
         disk: Some(&disk),
         mebibytes: 2048,
-        arguments: "quiet rdinit=/init systemd.show_status=no systemd.firstboot=no",
+        arguments: "quiet rdinit=/init systemd.show_status=no systemd.firstboot=no systemd.journald.forward_to_console=1",
         limit: LIMIT,
     };
     let said = machine.run(|event| println!("vm: systemd: {event}"))?;

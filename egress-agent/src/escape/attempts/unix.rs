@@ -3,16 +3,18 @@
 //! The helper stands for all of them: a container engine, a terminal multiplexer, a proxy.
 
 use std::{
+    fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::bait::{abstracted, ask, unix};
 use crate::escape::{
-    Attempt, Ground, Outcome,
+    Attempt, Ground, Limit, Outcome,
     attempt::Tried,
     ground::{NEAR_V4, NEAR_V6},
+    helper::{AMONG_FILES, WANTED},
 };
 
 pub(super) const ALL: &[Attempt] = &[
@@ -45,6 +47,27 @@ pub(super) const ALL: &[Attempt] = &[
         title: "the same by a hard link to the socket",
         run: |ground| Outcome::of(by_link(ground)),
         limit: None,
+    },
+    Attempt {
+        name: "unix-among-files",
+        title: "the same in a directory of the agent's own",
+        run: |ground| {
+            let path = ground.scratch.join(AMONG_FILES);
+            Outcome::of(unix(&path).and_then(ask))
+        },
+        limit: None,
+    },
+    Attempt {
+        name: "unix-made-later",
+        title: "a UNIX socket that a program outside makes later",
+        run: |ground| Outcome::of(made(ground, "later.sock")),
+        limit: Some(LATER_LIMIT),
+    },
+    Attempt {
+        name: "unix-made-again",
+        title: "a UNIX socket that a program outside makes again",
+        run: |ground| Outcome::of(made(ground, AMONG_FILES)),
+        limit: Some(LATER_LIMIT),
     },
     Attempt {
         name: "loopback-proxy",
@@ -84,6 +107,12 @@ pub(super) const ALL: &[Attempt] = &[
     },
 ];
 
+/// The private view knows the sockets that were there when the session began.
+const LATER_LIMIT: Limit = Limit::Everyone(
+    "sockets that programs outside make later, where the agent may look, are held by the LSM \
+     programs or Landlock ABI 9 alone",
+);
+
 const PATIENCE: Duration = Duration::from_millis(800);
 
 fn proxy(ground: &Ground, address: IpAddr) -> Tried {
@@ -122,15 +151,31 @@ fn short(ground: &Ground, path: &Path) -> Tried {
     let link = ground.scratch.join(format!("to-{}", std::process::id()));
     std::os::unix::fs::symlink(path, &link).map_err(Outcome::refused("symlink"))?;
     let stream = unix(&link);
-    std::fs::remove_file(&link).unwrap_or_default();
+    fs::remove_file(&link).unwrap_or_default();
     ask(stream?)
+}
+
+/// Has a socket made now, and asks it as soon as it answers.
+fn made(ground: &Ground, name: &str) -> Tried {
+    let draft = ground.scratch.join("draft");
+    fs::write(&draft, name).map_err(Outcome::refused("write"))?;
+    fs::rename(&draft, ground.scratch.join(WANTED)).map_err(Outcome::refused("rename"))?;
+    let path = ground.scratch.join(name);
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match unix(&path) {
+            Ok(stream) => return ask(stream),
+            Err(refusal) if Instant::now() > until => return Err(refusal),
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
 }
 
 /// A second name for the socket, made where nothing hides it.
 fn by_link(ground: &Ground) -> Tried {
     let link = ground.scratch.join(format!("link-{}", std::process::id()));
-    std::fs::hard_link(&ground.helper_socket, &link).map_err(Outcome::refused("link"))?;
+    fs::hard_link(&ground.helper_socket, &link).map_err(Outcome::refused("link"))?;
     let stream = unix(&link);
-    std::fs::remove_file(&link).unwrap_or_default();
+    fs::remove_file(&link).unwrap_or_default();
     ask(stream?)
 }

@@ -9,7 +9,8 @@ mount -t devtmpfs dev /dev
 for module in /modules/*.ko; do insmod "$module"; done
 mkdir /new
 for _ in 1 2 3 4 5 6 7 8 9 10; do [ -b /dev/vda ] && break; sleep 0.2; done
-mount -t ext4 /dev/vda /new && cp -a /product/. /new/ || poweroff -f
+# A file does not give way to a link.
+mount -t ext4 /dev/vda /new && rm -f /new/etc/resolv.conf && cp -a /product/. /new/ || poweroff -f
 umount /proc /sys
 mount --move /dev /new/dev
 exec switch_root /new /lib/systemd/systemd
