@@ -9,7 +9,7 @@ use std::{
 use anyhow::bail;
 use clap::{Parser, Subcommand};
 use egress_agent::{
-    cli::{self, Exit, PIN_DIR, RUNTIME_DIR, run as cli_run},
+    cli::{self, Exit, PIN_DIR, RUNTIME_DIR, journal, run as cli_run},
     daemon::{
         policies::InvalidPolicy,
         run::{OneShot, Options, Outcome, run},
@@ -17,7 +17,8 @@ use egress_agent::{
     launch::parent,
 };
 use tracing_subscriber::{
-    EnvFilter, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, reload,
+    util::SubscriberInitExt as _,
 };
 
 /// Guards what AI coding agents may reach from this machine.
@@ -82,11 +83,12 @@ fn main() -> ExitCode {
             Ok(exit) => exit.into(),
             Err(error) => match error.downcast::<InvalidPolicy>() {
                 Ok(InvalidPolicy(text)) => {
-                    cli::complain(&text);
+                    cli::complain(&journal::error(&text, journal::is_read()));
                     Exit::InvalidPolicy.into()
                 }
                 Err(error) => {
-                    cli::complain(&format!("egressd: {error:#}"));
+                    let text = format!("egressd: {error:#}");
+                    cli::complain(&journal::error(&text, journal::is_read()));
                     Exit::Failure.into()
                 }
             },
@@ -103,14 +105,18 @@ fn start(args: RunArgs) -> anyhow::Result<Exit> {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let (filter, handle) = reload::Layer::<EnvFilter, Registry>::new(filter);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(false);
+    let lines = if journal::is_read() {
+        lines.event_format(journal::Lines::default()).boxed()
+    } else {
+        lines.boxed()
+    };
     tracing_subscriber::registry()
         .with(filter)
-        .with(
-            tracing_subscriber::fmt::layer()
-                .with_writer(std::io::stderr)
-                .with_target(false)
-                .with_ansi(false),
-        )
+        .with(lines)
         .init();
     let set_verbosity = Box::new(move |text: &str| {
         let filter = EnvFilter::try_new(text).map_err(|error| error.to_string())?;

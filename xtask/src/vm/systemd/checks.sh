@@ -1,6 +1,6 @@
 #!/bin/sh
 # The checks, in order. Each is a function; it holds when every command in it succeeds. One line
-# for each goes to the first serial line.
+# for each goes to the first serial line, with what it notes.
 exec 3>/dev/ttyS0
 stty raw <&3
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
@@ -14,7 +14,7 @@ check() {
     said=$(set -ex; "$name" 2>&1)
     status=$?
     if [ "$status" = 0 ]; then
-        echo "ok $name: $(echo "$said" | grep -v '^+' | tail -n 1)" >&3
+        echo "ok $name$(echo "$said" | sed -n 's/^note: /: /p')" >&3
     else
         echo "failed $name ($status): $(echo "$said" | tail -n 12 | tr '\n' '|')" >&3
     fi
@@ -60,14 +60,14 @@ the_boot_leaves_no_window() {
     enforcing=$(systemctl show -p ActiveEnterTimestampMonotonic --value egressd)
     first=$(head -n 1 /run/prober/attempts | cut -d ' ' -f 1 | tr -d .)
     [ "${first}000" -gt "$enforcing" ]
-    echo "$(attempts) attempts since the boot, 0 packets"
+    echo "note: $(attempts) attempts since the boot, 0 packets"
 }
 the_service_is_hardened() {
     [ "$(systemctl show -p Type --value egressd)" = notify ]
     exposure=$(systemd-analyze security --no-pager egressd.service | tail -n 1 | grep -o '[0-9]*\.[0-9]')
     [ "$(echo "$exposure" | tr -d .)" -le 34 ]
     grep NoNewPrivs:.1 "/proc/$(pid)/status"
-    echo "exposure $exposure"
+    echo "note: exposure $exposure"
 }
 a_unit_in_the_slice_is_confined() {
     [ "$(as_unit python3 /opt/checks/dial.py 203.0.113.66 || true)" = EPERM ]
@@ -151,6 +151,14 @@ names_resolve_through_egressd_with_nss_resolve() {
     [ "$(user egressctl run -- getent ahostsv4 allowed.example | head -n 1 | cut -d ' ' -f 1)" = 203.0.113.10 ]
     ! user egressctl run -- getent ahostsv4 secret.example
     ! grep -q secret.example /run/world/queries
+}
+# A plain unit sees the socket of systemd-resolved. The question may leave the machine; no
+# connection does.
+a_plain_unit_with_nss_resolve_connects_nowhere() {
+    [ "$(as_unit python3 /opt/checks/dial.py plain.example || true)" != reached ]
+    if grep -q plain.example /run/world/queries; then left=yes; else left=no; fi
+    [ "$(packets)" = 0 ]
+    echo "note: the question for a denied name left the machine: $left"
 }
 a_user_unit_runs_egressctl() {
     mkdir -p /home/agent/.config/systemd/user
