@@ -380,3 +380,42 @@ fn what_holds_a_session_is_listed() {
     child.kill().ok();
     child.wait().ok();
 }
+
+/// What leads around the view, and into the memory of others, asks the question of ptrace(2). The
+/// user namespace answers it, also where neither Landlock nor the filter of system calls does.
+#[test]
+fn processes_outside_are_out_of_reach_without_landlock_and_seccomp() {
+    let mut policy = policy();
+    policy["session"] = json!({ "landlock": "off", "seccomp": "off" });
+    let world = TestWorld::guarded(policy);
+    let mark = world.agent_home().join("pid");
+    let script = "echo $$ >\"$0\"; exec sleep 60";
+    let outside = Outside::runs(
+        &world,
+        &["sh", "-c", script, mark.to_str().expect("it is text")],
+        &mark,
+    );
+    let mut pid = String::new();
+    wait_for("its number", Duration::from_secs(5), || {
+        pid = fs::read_to_string(&mark).unwrap_or_default();
+        pid.ends_with('\n')
+    })
+    .expect("it writes");
+    let pid = pid.trim();
+    let look = "for what in root cwd fd/1; do readlink /proc/$0/$what >/dev/null 2>&1 && echo $what; done; \
+        (true >>/proc/$0/mem) 2>/dev/null && echo mem; true";
+    let words = ["sh", "-c", look, pid];
+    // Somebody who is the same user, outside, may.
+    world
+        .run_unguarded(&words)
+        .works()
+        .says("root\ncwd\nfd/1\nmem\n");
+    let run = world.run(&words);
+    run.works();
+    assert_eq!(run.outcome.stdout, "", "as nobody, started by nobody");
+    let words = [&["run", "--user", "65534", "--"], &words[..]].concat();
+    let run = world.ctl(&words);
+    run.works();
+    assert_eq!(run.outcome.stdout, "", "as nobody, started by root");
+    drop(outside);
+}

@@ -140,8 +140,7 @@ fn confine(
     descriptors::close_on_exec().map_err(step("mark descriptors for closing"))?;
     let mut held = Held::default();
     piece(&mut held, confinement, Piece::View, || {
-        let done = view::apply(confinement, start.user, tell);
-        done.map(|()| String::new()).map_err(said)
+        view::apply(confinement, start.user, tell).map_err(said)
     })?;
     if let Some(user) = start.user {
         privileges::become_user(user).map_err(privilege)?;

@@ -98,6 +98,31 @@ const RAW_TYPES: When = When::Any(
         &[Masked(1, TYPE, PACKET)],
     ],
 );
+/// Options of setsockopt(2) that join a multicast group or name its sources: the kernel reports the
+/// numbers to the network by itself, in packets that belong to no socket
+/// (`include/uapi/linux/in.h`, `in6.h`).
+const JOINS: When = When::Any(
+    "joining a multicast group, with or without sources",
+    &[
+        &[Is(1, IPPROTO_IP), Is(2, 35)], // IP_ADD_MEMBERSHIP
+        &[Is(1, IPPROTO_IP), Is(2, 39)], // IP_ADD_SOURCE_MEMBERSHIP
+        &[Is(1, IPPROTO_IP), Is(2, 41)], // IP_MSFILTER
+        &[Is(1, IPPROTO_IP), Is(2, JOIN_GROUP)],
+        &[Is(1, IPPROTO_IP), Is(2, JOIN_SOURCE_GROUP)],
+        &[Is(1, IPPROTO_IP), Is(2, MSFILTER)],
+        &[Is(1, IPPROTO_IPV6), Is(2, 20)], // IPV6_JOIN_GROUP
+        &[Is(1, IPPROTO_IPV6), Is(2, 27)], // IPV6_JOIN_ANYCAST
+        &[Is(1, IPPROTO_IPV6), Is(2, JOIN_GROUP)],
+        &[Is(1, IPPROTO_IPV6), Is(2, JOIN_SOURCE_GROUP)],
+        &[Is(1, IPPROTO_IPV6), Is(2, MSFILTER)],
+    ],
+);
+const IPPROTO_IP: u32 = libc::IPPROTO_IP.cast_unsigned();
+const IPPROTO_IPV6: u32 = libc::IPPROTO_IPV6.cast_unsigned();
+/// `MCAST_JOIN_GROUP`, `MCAST_JOIN_SOURCE_GROUP` and `MCAST_MSFILTER`, the same in both levels.
+const JOIN_GROUP: u32 = 42;
+const JOIN_SOURCE_GROUP: u32 = 46;
+const MSFILTER: u32 = 48;
 /// Every `CLONE_NEW…` flag that clone(2) knows.
 const NEW: u32 = 0x7e02_0000;
 /// `CLONE_NEWTIME`, which is for unshare(2) alone: clone(2) has the signal there.
@@ -125,6 +150,7 @@ const fn denial(
 
 const FAMILY: &str = "protocols that no packet hook and no rule of the policy knows";
 const HEADERS: &str = "packets with headers of the sender's making";
+const GROUPS: &str = "reports of the kernel's own, with numbers of the sender's choice";
 const RINGS: &str = "system calls that this filter would not see";
 const KEYS: &str = "the kernel asks programs outside of the guard for keys, the DNS included";
 const OTHERS: &str = "memory and descriptors of processes outside of the guard";
@@ -156,6 +182,13 @@ pub const DENIALS: &[Denial] = &[
         when: RAW_TYPES,
         errno: Perm,
         why: HEADERS,
+    },
+    Denial {
+        name: "setsockopt",
+        number: libc::SYS_setsockopt,
+        when: JOINS,
+        errno: Perm,
+        why: GROUPS,
     },
     denial("io_uring_setup", libc::SYS_io_uring_setup, NoSys, RINGS),
     denial("io_uring_enter", libc::SYS_io_uring_enter, NoSys, RINGS),

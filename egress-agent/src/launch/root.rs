@@ -20,8 +20,11 @@ pub(super) fn not_held(held: &Held) -> Vec<&'static str> {
     if !view {
         lines.push("it asks system services over their UNIX sockets, which start programs outside: view is not active");
     }
-    if !landlock {
-        lines.push("it writes into the memory of other processes of root, and sees their files through /proc: landlock is not active");
+    if !view {
+        lines.push("it tells the kernel what to start as root (core_pattern), and writes to disks: view is not active");
+    }
+    if !view && !landlock {
+        lines.push("it writes into the memory of other processes of root, and sees their files through /proc: view and landlock are not active");
     }
     if !seccomp {
         lines.push("it takes descriptors of other processes of root, and opens sockets of every family: seccomp is not active");
@@ -42,9 +45,9 @@ mod tests {
         };
         let whole = held(&Piece::ALL);
         assert_eq!(whole, 2);
-        assert_eq!(held(&[Piece::Landlock, Piece::Seccomp]), whole + 1);
-        assert_eq!(held(&[Piece::View, Piece::Seccomp]), whole + 1);
+        assert_eq!(held(&[Piece::Landlock, Piece::Seccomp]), whole + 2);
+        assert_eq!(held(&[Piece::View, Piece::Seccomp]), whole);
         assert_eq!(held(&[Piece::View, Piece::Landlock]), whole + 1);
-        assert_eq!(held(&[]), whole + 5);
+        assert_eq!(held(&[]), whole + 6);
     }
 }

@@ -5,9 +5,12 @@
 //! made outside later, such as a runtime directory with a fresh socket. The price is that an
 //! unmount outside is not seen inside.
 //!
-//! Root makes a mount namespace; everyone else makes a user namespace first, in which only the own
-//! user and group are known: files of others seem to belong to nobody.
+//! A user namespace comes first. Processes outside of it are then out of reach of ptrace(2), and of
+//! what asks the same question: `/proc/PID/root`, `cwd`, `fd` and `mem`, which would lead around the
+//! view. In that of an ordinary user only the own user and group are known, and files of others
+//! seem to belong to nobody; root's knows everyone.
 
+mod namespace;
 mod plan;
 mod scene;
 
@@ -35,7 +38,6 @@ use rustix::{
     mount::{
         MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     },
-    thread::UnshareFlags,
 };
 
 use self::plan::{Step, plan};
@@ -64,12 +66,12 @@ pub(super) enum ViewError {
 }
 
 /// Gives this thread its own view, for `user` or for who it is. Listed sockets that are not there
-/// are told.
+/// are told. Returns a word on what is missing, or none.
 pub(super) fn apply(
     confinement: &Confinement,
     user: Option<User>,
     tell: &mut dyn FnMut(&str),
-) -> Result<(), ViewError> {
+) -> Result<String, ViewError> {
     let user = user.unwrap_or_else(|| User {
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
@@ -77,12 +79,12 @@ pub(super) fn apply(
     let working = std::env::current_dir().ok();
     let in_namespace =
         !caps::has_cap(None, CapSet::Effective, Capability::CAP_SYS_ADMIN).unwrap_or(false);
-    if in_namespace {
-        unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNS).map_err(ViewError::Namespace)?;
-        map_user(user)?;
+    let word = if in_namespace {
+        namespace::of_user(user)?;
+        String::new()
     } else {
-        unshare(UnshareFlags::NEWNS).map_err(ViewError::Namespace)?;
-    }
+        namespace::of_root()?
+    };
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     mount_change("/", private).map_err(|errno| ViewError::Mounts(errno.into()))?;
     for listed in &confinement.sockets {
@@ -100,7 +102,7 @@ pub(super) fn apply(
         }
     }
     let xdg = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let scene = scene::look(confinement, xdg, in_namespace)
+    let scene = scene::look(confinement, xdg, in_namespace, user.uid)
         .map_err(fail("look at the machine", Path::new("/proc")))?;
     Stage::new(plan(&scene), user, in_namespace)?.play()?;
     // The old directory would still lead to what the view hides.
@@ -109,7 +111,7 @@ pub(super) fn apply(
         let root = Path::new("/");
         std::env::set_current_dir(root).map_err(fail("change into", root))?;
     }
-    Ok(())
+    Ok(word)
 }
 
 /// The steps, with everything that they need from the old view in hand.
@@ -256,26 +258,6 @@ impl Stage {
         let text = self.copies.get(at).map(Vec::as_slice).unwrap_or_default();
         make_file(at, text)
     }
-}
-
-/// The calling thread is the only one: see [`super::child::start`].
-#[expect(unsafe_code, reason = "rustix marks unshare unsafe for CLONE_FILES")]
-fn unshare(flags: UnshareFlags) -> io::Result<()> {
-    // SAFETY: unsafe only when the table of descriptors is unshared, which is not asked for.
-    unsafe { rustix::thread::unshare_unsafe(flags) }.map_err(io::Error::from)
-}
-
-/// The own user and group, and nobody else, in a new user namespace.
-fn map_user(user: User) -> Result<(), ViewError> {
-    let User { uid, gid } = user;
-    for (path, text) in [
-        ("/proc/self/setgroups", "deny".to_owned()),
-        ("/proc/self/uid_map", format!("{uid} {uid} 1")),
-        ("/proc/self/gid_map", format!("{gid} {gid} 1")),
-    ] {
-        fs::write(path, text).map_err(ViewError::Mounts)?;
-    }
-    Ok(())
 }
 
 fn empty_file_system(at: &Path, mode: u32) -> Result<(), ViewError> {

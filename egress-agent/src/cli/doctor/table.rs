@@ -175,10 +175,13 @@ fn summary(report: &Report) -> String {
         1 => "1 packet got out".to_owned(),
         count => format!("{count} packets got out"),
     };
+    let ways = match report.rows.len() {
+        1 => "1 way".to_owned(),
+        count => format!("{count} ways"),
+    };
     format!(
-        "Linux {}, {} ways: {}; beyond the limits {stray}",
+        "Linux {}, {ways}: {}; beyond the limits {stray}",
         report.kernel,
-        report.rows.len(),
         counts.join(", "),
     )
 }

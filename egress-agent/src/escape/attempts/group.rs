@@ -9,7 +9,7 @@ use super::{
     variants::strongest,
 };
 use crate::escape::{
-    Attempt, Ground, Limit, Outcome,
+    Attempt, Ground, Outcome,
     attempt::Tried,
     ground::{BAIT_PORT, NEAR_V4},
 };
@@ -43,24 +43,21 @@ pub(super) const ALL: &[Attempt] = &[
         name: "igmp-join",
         title: "joining an IPv4 group whose number carries data",
         run: |ground| Outcome::of(join4(ground)),
-        limit: Some(Limit::Everyone(JOIN_LIMIT)),
+        limit: None,
     },
     Attempt {
         name: "igmp-source-join",
         title: "joining an IPv4 group with sources whose numbers carry data",
         run: |ground| Outcome::of(join_sources4(ground)),
-        limit: Some(Limit::Everyone(JOIN_LIMIT)),
+        limit: None,
     },
     Attempt {
         name: "mld-join",
         title: "joining an IPv6 group whose number carries data",
         run: |ground| Outcome::of(join6(ground)),
-        limit: Some(Limit::Everyone(JOIN_LIMIT)),
+        limit: None,
     },
 ];
-
-const JOIN_LIMIT: &str = "the kernel itself reports the group that was joined, in packets that \
-    belong to no socket: numbers of the agent's choice, to the local network only";
 
 /// Administratively scoped: nobody's.
 const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 69, 83, 67);

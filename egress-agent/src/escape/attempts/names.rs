@@ -67,7 +67,7 @@ pub(super) const ALL: &[Attempt] = &[
         run: |ground| Outcome::of(wildcard_words(ground)),
         limit: Some(Limit::Everyone(
             "who runs the zone behind an allowed wildcard reads what is asked there: \
-             `wildcardNames` distinct names for each session, 64 unless set",
+             `dns.wildcard_names` distinct names for each session, 64 unless set",
         )),
     },
     Attempt {

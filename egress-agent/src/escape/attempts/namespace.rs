@@ -73,8 +73,7 @@ pub(super) const ALL: &[Attempt] = &[
     },
 ];
 
-/// Makes namespaces, in which this process has every capability: without a user namespace where
-/// it is allowed to, as the control run is.
+/// Makes a user namespace and others that belong to it: in these this process has every capability.
 pub(super) fn become_root_of(others: UnshareFlags) -> Tried {
     let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
     system::unshare(UnshareFlags::NEWUSER | others)?;

@@ -189,6 +189,26 @@ fn nobody_types_for_the_terminal() {
 }
 
 #[test]
+fn nobody_joins_a_group_and_other_options_pass() {
+    for (level, joins) in [
+        (0, &[35, 39, 41, 42, 46, 48][..]),
+        (41, &[20, 27, 42, 46, 48]),
+    ] {
+        for option in 0..80 {
+            let expected = if joins.contains(&option) {
+                EPERM
+            } else {
+                Action::Allow
+            };
+            check(libc::SYS_setsockopt, [7, level, option], expected);
+        }
+    }
+    // SO_BINDTODEVICE and TCP_NODELAY.
+    check(libc::SYS_setsockopt, [7, 1, 25], Action::Allow);
+    check(libc::SYS_setsockopt, [7, 6, 1], Action::Allow);
+}
+
+#[test]
 fn other_architectures_and_x32_end_the_process() {
     assert_eq!(decide(I386, 20, [0; 3]), Action::Kill);
     for number in [0, 41, 101, 512, 547] {

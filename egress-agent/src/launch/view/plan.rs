@@ -39,6 +39,9 @@ pub(super) struct Scene {
     pub(super) xdg: Option<PathBuf>,
     /// Directories that must stay as they are: home and working directory.
     pub(super) kept: Vec<PathBuf>,
+    /// Settings of the kernel and block devices, for who owns them: root.
+    pub(super) kernel: Vec<PathBuf>,
+    pub(super) disks: Vec<PathBuf>,
     /// Configuration that a program checks the owner of, when owners look different inside.
     pub(super) owned: BTreeMap<PathBuf, Vec<PathBuf>>,
 }
@@ -70,7 +73,7 @@ pub(super) enum Step {
     /// What stood there before, again.
     KeepFile(PathBuf),
     KeepDirectory(PathBuf),
-    /// An empty file over a socket.
+    /// An empty file over a socket or a device.
     Cover(PathBuf),
     /// A copy that belongs to the user.
     Copy(PathBuf),
@@ -160,6 +163,8 @@ pub(super) fn plan(scene: &Scene) -> Vec<Step> {
             steps.extend(files.iter().cloned().map(Step::Copy));
         }
     }
+    steps.extend(scene.disks.iter().cloned().map(Step::Cover));
+    steps.extend(scene.kernel.iter().cloned().map(Step::Freeze));
     for pins in &scene.pins {
         steps.push(Step::Empty(pins.clone()));
         steps.push(Step::Seal(pins.clone()));
@@ -296,6 +301,20 @@ mod tests {
         ] {
             assert!(!steps.contains(&Step::KeepFile(socket.into())), "{socket}");
         }
+    }
+
+    #[test]
+    fn root_finds_no_disk_and_cannot_set_what_the_kernel_starts() {
+        let mut scene = scene();
+        scene.kernel = vec!["/proc/sys".into(), "/sys".into()];
+        scene.disks = vec!["/dev/vda".into()];
+        let steps = plan(&scene);
+        let at = |step: Step| steps.iter().position(|one| *one == step);
+        let sealed = at(Step::Seal("/sys/fs/cgroup".into()));
+        assert!(at(Step::Cover("/dev/vda".into())).is_some());
+        assert!(at(Step::Freeze("/proc/sys".into())).is_some());
+        // A bind of all of /sys would lie over what is sealed below it.
+        assert!(at(Step::Freeze("/sys".into())) < sealed);
     }
 
     #[test]

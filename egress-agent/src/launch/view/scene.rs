@@ -23,11 +23,16 @@ const RESOLVERS: [&str; 3] = [
 /// ssh(1) refuses files here that belong to nobody whom it knows.
 const SSH: &str = "/etc/ssh/ssh_config.d";
 
+/// What root owns and may change without any capability: settings that name programs which the
+/// kernel starts as root, outside of every cgroup, and that act at once.
+const KERNEL: [&str; 3] = ["/proc/sys", "/proc/sysrq-trigger", "/sys"];
+
 /// Looks. `uid` is who will see the view; `in_namespace` whether owners look different there.
 pub(super) fn look(
     confinement: &Confinement,
     xdg: Option<PathBuf>,
     in_namespace: bool,
+    uid: u32,
 ) -> std::io::Result<Scene> {
     let mounts = mounts::read()?;
     let of_kind = |kind: &str| -> Vec<PathBuf> {
@@ -73,6 +78,20 @@ pub(super) fn look(
         pins: of_kind("bpf"),
         xdg,
         kept: kept.filter(|path| path.parent().is_some()).collect(),
+        kernel: if uid == 0 {
+            KERNEL
+                .map(PathBuf::from)
+                .into_iter()
+                .filter(|path| path.exists())
+                .collect()
+        } else {
+            Vec::new()
+        },
+        disks: if uid == 0 {
+            disks(Path::new("/dev"))
+        } else {
+            Vec::new()
+        },
         owned: if in_namespace {
             BTreeMap::from([(PathBuf::from(SSH), readable_files(Path::new(SSH)))])
         } else {
@@ -160,6 +179,20 @@ fn protected(confinement: &Confinement) -> Vec<(PathBuf, Kind)> {
             .any(|other| other != path && path.starts_with(other))
     });
     places
+}
+
+/// Block devices in a directory and below it.
+fn disks(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_block_device() => found.push(entry.path()),
+            Ok(kind) if kind.is_dir() => found.extend(disks(&entry.path())),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    found.sort();
+    found
 }
 
 fn readable_files(directory: &Path) -> Vec<PathBuf> {
