@@ -15,10 +15,10 @@ use crate::{
     session,
 };
 
-const PASS: i32 = 1;
-const DROP: i32 = 0;
+pub(crate) const PASS: i32 = 1;
+pub(crate) const DROP: i32 = 0;
 /// The loopback device's index in every network namespace (`include/net/flow.h`, `LOOPBACK_IFINDEX`).
-const LOOPBACK_IFINDEX: u32 = 1;
+pub(crate) const LOOPBACK_IFINDEX: u32 = 1;
 const ETH_P_IP: u32 = 0x0800;
 const ETH_P_IPV6: u32 = 0x86dd;
 
@@ -142,7 +142,7 @@ fn explain(reason: u32, stage: Stage, is_answer: bool) -> u32 {
 
 /// Drops one packet and reports it, once for each socket, flow and generation.
 #[inline(always)]
-fn drop(
+pub(crate) fn drop(
     skb: *mut __sk_buff,
     config: &Config,
     note: Option<&'static mut Note>,
@@ -211,7 +211,7 @@ fn remember_client(skb: *mut __sk_buff, config: &Config, note: &Note, packet: &P
 
 /// Reads the headers of the packet.
 #[inline(always)]
-fn read(ctx: &SkBuffContext) -> Result<Packet, (Reason, Flow)> {
+pub(crate) fn read(ctx: &SkBuffContext) -> Result<Packet, (Reason, Flow)> {
     // SAFETY: the context of the running program.
     let protocol = u32::from(u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16));
     let unreadable = |_| (Reason::Malformed, Flow::NONE);

@@ -22,6 +22,7 @@
 mod connect;
 mod egress;
 mod events;
+mod ingress;
 mod loopback;
 mod lsm;
 mod maps;
@@ -119,6 +120,11 @@ fn lsm_unix_stream_connect(ctx: LsmContext) -> i32 {
 #[lsm(hook = "unix_may_send")]
 fn lsm_unix_may_send(ctx: LsmContext) -> i32 {
     lsm::send_unix(&ctx)
+}
+
+#[cgroup_skb(ingress)]
+fn ingress(ctx: SkBuffContext) -> i32 {
+    ingress::ingress(&ctx)
 }
 
 #[socket_filter]

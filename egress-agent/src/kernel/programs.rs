@@ -31,8 +31,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/eg
 
 /// Every hook of a guard, in the order of attachment. The packet hook comes first: it alone
 /// already denies all that the policy does not allow.
-pub const HOOKS: [&str; 10] = [
+pub const HOOKS: [&str; 11] = [
     "egress",
+    "ingress",
     "sock_create",
     "connect4",
     "connect6",
@@ -196,7 +197,9 @@ impl Programs {
         for name in HOOKS {
             let program = ebpf.program_mut(name).ok_or(KernelError::Missing(name))?;
             let loaded = match name {
-                "egress" => <&mut CgroupSkb>::try_from(program).and_then(CgroupSkb::load),
+                "egress" | "ingress" => {
+                    <&mut CgroupSkb>::try_from(program).and_then(CgroupSkb::load)
+                }
                 "sock_create" => <&mut CgroupSock>::try_from(program).and_then(CgroupSock::load),
                 _ => <&mut CgroupSockAddr>::try_from(program).and_then(CgroupSockAddr::load),
             };
@@ -331,10 +334,15 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, cgroup: &File) -> Result<FdLink, 
     // implies BPF_F_ALLOW_MULTI, and the flag is refused.
     let mode = CgroupAttachMode::Single;
     match name {
-        "egress" => {
+        "egress" | "ingress" => {
             let program = <&mut CgroupSkb>::try_from(program).map_err(AttachError::Program)?;
+            let way = if name == "egress" {
+                CgroupSkbAttachType::Egress
+            } else {
+                CgroupSkbAttachType::Ingress
+            };
             let link = program
-                .attach(cgroup.as_fd(), CgroupSkbAttachType::Egress, mode)
+                .attach(cgroup.as_fd(), way, mode)
                 .and_then(|id| program.take_link(id))
                 .map_err(AttachError::Program)?;
             FdLink::try_from(link).map_err(AttachError::Link)

@@ -37,7 +37,7 @@ tests() {
 
 escapes() {
     echo "begin escapes" >&3
-    egressctl doctor --escape --json >/dev/ttyS2 2>/tmp/escapes
+    egressctl doctor --escape --as agent --as root --as bare --json >/dev/ttyS2 2>/tmp/escapes
     status=$?
     cat /tmp/escapes
     echo "end escapes $status" >&3
