@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use xtask::world::{
     daemon::Daemon,
     place::{ALLOWED_V4, NAMELESS_V4},
@@ -230,18 +230,17 @@ fn a_cgroup_that_somebody_else_made_anew_is_guarded_with_who_is_in_it() {
 #[track_caller]
 fn is_guarded_again(world: &TestWorld) {
     let whole = wait_for("a whole guard", Duration::from_secs(5), || {
-        let lost = world.daemon().is_some_and(|daemon| {
-            daemon
-                .audit()
-                .iter()
-                .rev()
-                .find(|record| {
-                    record["event"]
+        let audit = world.daemon().expect("there is an egressd").audit();
+        let count = |event: &str, message: &str| {
+            let is_meant = |record: &&Value| {
+                record["event"] == event
+                    && record["message"]
                         .as_str()
-                        .is_some_and(|event| event.starts_with("guard-"))
-                })
-                .is_some_and(|record| record["event"] == "guard-lost")
-        });
+                        .is_some_and(|text| text.contains(message))
+            };
+            audit.iter().filter(is_meant).count()
+        };
+        let lost = count("guard-lost", "was removed") >= count("guard-attached", "");
         !lost && world.ctl(&["status"]).outcome.status == 0
     });
     whole.unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
