@@ -22,6 +22,7 @@
 //! | `fuzz` | what must hold for any foreign bytes; only in tests and under the fuzzer |
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`cli`] | the verbs of `egressctl` |
+//! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
 //! | [`trust`] | whether someone else could change a file |
 //!
 //! Rules of the house: what decides takes values and the time, and touches nothing; one task owns
@@ -39,4 +40,5 @@ pub mod fuzz;
 pub mod kernel;
 pub mod launch;
 pub mod policy;
+pub mod tools;
 pub mod trust;
