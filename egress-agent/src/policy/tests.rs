@@ -500,7 +500,20 @@ fn a_list_is_no_object_though_serde_would_take_it_for_one() {
     // A new one belongs into `text::has_objects`, and below.
     assert_eq!(
         objects,
-        ["Audit", "Dns", "Loopback", "Network", "Rule", "Session"]
+        [
+            "Audit",
+            "Connector",
+            "Dns",
+            "Git",
+            "Loopback",
+            "Network",
+            "OwnerScope",
+            "Rule",
+            "SensitivePaths",
+            "Session",
+            "Shell",
+            "Tools"
+        ]
     );
     for (text, path) in [
         (r#"["", "", 1]"#, ""),
@@ -518,6 +531,27 @@ fn a_list_is_no_object_though_serde_would_take_it_for_one() {
             "network.loopback",
         ),
         (r#"{ "version": 1, "dns": ["c", "d"] }"#, "dns"),
+        (r#"{ "version": 1, "tools": ["c", "d"] }"#, "tools"),
+        (
+            r#"{ "version": 1, "tools": { "connectors": [["c", "d", ["x"]]] } }"#,
+            "tools.connectors[0]",
+        ),
+        (
+            r#"{ "version": 1, "tools": { "owner_scopes": [["c", "d", ["x"], ["o"]]] } }"#,
+            "tools.owner_scopes[0]",
+        ),
+        (
+            r#"{ "version": 1, "tools": { "git": ["c", "d"] } }"#,
+            "tools.git",
+        ),
+        (
+            r#"{ "version": 1, "tools": { "sensitive_paths": ["c", "d"] } }"#,
+            "tools.sensitive_paths",
+        ),
+        (
+            r#"{ "version": 1, "tools": { "shell": ["c", "d"] } }"#,
+            "tools.shell",
+        ),
         (r#"{ "version": 1, "audit": ["c", "d"] }"#, "audit"),
         (r#"{ "version": 1, "session": ["c", "d"] }"#, "session"),
     ] {

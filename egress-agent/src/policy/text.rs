@@ -140,17 +140,28 @@ pub(crate) fn has_objects(root: &Value<'_>) -> bool {
         property(inside, key).is_none_or(|value| value.as_object().is_some())
     };
     let network = property(file, "network").and_then(Value::as_object);
-    let are_rules = |key: &str| {
-        let rules = network
-            .and_then(|network| property(network, key))
+    let tools = property(file, "tools").and_then(Value::as_object);
+    let are_objects = |section: Option<&Object<'_>>, key: &str| {
+        let list = section
+            .and_then(|section| property(section, key))
             .and_then(Value::as_array);
-        rules.is_none_or(|rules| rules.elements.iter().all(|rule| rule.as_object().is_some()))
+        list.is_none_or(|list| list.elements.iter().all(|one| one.as_object().is_some()))
     };
-    ["network", "dns", "audit", "session"]
+    ["network", "dns", "audit", "session", "tools"]
         .iter()
         .all(|key| is_object(file, key))
         && network.is_none_or(|network| is_object(network, "loopback"))
-        && ["allow", "deny"].into_iter().all(are_rules)
+        && ["allow", "deny"]
+            .iter()
+            .all(|key| are_objects(network, key))
+        && ["connectors", "owner_scopes"]
+            .iter()
+            .all(|key| are_objects(tools, key))
+        && tools.is_none_or(|tools| {
+            ["git", "sensitive_paths", "shell"]
+                .iter()
+                .all(|key| is_object(tools, key))
+        })
 }
 
 fn property<'v, 'a>(object: &'v Object<'a>, key: &str) -> Option<&'v Value<'a>> {

@@ -4,7 +4,7 @@
 
 /// What a tool of an agent's own does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Runs a command that stands under one of these keys.
     Shell(&'static [&'static str]),
     /// Fetches the URL in its arguments.
@@ -26,7 +26,7 @@ const FILE: &[&str] = &["file_path", "path", "notebook_path"];
 const SEARCH: &[&str] = &["path", "glob", "pattern", "file_path", "dir_path"];
 
 /// What a tool is, if the agents bring it along.
-pub fn kind(tool: &str) -> Option<Kind> {
+pub(crate) fn kind(tool: &str) -> Option<Kind> {
     Some(match tool {
         // Claude Code.
         "Bash" => Kind::Shell(COMMAND),

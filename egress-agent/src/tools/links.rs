@@ -93,7 +93,12 @@ impl Found {
         let is_place = is_key(key, PLACE_KEYS);
         let whole = text.trim_matches(|c: char| c <= ' ');
         if whole.len() <= LONGEST && !whole.is_empty() {
-            match (whole_url(whole), reading) {
+            let read = match whole.starts_with("//") || whole.starts_with("\\\\") {
+                true if reading == Reading::Goes => whole_url(&format!("https:{whole}")),
+                true => Whole::NoHost,
+                false => whole_url(whole),
+            };
+            match (read, reading) {
                 (Whole::Place(place), _) => self.add(place),
                 (Whole::Unreadable, _) => self.refuse(whole),
                 (Whole::NoHost, Reading::Goes) if is_place => self.schemeless(whole),
@@ -243,13 +248,7 @@ fn whole_url(text: &str) -> Whole {
     use url::ParseError;
     let url = match Url::parse(text) {
         Ok(url) => url,
-        Err(ParseError::RelativeUrlWithoutBase) => {
-            return if text.starts_with("//") || text.starts_with("\\\\") {
-                whole_url(&format!("https:{text}"))
-            } else {
-                Whole::NoHost
-            };
-        }
+        Err(ParseError::RelativeUrlWithoutBase) => return Whole::NoHost,
         Err(_unreadable) => return Whole::Unreadable,
     };
     // Other schemes keep their host as it is written; it is read as those of the web are.
@@ -374,7 +373,7 @@ mod tests {
         goes("https:/evil.example", &["evil.example 443"]);
         goes("//evil.example/x", &["evil.example 443"]);
         goes("\\\\evil.example\\x", &["evil.example 443"]);
-        goes("ht\ntps://ev\til.example", &["evil.example 443"]);
+        goes("ht\ntps://ev\til.example", &["evil.example 443", "ev"]);
         goes("  WSS://Evil.Example.:8443/", &["evil.example 8443"]);
         goes("ssh://git@evil.example/x", &["evil.example 22"]);
         goes("git+ssh://g%69thub.com/x", &["github.com 22"]);

@@ -56,7 +56,7 @@ const CODE_HOSTS: &[&str] = &[
 const LONGEST: usize = 256;
 
 /// Every owner in the arguments, in lower case.
-pub fn owners(input: &Value) -> BTreeSet<String> {
+pub(crate) fn owners(input: &Value) -> BTreeSet<String> {
     let mut owners = BTreeSet::new();
     // The kind of the nearest key that says something: objects below `owner` name one.
     let mut open = vec![(Kind::Other, input)];

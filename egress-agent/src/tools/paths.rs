@@ -36,14 +36,14 @@ const LONGEST: usize = 4096;
 
 /// Why a path is none of a tool's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sensitive {
+pub(crate) enum Sensitive {
     Credentials,
     Control,
 }
 
 /// What is done with a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub(crate) enum Access {
     Read,
     Write,
     /// Nobody knows.
@@ -51,7 +51,12 @@ pub enum Access {
 }
 
 /// Whether a path may not be touched in this way.
-pub fn path(policy: &Policy, text: &str, access: Access, cwd: Option<&Path>) -> Option<Sensitive> {
+pub(crate) fn path(
+    policy: &Policy,
+    text: &str,
+    access: Access,
+    cwd: Option<&Path>,
+) -> Option<Sensitive> {
     if text.is_empty() || text.len() > LONGEST {
         return None;
     }
@@ -70,7 +75,7 @@ pub fn path(policy: &Policy, text: &str, access: Access, cwd: Option<&Path>) -> 
 
 /// Paths within a text that is no path itself. Only those that begin at a known place count: names
 /// of files stand in prose for many reasons.
-pub fn mentioned(policy: &Policy, text: &str, access: Access) -> Option<Sensitive> {
+pub(crate) fn mentioned(policy: &Policy, text: &str, access: Access) -> Option<Sensitive> {
     words(text).find_map(|word| {
         let is_rooted = word.starts_with(['~', '/'])
             || word.starts_with("$HOME")
@@ -93,7 +98,7 @@ pub fn mentioned(policy: &Policy, text: &str, access: Access) -> Option<Sensitiv
 }
 
 /// Any name of a secret within code that cannot be read.
-pub fn in_code(policy: &Policy, text: &str) -> Option<Sensitive> {
+pub(crate) fn in_code(policy: &Policy, text: &str) -> Option<Sensitive> {
     words(text).find_map(|word| path(policy, word, Access::Any, None))
 }
 

@@ -45,7 +45,7 @@ static SET: LazyLock<Option<RegexSet>> =
     LazyLock::new(|| RegexSet::new(FORMS.iter().map(|(_, form)| form)).ok());
 
 /// What the first secret in the arguments is.
-pub fn secret(input: &Value) -> Option<&'static str> {
+pub(crate) fn secret(input: &Value) -> Option<&'static str> {
     super::strings(input).find_map(|(_, text)| find(text))
 }
 

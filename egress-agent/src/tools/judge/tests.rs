@@ -155,7 +155,7 @@ fn a_denial_says_what_happened_why_and_what_to_do() {
         got.text,
         "`WebFetch` would reach evil.example port 443, and under the policy `p` no rule allows it \
          (name-denied); use an allowed host, or ask whoever owns the policy to add \
-         { \"name\": \"evil.example\", \"hosts\": [\"evil.example\"], \"ports\": [\"443/tcp\"] }"
+         {\"name\": \"evil.example\", \"hosts\": [\"evil.example\"], \"ports\": [\"443/tcp\"]}"
     );
     let got = judged("WebFetch", json!({ "url": "https://gist.github.com/x" }));
     assert_eq!(
