@@ -30,6 +30,7 @@ mod explain;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod glob;
 mod lint;
 mod name;
 pub mod net;
@@ -46,6 +47,7 @@ mod shape;
 mod suggest;
 mod tables;
 mod text;
+mod tools;
 
 #[cfg(test)]
 mod model;
@@ -56,7 +58,7 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use egress_common::{Mode, Reason, RuleId};
@@ -67,16 +69,18 @@ pub use self::{
     compile::Tables,
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::schema,
+    glob::{Glob, Globs, InvalidGlob},
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},
     portset::{PortEntry, PortSets},
-    problem::{Invalid, Problem, Related, Severity, draw},
+    problem::{Invalid, Problem, Related, Severity, draw, quote},
     rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Rule, Upstream},
     session::{ListedSocket, Need, Places, SessionSettings},
     suggest::suggest,
     tables::TableRules,
+    tools::{Connector, GitScope, ToolSettings, Unclear},
 };
 
 /// No policy is read beyond this many bytes.
@@ -98,6 +102,8 @@ pub struct Policy {
     /// Names that are denied on some ports.
     deny_ports: PatternTable<RuleId>,
     private: PatternTable<()>,
+    /// The kernel tables, built when the first address is asked about.
+    tables: Arc<OnceLock<TableRules>>,
 }
 
 /// Why there is no policy.
@@ -210,6 +216,10 @@ impl Policy {
         &self.checked.session
     }
 
+    pub fn tools(&self) -> &ToolSettings {
+        &self.checked.tools
+    }
+
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
         portset::find(self.rules(), id)
     }
@@ -268,6 +278,12 @@ impl Policy {
         self.checked.plan.number(&self.digest, sets)
     }
 
+    /// The tables as [`Explainer`] reads them.
+    fn table_rules(&self) -> &TableRules {
+        self.tables
+            .get_or_init(|| TableRules::new(&self.compile(&mut PortSets::starting_at(1))))
+    }
+
     pub(crate) fn digest_shared(&self) -> &Arc<str> {
         &self.digest
     }
@@ -300,6 +316,7 @@ impl Policy {
             deny: PatternTable::default(),
             deny_ports: PatternTable::default(),
             private: PatternTable::default(),
+            tables: Arc::default(),
         };
         for rule in &policy.checked.rules {
             let table = match rule.effect {

@@ -19,6 +19,7 @@ use super::{
     settings,
     shape::{Shape, to_json},
     text::{self, Document, Lines, Place, has_objects, syntax},
+    tools::{self, ToolSettings},
 };
 
 /// A policy file that says nothing wrong.
@@ -34,6 +35,7 @@ pub(crate) struct Checked {
     pub(crate) dns: DnsSettings,
     pub(crate) audit: AuditSettings,
     pub(crate) session: SessionSettings,
+    pub(crate) tools: ToolSettings,
     pub(crate) plan: Plan,
     pub(crate) warnings: Vec<Problem>,
     /// Digest of the policy that this one extends.
@@ -177,6 +179,7 @@ impl Checker<'_> {
             base.as_ref(),
             &root.key("session"),
         );
+        let tools = tools::settings(self, file.tools.as_ref(), base.as_ref(), &root.key("tools"));
         let network = root.key("network");
         let plan = match Plan::new(&rules) {
             Ok(plan) => plan,
@@ -209,6 +212,7 @@ impl Checker<'_> {
             dns: dns?,
             audit: audit?,
             session,
+            tools,
             plan,
             warnings: Vec::new(),
             base_digest: inherited.map(|base| Arc::clone(base.digest_shared())),

@@ -11,7 +11,7 @@ use egress_common::{
 use serde::Serialize;
 
 use super::{
-    InvalidName, METADATA, Name, NameDecision, Policy, PortRange, PortSets, TableRules, portset,
+    InvalidName, METADATA, Name, NameDecision, Policy, PortRange, TableRules, portset,
     problem::quote, rule::Effect, suggest,
 };
 
@@ -81,7 +81,7 @@ pub struct Explanation {
     pub help: Option<String>,
 }
 
-/// Explains one connection. Compiles the policy; for many questions keep an [`Explainer`].
+/// Explains one connection. The first question compiles the policy.
 pub fn explain_connect(policy: &Policy, target: &Target) -> Explanation {
     Explainer::new(policy).explain(target)
 }
@@ -90,16 +90,15 @@ pub fn explain_connect(policy: &Policy, target: &Target) -> Explanation {
 #[derive(Debug)]
 pub struct Explainer<'p> {
     policy: &'p Policy,
-    tables: TableRules,
+    tables: &'p TableRules,
     config: Config,
 }
 
 impl<'p> Explainer<'p> {
     pub fn new(policy: &'p Policy) -> Self {
-        let tables = policy.compile(&mut PortSets::starting_at(1));
         Self {
             policy,
-            tables: TableRules::new(&tables),
+            tables: policy.table_rules(),
             config: policy.config(1, [0; RESOLVER_SLOTS]),
         }
     }

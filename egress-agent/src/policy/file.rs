@@ -86,6 +86,14 @@ pub(crate) struct File {
     )]
     #[schemars(with = "Session")]
     pub(crate) session: Option<Session>,
+    /// Which tool calls of an agent are let through before they run.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Tools")]
+    pub(crate) tools: Option<Tools>,
 }
 
 /// A comment: whatever it holds is skipped.
@@ -401,6 +409,213 @@ pub(crate) enum Need {
     Require,
     BestEffort,
     Off,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tools {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// Tools that go to the URL in their arguments, as patterns of names: every host of theirs must be allowed. The web tools of the agents are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) url_tools: Vec<String>,
+    /// Tools of hosted services that may be used, and for whom.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) connectors: Vec<Connector>,
+    /// Tools that are connectors: what matches here and not `connectors` is denied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) connector_tools: Vec<String>,
+    /// Owners that tools may act for, whatever else allows them: every scope that fits a tool must hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) owner_scopes: Vec<OwnerScope>,
+    /// MCP servers of this machine that reach no network, by their exact names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) local_servers: Vec<String>,
+    /// Names that sound like the network: such tools of servers that are not local are denied. Without it `mcp__*fetch*`, `mcp__*http*`, `mcp__*send*`, `mcp__*upload*` and `mcp__*webhook*`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) network_names: Option<Vec<String>>,
+    /// Tools that are never let through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) deny: Vec<String>,
+    /// Tools that a person must confirm with `egressctl confirm`, each time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) confirm: Vec<String>,
+    /// Where git and gh may write.
+    #[serde(default)]
+    pub(crate) git: Git,
+    /// Files that no tool may be pointed at.
+    #[serde(default)]
+    pub(crate) sensitive_paths: SensitivePaths,
+    /// What is asked of shell commands.
+    #[serde(default)]
+    pub(crate) shell: Shell,
+}
+
+/// Tools of a hosted service.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Connector {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// Patterns of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tools: Vec<String>,
+    /// The owners (users, organisations) that they may act for; without it any.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) owners: Option<Vec<String>>,
+}
+
+/// Owners that tools may act for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnerScope {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// Patterns of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tools: Vec<String>,
+    /// The owners: users and organisations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) owners: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Git {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// The owners that git and gh may write to; without it any.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) owners: Option<Vec<String>>,
+    /// The hosts that git and gh may write to; without it every allowed host.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) hosts: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SensitivePaths {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// Files and directories with credentials below a home directory, such as `.ssh`; without it a list of the known ones.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) home: Option<Vec<String>>,
+    /// Names of files with secrets in any directory, such as `.env` or `*.pem`; without it a list of the known ones.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) project: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Shell {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// What happens to a command when it cannot be told what it reaches: `allow` (the default) leaves it to the kernel, `ask` asks a person, `deny` refuses it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Unclear")]
+    pub(crate) unclear: Option<Unclear>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Unclear {
+    Allow,
+    Ask,
+    Deny,
 }
 
 /// The JSON Schema of the policy file, as `policy/policy.schema.json` holds it.

@@ -192,7 +192,7 @@ fn picture<'a>(problem: &Problem, sources: &mut (&'a str, Source<&'a str>), colo
 }
 
 /// A word of the policy, fit for a message: short, in backticks, no control characters.
-pub(crate) fn quote(text: &str) -> String {
+pub fn quote(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut out = String::from("`");
     for (index, c) in text.chars().enumerate() {

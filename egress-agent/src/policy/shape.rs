@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Sections of the format that other parts of egressd will enforce.
-const NOT_ENFORCED: &[&str] = &["tools", "inspect", "proxy"];
+const NOT_ENFORCED: &[&str] = &["inspect", "proxy"];
 
 /// What a document may look like.
 #[derive(Debug)]

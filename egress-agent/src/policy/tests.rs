@@ -63,7 +63,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
     let text = r#"{
   "version": 2,
   "mode": "enforced",
-  "tools": {},
+  "proxy": {},
   "network": {
     "allow": [
       { "name": "a", "hosts": [17, "*.com", "a.com"], "prots": ["443"] },
@@ -83,7 +83,7 @@ fn every_problem_is_reported_at_once_with_its_place() {
         &[
             "2:14 version: version 2 of the format is not known; write `1`",
             "3:11 mode: unknown word `enforced`; did you mean `enforce`?",
-            "4:3 tools: this version of egressd cannot enforce `tools`; take the section out: \
+            "4:3 proxy: this version of egressd cannot enforce `proxy`; take the section out: \
              nothing that a policy asks for is dropped silently",
             "7:32 network.allow[0].hosts[0]: expected text, found `17`",
             "7:36 network.allow[0].hosts[1]: `*.com` allows names that anybody can register: \
