@@ -35,11 +35,12 @@ impl<'world> Session<'world> {
     }
 
     /// Sends an event; the answer is in the file `NAME.out`.
-    fn hook(mut self, name: &str, event: &Value) -> Self {
+    fn hook(self, name: &str, event: &Value) -> Self {
         let file = self.directory.join(format!("{name}.json"));
         fs::write(&file, event.to_string()).expect("the agent has a home");
-        self.script += &format!("egressctl hook < {name}.json > {name}.out || echo failed\n");
-        self
+        self.does(&format!(
+            "egressctl hook < {name}.json > {name}.out || echo failed"
+        ))
     }
 
     fn does(mut self, line: &str) -> Self {
@@ -194,13 +195,11 @@ fn observing_records_a_denial_and_says_nothing() {
 }
 
 #[test]
-fn the_longest_call_is_judged_while_others_are_served() {
+fn a_call_that_is_longer_than_other_requests_is_judged() {
     let world = TestWorld::guarded(policy());
-    let long = fetch(
-        "PreToolUse",
-        "t1",
-        &format!("https://web.denied.test:9000/{}", "x".repeat(3 << 20)),
-    );
+    let mut long = fetch("PreToolUse", "t1", "https://web.denied.test:9000/");
+    // Numbers: a daemon that is not optimised reads them in time.
+    long["tool_input"]["numbers"] = json!(vec![1; 100_000]);
     let answers = Session::new(&world).hook("long", &long).run();
     let denied = answers.output("long");
     assert_eq!(denied["permissionDecision"], "deny");

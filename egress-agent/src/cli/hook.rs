@@ -32,7 +32,7 @@ use crate::{
     },
     policy::Policy,
     tools::{
-        self, advice,
+        self, Call, advice,
         protocol::{self, Answer, Dialect, Event, LONGEST_EVENT, Moment, Style},
     },
 };
@@ -104,7 +104,7 @@ pub fn quick(mut arguments: impl Iterator<Item = OsString>) -> Option<ExitCode> 
             "codex" if dialect.is_none() => dialect = Some(Dialect::Codex),
             "--exit-code" => judging.exit_code = true,
             "--policy" if judging.policy.is_none() => {
-                judging.policy = Some(arguments.next()?.into())
+                judging.policy = Some(arguments.next()?.into());
             }
             _ => return None,
         }
@@ -158,27 +158,8 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
         id,
     } = event;
     let judged = match policy {
-        Some(file) => Policy::load(file)
-            .map(|policy| Judged {
-                judgement: tools::judge(&policy, &call),
-                mode: match policy.mode() {
-                    PolicyMode::Enforce => Mode::Enforce,
-                    PolicyMode::Observe => Mode::Observe,
-                },
-            })
-            .map_err(|error| format!("{:#}", anyhow::Error::from(error))),
-        None => {
-            let request = Request::Judge {
-                call,
-                id,
-                session: None,
-            };
-            match ask::ask(socket, &request, PATIENCE) {
-                Ok(Reply::Judged(judged)) => Ok(*judged),
-                Ok(_) => Err("egressd answered something else than was asked for".to_owned()),
-                Err(error) => Err(error.to_string()),
-            }
-        }
+        Some(file) => judged_by(file, &call),
+        None => judged_by_daemon(socket, call, id),
     };
     match judged {
         Ok(Judged {
@@ -190,6 +171,31 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
             judgement,
         }) => protocol::answer(dialect, style, &judgement),
         Err(why) => protocol::refuse(style, &why),
+    }
+}
+
+fn judged_by(file: &Path, call: &Call) -> Result<Judged, String> {
+    let policy = Policy::load(file).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+    Ok(Judged {
+        judgement: tools::judge(&policy, call),
+        mode: match policy.mode() {
+            PolicyMode::Enforce => Mode::Enforce,
+            PolicyMode::Observe => Mode::Observe,
+        },
+    })
+}
+
+fn judged_by_daemon(socket: &Path, call: Call, id: Option<String>) -> Result<Judged, String> {
+    let request = Request::Judge {
+        call,
+        id,
+        session: None,
+    };
+    let reply = ask::ask(socket, &request, PATIENCE).map_err(|error| error.to_string())?;
+    if let Reply::Judged(judged) = reply {
+        Ok(*judged)
+    } else {
+        Err("egressd answered something else than was asked for".to_owned())
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, VecDeque},
+    path::PathBuf,
     sync::Arc,
+    time::SystemTime,
 };
 
 use egress_common::Mode as PolicyMode;
@@ -16,7 +18,7 @@ use crate::{
     },
     control::{message::Reply, peer::Peer, server::Response, status::Judged},
     policy::Policy,
-    tools::{self, Call, Judgement},
+    tools::{self, Call, Judgement, confirm},
 };
 
 /// Calls that are remembered of one session: agents run some at once, not hundreds.
@@ -68,6 +70,8 @@ pub(super) struct Hearing {
     id: Option<String>,
     record: Record,
     sink: Sink,
+    /// Where a person's confirmations are.
+    confirmations: PathBuf,
 }
 
 impl Hearing {
@@ -77,6 +81,7 @@ impl Hearing {
         id: Option<String>,
         record: Record,
         sink: Sink,
+        confirmations: PathBuf,
     ) -> Self {
         Self {
             policy,
@@ -84,6 +89,7 @@ impl Hearing {
             id,
             record,
             sink,
+            confirmations,
         }
     }
 
@@ -99,8 +105,11 @@ impl Hearing {
             id,
             record,
             sink,
+            confirmations,
         } = self;
         let judgement = tools::judge(&policy, &call);
+        let now = SystemTime::now();
+        let judgement = confirm::settle(judgement, &call.tool, &confirmations, now);
         let mode = match policy.mode() {
             PolicyMode::Enforce => Mode::Enforce,
             PolicyMode::Observe => Mode::Observe,

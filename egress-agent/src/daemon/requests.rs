@@ -29,7 +29,7 @@ use crate::{
     },
     kernel::cgroup,
     policy::Places,
-    tools::Call,
+    tools::{Call, confirm},
 };
 
 impl Daemon {
@@ -153,6 +153,7 @@ impl Daemon {
             id,
             record,
             self.records.sink().clone(),
+            self.runtime_dir.join(confirm::DIRECTORY),
         ))
     }
 

@@ -65,9 +65,11 @@ impl Clock {
     }
 
     fn broken(&self, error: io::Error) -> AskError {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::TooSlow(self.patience),
-            _ => AskError::Broken(error),
+        // What a timeout of a socket is told as.
+        if error.kind() == io::ErrorKind::WouldBlock {
+            AskError::TooSlow(self.patience)
+        } else {
+            AskError::Broken(error)
         }
     }
 

@@ -14,6 +14,11 @@ use crate::tools::protocol::Dialect;
 
 /// Seconds that an agent waits for the hook: more than it ever takes.
 const TIMEOUT: u32 = 10;
+// A matcher with anything but letters and bars is a regular expression to both agents.
+const CLAUDE: &str = "Bash|WebFetch|WebSearch|Write|Edit|MultiEdit|NotebookEdit|mcp__.*";
+const CODEX: &str = "Bash|apply_patch|WebFetch|WebSearch|Write|Edit|mcp__.*";
+/// Tools that reach the network while they run.
+const RAN: &str = "Bash|WebFetch|WebSearch|mcp__.*";
 
 /// One group of hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +52,6 @@ pub(super) fn entries(dialect: Dialect, command: &str) -> Vec<Entry> {
         command: command.to_owned(),
         blocks,
     };
-    // A matcher with anything but letters and bars is a regular expression to both.
-    const CLAUDE: &str = "Bash|WebFetch|WebSearch|Write|Edit|MultiEdit|NotebookEdit|mcp__.*";
-    const CODEX: &str = "Bash|apply_patch|WebFetch|WebSearch|Write|Edit|mcp__.*";
-    const RAN: &str = "Bash|WebFetch|WebSearch|mcp__.*";
     match dialect {
         Dialect::Claude => vec![
             entry("PreToolUse", CLAUDE, true),
