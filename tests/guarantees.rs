@@ -1,6 +1,7 @@
 //! What egressd promises, each promise as a test that fails when it is broken.
 
 mod chaos;
+mod hook;
 mod kill;
 mod launch;
 mod launch_filter;

@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod attempt;
 pub mod doctor;
+pub mod hook;
 pub mod journal;
 pub mod log;
 pub mod policy;

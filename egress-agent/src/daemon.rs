@@ -7,6 +7,7 @@
 //! filled, then the programs are attached, and only then does anyone hear of it.
 
 mod answers;
+mod calls;
 mod door;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -43,6 +44,7 @@ use crate::{
     policy::Policy,
 };
 
+use calls::Calls;
 use door::Known;
 use guard::Guard;
 use records::Records;
@@ -80,6 +82,7 @@ pub struct Daemon {
     ended: mpsc::UnboundedSender<Ended>,
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
+    calls: Calls,
 }
 
 impl Daemon {
@@ -312,6 +315,7 @@ impl Daemon {
         let Some(gone) = gone else {
             return;
         };
+        self.calls.forget(&gone.session.name);
         let erased = running
             .guard
             .resolver

@@ -9,6 +9,7 @@
 //! Pure: the policy and the call in, the judgement out. What cannot be told from a command is left
 //! to the kernel, and said so ([`Reach::unclear`]).
 
+mod advice;
 mod builtin;
 pub mod call;
 mod command;
@@ -19,11 +20,13 @@ mod links;
 mod owners;
 mod paths;
 mod place;
+pub mod protocol;
 mod secrets;
 pub mod shell;
 
 use serde_json::Value;
 
+pub use advice::advice;
 pub use call::Call;
 pub use judge::judge;
 pub use judgement::{Class, Judgement, Verdict};

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 mod denial;
 mod figure;
 mod guard;
+mod hook;
 mod machine;
 mod names;
 mod nft;
@@ -45,7 +46,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 9] = [
+const MEASUREMENTS: [(&str, Measure); 10] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -55,6 +56,7 @@ const MEASUREMENTS: [(&str, Measure); 9] = [
     ("denial", denial::denial),
     ("rest", rest::rest),
     ("start", start::start),
+    ("hook", hook::hook),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {

@@ -66,6 +66,9 @@ pub struct Record {
     pub hook: Option<Hook>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<Tool>,
+    /// Every host that a tool call was seen to name, canonical.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
     /// The rule that decided; absent when the default did.
@@ -221,6 +224,9 @@ pub struct Tool {
     /// The MCP server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// The agent's own number of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
 }
 
 /// Where content inspection found something; never what.
@@ -281,6 +287,7 @@ impl Record {
             answers: Vec::new(),
             hook: None,
             tool: None,
+            hosts: Vec::new(),
             findings: Vec::new(),
             rule: None,
             policy: None,

@@ -4,7 +4,9 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
-    cli::{self, Exit, Screen, admin, attempt, doctor, log, policy, run, session, status, why},
+    cli::{
+        self, Exit, Screen, admin, attempt, doctor, hook, log, policy, run, session, status, why,
+    },
     control::DEFAULT_SOCKET,
 };
 
@@ -38,6 +40,8 @@ enum Verb {
     /// Check, test and explain policies, without a daemon.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Judge the tool calls of an agent, one event at a time; install that in its settings.
+    Hook(hook::HookArgs),
     /// Make egressd read its policies again; a bad one leaves the old one in force (exit 3).
     Reload(admin::ReloadArgs),
     /// Take the guard off. Only root, and only from outside.
@@ -55,6 +59,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = hook::quick(std::env::args_os().skip(1)) {
+        return code;
+    }
     let Arguments { socket, json, verb } = Arguments::parse();
     let is_run = matches!(verb, Verb::Run(_));
     let mut screen = Screen::stdout(json);
@@ -66,6 +73,7 @@ fn main() -> ExitCode {
         Verb::Why(args) => why::run(args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &mut screen),
+        Verb::Hook(args) => hook::run(args, &socket, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
         Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),

@@ -203,6 +203,8 @@ fn show_from_daemon(
             | Reply::Sessions(_)
             | Reply::Why(_)
             | Reply::Denials(_)
+            | Reply::Judged(_)
+            | Reply::Aftermath(_)
             | Reply::Entered(_)
             | Reply::Done(_) => return Err(control::client::ClientError::Unexpected.into()),
         }

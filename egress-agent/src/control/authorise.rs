@@ -4,7 +4,8 @@
 //! |---|---|
 //! | root, outside of every guard | everything |
 //! | who can reach the socket, outside | look at everything, enter, end sessions of the same uid |
-//! | guarded, whatever its uid | `status`, `why` and `denials` of its own session |
+//! | guarded, whatever its uid | `status`, `why`, `denials`, `judge` and `aftermath` of its own session |
+//! | guarded, in no session | `judge`: an agent may be guarded without one |
 //! | the connection that entered a session, from inside it | tell once what holds it |
 //!
 //! A request of a guarded peer that names no session is narrowed to its own, so that what is
@@ -48,9 +49,13 @@ pub fn authorise(
                 | Request::Why { .. }
                 | Request::Log { .. }
                 | Request::Denials { .. }
+                | Request::Judge { session: None, .. }
+                | Request::Aftermath { .. }
                 | Request::Enter { .. } => None,
                 Request::End { session } if owner(session) == Some(peer.uid) => None,
                 Request::End { .. } => Some("end a session of somebody else"),
+                // Its records would say what that session did.
+                Request::Judge { .. } => Some("have a call judged for a session that it is not in"),
                 Request::Reload { .. } => Some("reload a policy"),
                 Request::Release { .. } => Some("take a guard off"),
                 Request::Verbosity { .. } => Some("change the diagnostic log"),
@@ -86,7 +91,11 @@ fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<
     let asked = match &mut request {
         Request::Status { session }
         | Request::Why { session, .. }
-        | Request::Denials { session } => session,
+        | Request::Denials { session }
+        | Request::Aftermath { session, .. } => session,
+        // The policy that judges is the one of the cgroup, session or not.
+        Request::Judge { session, .. } if own.is_none() && session.is_none() => return Ok(request),
+        Request::Judge { session, .. } => session,
         Request::Confined { session, .. } if own.is_some() && own == entered => session,
         Request::Sessions {} | Request::Log { .. } => {
             return forbidden("a guarded process sees no more than its own session");
@@ -126,6 +135,19 @@ mod tests {
                 session: None,
             },
             Request::Denials { session },
+            Request::Judge {
+                call: crate::tools::Call {
+                    tool: "Bash".to_owned(),
+                    input: serde_json::Value::Null,
+                    cwd: None,
+                },
+                id: None,
+                session: None,
+            },
+            Request::Aftermath {
+                id: None,
+                session: Some("mine".to_owned()),
+            },
             Request::Sessions {},
             Request::Log {
                 filter: crate::audit::filter::Filter::default(),
@@ -179,29 +201,33 @@ mod tests {
         let session = |name: Option<&str>| Standing::Guarded {
             session: name.map(str::to_owned),
         };
-        check(0, &Standing::Outside, &[Y; 12]);
+        check(0, &Standing::Outside, &[Y; 14]);
         check(
             1000,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
         );
         check(
             1001,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
         );
         for uid in [0, 1000] {
             check(
                 uid,
                 &session(Some("mine")),
-                &[Y, Y, Y, Y, N, N, N, N, N, N, N, N],
+                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(Some("their")),
-                &[Y, N, Y, N, N, N, N, N, N, N, N, N],
+                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N],
             );
-            check(uid, &session(None), &[N; 12]);
+            check(
+                uid,
+                &session(None),
+                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N],
+            );
         }
     }
 

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     confinement::Held,
-    status::{Entered, Session, Status, Why},
+    status::{Aftermath, Entered, Judged, Session, Status, Why},
 };
 use crate::{
     audit::{feed::Told, filter::Filter, record::Record},
     policy::Places,
+    tools::Call,
 };
 
 /// Version of requests and replies, member `v` of every line.
@@ -47,6 +48,23 @@ pub enum Request {
     },
     /// The last denials of a session.
     Denials {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// Judge a tool call before it runs, and record it.
+    Judge {
+        call: Call,
+        /// The agent's own number of the call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// What the network refused to a session since a tool call was judged; without the number of
+    /// the call, since the latest one.
+    Aftermath {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
     },
@@ -95,6 +113,8 @@ pub enum Reply {
     Sessions(Vec<Session>),
     Why(Box<Why>),
     Denials(Vec<Record>),
+    Judged(Box<Judged>),
+    Aftermath(Box<Aftermath>),
     Entered(Entered),
     /// One line of the log, exactly as it stands there.
     Line(String),
@@ -191,6 +211,9 @@ impl Request {
         serde_json::from_value(members.into()).map_err(bad)
     }
 
+    /// How every line of a tool call begins: such a line may be long.
+    pub const JUDGE: &[u8] = br#"{"v":1,"op":"judge","#;
+
     /// One line, newline included.
     pub fn line(&self) -> Result<Vec<u8>, serde_json::Error> {
         #[derive(Serialize)]
@@ -272,6 +295,8 @@ impl Reply {
             | Self::Sessions(_)
             | Self::Why(_)
             | Self::Denials(_)
+            | Self::Judged(_)
+            | Self::Aftermath(_)
             | Self::Line(_)
             | Self::Missed(_)
             | Self::Unreadable(_)
@@ -331,6 +356,25 @@ mod tests {
                 r#"{"v":1,"op":"enter","command":["claude"]}"#,
             ),
             (
+                Request::Judge {
+                    call: Call {
+                        tool: "Bash".to_owned(),
+                        input: serde_json::json!({ "command": "ls" }),
+                        cwd: Some("/src".into()),
+                    },
+                    id: Some("t1".to_owned()),
+                    session: None,
+                },
+                r#"{"v":1,"op":"judge","call":{"tool":"Bash","input":{"command":"ls"},"cwd":"/src"},"id":"t1"}"#,
+            ),
+            (
+                Request::Aftermath {
+                    id: Some("t1".to_owned()),
+                    session: None,
+                },
+                r#"{"v":1,"op":"aftermath","id":"t1"}"#,
+            ),
+            (
                 Request::End {
                     session: "s1".to_owned(),
                 },
@@ -343,6 +387,10 @@ mod tests {
     fn requests_have_the_documented_lines() {
         for (request, text) in requests() {
             let line = request.line().unwrap();
+            assert_eq!(
+                line.starts_with(Request::JUDGE),
+                matches!(request, Request::Judge { .. })
+            );
             assert_eq!(String::from_utf8(line).unwrap(), format!("{text}\n"));
             assert_eq!(Request::parse(text.as_bytes()), Ok(request));
         }
@@ -419,7 +467,7 @@ mod tests {
 
         #[test]
         fn any_change_of_a_request_is_read_or_refused(
-            which in 0..6_usize,
+            which in 0..8_usize,
             at in any::<prop::sample::Index>(),
             byte in any::<u8>(),
         ) {

@@ -17,8 +17,8 @@ use tokio::{
         UnixListener, UnixStream,
         unix::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::mpsc,
-    task::JoinSet,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::{JoinSet, spawn_blocking},
     time::{sleep, timeout},
 };
 
@@ -32,6 +32,12 @@ use crate::audit::feed::Told;
 
 /// Bytes of one request, newline included.
 pub const LONGEST_REQUEST: usize = 64 << 10;
+/// Bytes of one tool call, newline included: what a hook reads from its agent, and the envelope.
+pub const LONGEST_CALL: usize = (10 << 20) + LONGEST_REQUEST;
+/// Long tool calls that are held in memory at once.
+const LONG_CALLS: usize = 4;
+/// For the rest of a long tool call to arrive: nobody else's call waits longer.
+const LONG_PATIENCE: Duration = Duration::from_secs(1);
 /// For a whole request to arrive, and for a reply to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// For answers that are on their way when the server is told to stop.
@@ -75,6 +81,7 @@ async fn serve_with<H: Handler>(
     shutdown: impl Future<Output = ()>,
 ) {
     let seats = Arc::new(Mutex::new(Seats::default()));
+    let room = Arc::new(Semaphore::new(LONG_CALLS));
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     loop {
@@ -90,7 +97,8 @@ async fn serve_with<H: Handler>(
         };
         match accepted {
             Ok((stream, _)) => {
-                if let Some((connection, seat)) = admit(stream, patience, &*handler, &seats) {
+                if let Some((connection, seat)) = admit(stream, patience, &*handler, &seats, &room)
+                {
                     let handler = Arc::clone(&handler);
                     connections.spawn(async move {
                         connection.talk(&*handler).await;
@@ -120,6 +128,7 @@ fn admit<H: Handler>(
     patience: Duration,
     handler: &H,
     seats: &Arc<Mutex<Seats>>,
+    room: &Arc<Semaphore>,
 ) -> Option<(Connection, Seat)> {
     let peer = match Peer::of(&stream) {
         Ok(peer) => peer,
@@ -143,6 +152,7 @@ fn admit<H: Handler>(
         peer,
         patience,
         entered: None,
+        room: Arc::clone(room),
         reader: BufReader::new(reader),
         writer,
     };
@@ -173,6 +183,8 @@ struct Connection {
     patience: Duration,
     /// The session that the peer entered, until it has told what holds it.
     entered: Option<String>,
+    /// For long tool calls.
+    room: Arc<Semaphore>,
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
 }
@@ -180,6 +192,8 @@ struct Connection {
 /// What came before the end of a line.
 enum Line {
     Whole(Vec<u8>),
+    /// A long tool call, and the room that it takes until it is answered.
+    Long(Vec<u8>, OwnedSemaphorePermit),
     TooLong,
     /// The peer ended, with or without half a line.
     End {
@@ -191,7 +205,7 @@ impl Connection {
     async fn talk<H: Handler>(mut self, handler: &H) {
         while let Some(request) = self.next().await {
             let response = match request {
-                Ok(request) => self.answer(handler, request).await,
+                Ok((request, _room)) => self.answer(handler, request).await,
                 Err(failure) => Response::Failed(failure),
             };
             let sent = match response {
@@ -207,9 +221,23 @@ impl Connection {
     }
 
     /// The next request, or what is wrong with it; `None` at the end of the connection.
-    async fn next(&mut self) -> Option<Result<Request, Failure>> {
-        let failure = match timeout(self.patience, read_line(&mut self.reader)).await {
-            Ok(Ok(Line::Whole(line))) => return Some(Request::parse(&line)),
+    async fn next(&mut self) -> Option<Result<(Request, Option<OwnedSemaphorePermit>), Failure>> {
+        let line = read_line(&mut self.reader, &self.room);
+        let failure = match timeout(self.patience, line).await {
+            Ok(Ok(Line::Whole(line))) => {
+                return Some(Request::parse(&line).map(|request| (request, None)));
+            }
+            Ok(Ok(Line::Long(line, room))) => {
+                // Others have their turn meanwhile.
+                let parsed = spawn_blocking(move || Request::parse(&line)).await;
+                let parsed = parsed.unwrap_or_else(|error| {
+                    Err(Failure::new(
+                        Code::Failed,
+                        format!("the tool call was not read: {error}"),
+                    ))
+                });
+                return Some(parsed.map(|request| (request, Some(room))));
+            }
             Ok(Ok(Line::End { half: false }) | Err(_)) => return None,
             Ok(Ok(Line::End { half: true })) => Failure::new(
                 Code::BadRequest,
@@ -242,6 +270,8 @@ impl Connection {
             | Request::Why { .. }
             | Request::Log { .. }
             | Request::Denials { .. }
+            | Request::Judge { .. }
+            | Request::Aftermath { .. }
             | Request::Reload { .. }
             | Request::Release { .. }
             | Request::Enter { .. }
@@ -287,13 +317,31 @@ impl Connection {
     }
 }
 
-/// Reads up to a newline, and never more than [`LONGEST_REQUEST`] of one line.
-async fn read_line(reader: &mut BufReader<OwnedReadHalf>) -> io::Result<Line> {
+/// Reads up to a newline, and never more than [`LONGEST_REQUEST`] of one line, or than
+/// [`LONGEST_CALL`] of a tool call.
+async fn read_line(
+    reader: &mut BufReader<OwnedReadHalf>,
+    room: &Arc<Semaphore>,
+) -> io::Result<Line> {
     let mut line = Vec::new();
     reader
         .take(LONGEST_REQUEST as u64)
         .read_until(b'\n', &mut line)
         .await?;
+    let is_long = line.len() == LONGEST_REQUEST && !line.ends_with(b"\n");
+    if is_long && line.starts_with(Request::JUDGE) {
+        let room = Arc::clone(room)
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        let mut rest = reader.take((LONGEST_CALL - LONGEST_REQUEST) as u64);
+        timeout(LONG_PATIENCE, rest.read_until(b'\n', &mut line)).await??;
+        return Ok(match line.pop() {
+            Some(b'\n') => Line::Long(line, room),
+            _ if line.len() + 1 == LONGEST_CALL => Line::TooLong,
+            _ => Line::End { half: true },
+        });
+    }
     Ok(match line.pop() {
         Some(b'\n') => Line::Whole(line),
         Some(_) if line.len() + 1 == LONGEST_REQUEST => Line::TooLong,

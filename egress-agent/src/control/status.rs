@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::confinement::{Confinement, Held};
-use crate::audit::record::{Layer, Mode, Record, Time, Verdict};
+use crate::{
+    audit::record::{Layer, Mode, Record, Time, Verdict},
+    tools::Judgement,
+};
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Status {
@@ -156,6 +159,27 @@ pub struct Lease {
     /// Negative when it has expired.
     pub expires_in_ms: i64,
     pub age_ms: u64,
+}
+
+/// What was decided about a tool call.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Judged {
+    pub judgement: Judgement,
+    /// When it only observes, the call goes on whatever was decided.
+    pub mode: Mode,
+}
+
+/// What the network refused while a tool call ran, and what may be reached instead.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Aftermath {
+    /// Latest last; none of them when the policy only observes.
+    pub denials: Vec<Record>,
+    /// Names and networks of the allow rules, as written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
+    /// The file of the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// The session that a process was put into.

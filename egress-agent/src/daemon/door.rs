@@ -6,8 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
 
+use super::calls::Hearing;
 use crate::{
     control::{
         authorise::Standing,
@@ -23,8 +27,20 @@ use crate::{
 pub(super) struct Errand {
     pub(super) peer: Peer,
     pub(super) request: Request,
-    pub(super) answer: oneshot::Sender<Response>,
+    pub(super) answer: oneshot::Sender<Answer>,
 }
+
+/// What the one task gives back.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Now(Response),
+    /// A tool call with the policy that it is under: judged here, so that names and events do not
+    /// wait for it.
+    Judge(Box<Hearing>),
+}
+
+/// A tool call with more text than this is judged on a thread of its own. Bytes.
+const LONG: usize = 32 << 10;
 
 /// What the handler knows without asking.
 #[derive(Debug, Default)]
@@ -81,6 +97,19 @@ impl Handler for Door {
         if self.errands.send(errand).await.is_err() {
             return Response::Failed(stopping());
         }
-        wait.await.unwrap_or_else(|_| Response::Failed(stopping()))
+        match wait.await {
+            Ok(Answer::Now(response)) => response,
+            Ok(Answer::Judge(hearing)) if hearing.length() <= LONG => hearing.judge(),
+            Ok(Answer::Judge(hearing)) => {
+                let judged = spawn_blocking(move || hearing.judge()).await;
+                judged.unwrap_or_else(|error| {
+                    Response::Failed(Failure::new(
+                        Code::Failed,
+                        format!("the tool call was not judged: {error}"),
+                    ))
+                })
+            }
+            Err(_) => Response::Failed(stopping()),
+        }
     }
 }

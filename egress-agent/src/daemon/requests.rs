@@ -1,28 +1,40 @@
 //! Carrying out what the control socket lets through.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    rc::Rc,
+};
 
 use egress_common::Counter;
 
-use super::{Daemon, answers, guard::Guard, records, sessions::Session};
+use super::{
+    Daemon, answers,
+    calls::{self, Hearing},
+    door::Answer,
+    guard::Guard,
+    records,
+    sessions::Session,
+};
 use crate::{
     audit::{
         feed::{Wanted, feed},
-        record::Kind,
+        record::{Kind, Layer, Record},
     },
     control::{
         confinement::{Confinement, Held},
         message::{Code, Failure, Reply, Request},
         peer::Peer,
         server::Response,
-        status::Entered,
+        status::{self, Entered},
     },
+    kernel::cgroup,
     policy::Places,
+    tools::{Call, confirm},
 };
 
 impl Daemon {
     /// Answers one request. The peer may ask it: that was decided before.
-    pub(super) fn answer(&mut self, peer: &Peer, request: Request) -> Response {
+    pub(super) fn answer(&mut self, peer: &Peer, request: Request) -> Answer {
         let done = match request {
             Request::Log {
                 filter,
@@ -34,7 +46,8 @@ impl Daemon {
                     last,
                     follow,
                 };
-                return Response::Log(feed(self.audit_file.clone(), wanted, self.records.sink()));
+                let told = feed(self.audit_file.clone(), wanted, self.records.sink());
+                return Answer::Now(Response::Log(told));
             }
             Request::Status { session } => answers::status(self, session.as_deref())
                 .map(|status| Reply::Status(Box::new(status))),
@@ -43,6 +56,13 @@ impl Daemon {
                 answers::why(self, &target, session.as_deref()).map(|why| Reply::Why(Box::new(why)))
             }
             Request::Denials { session } => Ok(self.denials(session.as_deref())),
+            Request::Judge { call, id, session } => match self.hear(peer, call, id, session) {
+                Ok(hearing) => return Answer::Judge(Box::new(hearing)),
+                Err(failure) => Err(failure),
+            },
+            Request::Aftermath { id, session } => self
+                .aftermath(id.as_deref(), session.as_deref())
+                .map(|aftermath| Reply::Aftermath(Box::new(aftermath))),
             Request::Reload { guard } => self.reload(guard.as_deref()).map(Reply::Done),
             Request::Release { guard } => self.release(guard.as_deref()).map(Reply::Done),
             Request::Enter {
@@ -57,10 +77,10 @@ impl Daemon {
             Request::End { session } => self.end(&session),
             Request::Verbosity { filter } => self.verbosity(&filter),
         };
-        match done {
+        Answer::Now(match done {
             Ok(reply) => Response::One(reply),
             Err(failure) => Response::Failed(failure),
-        }
+        })
     }
 
     /// The guards that a request means: the named one, or all.
@@ -106,6 +126,89 @@ impl Daemon {
             );
         }
         Reply::Denials(denials)
+    }
+
+    /// Finds the policy that a tool call is under: the one of the cgroup that the hook runs in.
+    fn hear(
+        &mut self,
+        peer: &Peer,
+        call: Call,
+        id: Option<String>,
+        session: Option<String>,
+    ) -> Result<Hearing, Failure> {
+        let guard = self.guard_of(peer)?;
+        let world = guard.world();
+        let mut record = Record::new(records::now(), Layer::Hook, Kind::ToolCall);
+        record.guard = Some(guard.cgroup.path().to_owned());
+        if let Some(session) = &session
+            && world.sessions.borrow().by_name(session).is_some()
+        {
+            self.calls.begin(session, id.as_deref(), record.time);
+        }
+        record.session = session;
+        record.process = Some(calls::process(peer));
+        Ok(Hearing::new(
+            world.policy(),
+            call,
+            id,
+            record,
+            self.records.sink().clone(),
+            self.runtime_dir.join(confirm::DIRECTORY),
+        ))
+    }
+
+    /// The guard whose policy a peer is under. Outside of every guard it must be clear which one
+    /// is meant.
+    fn guard_of(&self, peer: &Peer) -> Result<Rc<Guard>, Failure> {
+        let path = peer.cgroup.as_deref().map(|path| path.trim_matches('/'));
+        let holding = self.guards.iter().find(|running| {
+            path.is_some_and(|path| cgroup::holds(running.guard.cgroup.path(), path))
+        });
+        let found = match (holding, self.guards.as_slice()) {
+            (Some(holding), _) => Ok(holding),
+            (None, [only]) => Ok(only),
+            (None, []) => Err("no cgroup is guarded any more"),
+            (None, _) => Err("several cgroups are guarded, and the hook runs in none of them"),
+        };
+        found
+            .map(|running| Rc::clone(&running.guard))
+            .map_err(|message| {
+                Failure::new(Code::NotFound, message)
+                    .with_help("start the agent with `egressctl run`")
+            })
+    }
+
+    /// What the network refused to a session since a tool call was judged.
+    fn aftermath(
+        &self,
+        id: Option<&str>,
+        session: Option<&str>,
+    ) -> Result<status::Aftermath, Failure> {
+        let running = session.and_then(|name| {
+            self.guards.iter().find(|running| {
+                let sessions = running.guard.world().sessions.borrow();
+                sessions.by_name(name).is_some()
+            })
+        });
+        let (Some(running), Some(session)) = (running, session) else {
+            return Err(Failure::new(Code::NotFound, "no such session is running")
+                .with_help("see `egressctl session list`"));
+        };
+        let Some(since) = self.calls.begun(session, id) else {
+            return Ok(status::Aftermath::default());
+        };
+        let sink = self.records.sink();
+        sink.flush();
+        let denials = calls::network_denials(&sink.recent_denials(session), since);
+        let policy = running.guard.world().policy();
+        Ok(status::Aftermath {
+            denials,
+            allowed: calls::allowed(&policy),
+            file: policy
+                .files()
+                .first()
+                .map(|file| file.display().to_string()),
+        })
     }
 
     fn enter(
@@ -158,7 +261,7 @@ impl Daemon {
         let guard = self
             .guards
             .get(index)
-            .map(|running| std::rc::Rc::clone(&running.guard))
+            .map(|running| Rc::clone(&running.guard))
             .ok_or_else(|| Failure::new(Code::NotFound, "no such guard"))?;
         if !guard.cgroup.is_current() {
             let message = format!(

@@ -23,6 +23,7 @@ use tokio::{
 
 use super::{
     Daemon, Ended, SetVerbosity,
+    calls::Calls,
     door::{Door, Errand, Known},
     guard::Guard,
     notify::notify,
@@ -150,6 +151,7 @@ async fn serve(
         set_verbosity,
         ended,
         lost,
+        calls: Calls::default(),
     };
 
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
@@ -180,9 +182,9 @@ async fn serve(
         tokio::select! {
             Some(errand) = incoming.recv() => {
                 let Errand { peer, request, answer } = errand;
-                let response = daemon.answer(&peer, request);
+                let given = daemon.answer(&peer, request);
                 // A client that left gets no answer.
-                drop(answer.send(response));
+                drop(answer.send(given));
                 if daemon.guards.is_empty() {
                     break Outcome::Stopped;
                 }

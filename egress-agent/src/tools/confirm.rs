@@ -17,6 +17,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Class, Judgement, Verdict};
 
+/// Where confirmations for a daemon are, below its runtime directory: only root can write there.
+pub const DIRECTORY: &str = "confirm";
 /// How long a confirmation waits to be used.
 pub const LIFETIME: Duration = Duration::from_secs(60);
 /// Files that are looked at: more is somebody's mistake.

@@ -34,6 +34,23 @@ pub enum Class {
     Other,
 }
 
+impl Class {
+    /// The word that stands in records.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::HardDeny => "hard-deny",
+            Self::Sensitive => "sensitive",
+            Self::Url => "url",
+            Self::Shell => "shell",
+            Self::Connector => "connector",
+            Self::NetworkName => "network-name",
+            Self::CarriesHost => "carries-host",
+            Self::Confirm => "confirm",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// A judgement with all that a person needs to understand it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Judgement {

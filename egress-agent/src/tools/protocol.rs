@@ -1,0 +1,412 @@
+//! What agents say to a hook and how they are answered, in the dialects of Claude Code and Codex.
+//! Pure.
+//!
+//! | verdict | standard output | exit |
+//! |---|---|---|
+//! | allow | nothing: the agent's own permissions go on | 0 |
+//! | deny | the nested JSON with a reason | 0 |
+//! | ask | the same with `ask`; a denial where the dialect cannot ask | 0 |
+//! | deny or ask, by exit code | nothing; the reason is on standard error | 2 |
+//!
+//! After a call there is nothing to decide: what the network refused is told as context, or
+//! nothing is. An event that cannot be read is denied, for it may be a call.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Call, Judgement, Verdict};
+
+/// Bytes of the longest event that is read.
+pub const LONGEST_EVENT: usize = 10 << 20;
+/// Bytes of a text for an agent.
+const LONGEST_TEXT: usize = 8 << 10;
+
+/// Whose events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Claude,
+    Codex,
+}
+
+/// How a verdict is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Json,
+    ExitCode,
+}
+
+/// When the event is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Before the call: it may be denied.
+    Before,
+    After,
+    /// After a call that failed, where the agent tells that apart.
+    Failed,
+}
+
+/// One event of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub dialect: Dialect,
+    pub moment: Moment,
+    pub call: Call,
+    /// The agent's own number of the call.
+    pub id: Option<String>,
+}
+
+/// Why an event is not one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEvent {
+    #[error("standard input was empty")]
+    Empty,
+    #[error("the event has more than {} MB", LONGEST_EVENT >> 20)]
+    TooLong,
+    #[error("the event is not the JSON that it should be: {0}")]
+    NotJson(String),
+    #[error("the event names no tool")]
+    NoTool,
+    #[error("the event has no arguments: `tool_input` must be an object")]
+    NoInput,
+    #[error("`{0}` is not an event that is about a tool call")]
+    Unknown(String),
+}
+
+/// What a hook prints and how it ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    pub stdout: String,
+    pub stderr: String,
+    pub code: u8,
+}
+
+/// Reads an event. Without a dialect it is told by what only Codex sends.
+pub fn parse(bytes: &[u8], dialect: Option<Dialect>) -> Result<Event, InvalidEvent> {
+    if bytes.len() > LONGEST_EVENT {
+        return Err(InvalidEvent::TooLong);
+    }
+    if bytes.trim_ascii().is_empty() {
+        return Err(InvalidEvent::Empty);
+    }
+    let Wire {
+        hook_event_name,
+        tool_name,
+        tool_input,
+        tool_use_id,
+        cwd,
+        turn_id,
+    } = serde_json::from_slice(bytes).map_err(|error| InvalidEvent::NotJson(error.to_string()))?;
+    let moment = match hook_event_name.as_deref() {
+        // Other programs that call hooks leave it out, and only ever mean this one.
+        None | Some("PreToolUse") => Moment::Before,
+        Some("PostToolUse") => Moment::After,
+        Some("PostToolUseFailure") => Moment::Failed,
+        Some(other) => return Err(InvalidEvent::Unknown(plain(other, 64))),
+    };
+    let tool = tool_name.filter(|name| !name.is_empty());
+    let input = tool_input.filter(Value::is_object);
+    let by_content = if turn_id.is_some() {
+        Dialect::Codex
+    } else {
+        Dialect::Claude
+    };
+    Ok(Event {
+        dialect: dialect.unwrap_or(by_content),
+        moment,
+        call: Call {
+            tool: tool.ok_or(InvalidEvent::NoTool)?,
+            input: input.ok_or(InvalidEvent::NoInput)?,
+            cwd,
+        },
+        id: tool_use_id,
+    })
+}
+
+/// Tells a judgement.
+pub fn answer(dialect: Dialect, style: Style, judgement: &Judgement) -> Answer {
+    let word = match judgement.verdict {
+        Verdict::Allow => return Answer::default(),
+        Verdict::Deny => "deny",
+        // Codex refuses an answer that asks.
+        Verdict::Ask if dialect == Dialect::Codex => "deny",
+        Verdict::Ask => "ask",
+    };
+    tell(word, style, &reason(judgement))
+}
+
+/// Denies a call that was not judged.
+pub fn refuse(style: Style, why: &str) -> Answer {
+    let text = format!("egressd denies what it cannot judge: {why}");
+    tell("deny", style, &text)
+}
+
+/// Tells an agent something after a call.
+pub fn context(moment: Moment, text: &str) -> Answer {
+    let event = match moment {
+        Moment::Before => "PreToolUse",
+        Moment::After => "PostToolUse",
+        Moment::Failed => "PostToolUseFailure",
+    };
+    let output = json!({ "hookSpecificOutput": {
+        "hookEventName": event,
+        "additionalContext": plain(text, LONGEST_TEXT),
+    } });
+    Answer {
+        stdout: format!("{output}\n"),
+        ..Answer::default()
+    }
+}
+
+/// Text without control characters, so that it stays one line, and not without end.
+pub fn plain(text: &str, bytes: usize) -> String {
+    let mut plain: String = text
+        .chars()
+        .take(bytes)
+        .map(|char| if char.is_control() { ' ' } else { char })
+        .collect();
+    if plain.len() > bytes || plain.len() < text.len() {
+        plain.truncate(plain.floor_char_boundary(bytes));
+        plain.push_str("...");
+    }
+    plain
+}
+
+fn reason(judgement: &Judgement) -> String {
+    let verdict = match judgement.verdict {
+        Verdict::Ask => "egressd wants this call confirmed by a person",
+        Verdict::Allow | Verdict::Deny => "egressd denied this call",
+    };
+    let by: Vec<String> = [
+        judgement.reason.as_ref().map(ToString::to_string),
+        judgement.rule.as_ref().map(|rule| format!("rule {rule}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let by = if by.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", by.join(", "))
+    };
+    let text = judgement.text.as_str();
+    let colon = if text.is_empty() { "" } else { ": " };
+    format!("{verdict}{by}{colon}{text}")
+}
+
+fn tell(word: &str, style: Style, reason: &str) -> Answer {
+    let reason = plain(reason, LONGEST_TEXT);
+    match style {
+        Style::ExitCode => Answer {
+            stderr: format!("{reason}\n"),
+            code: 2,
+            ..Answer::default()
+        },
+        Style::Json => {
+            let output = json!({ "hookSpecificOutput": {
+                "hookEventName": "PreToolUse",
+                "permissionDecision": word,
+                "permissionDecisionReason": reason,
+            } });
+            Answer {
+                stdout: format!("{output}\n"),
+                ..Answer::default()
+            }
+        }
+    }
+}
+
+/// The members that matter; agents send more, and add some with every release.
+#[derive(Deserialize)]
+struct Wire {
+    hook_event_name: Option<String>,
+    tool_name: Option<String>,
+    tool_input: Option<Value>,
+    tool_use_id: Option<String>,
+    cwd: Option<PathBuf>,
+    turn_id: Option<serde::de::IgnoredAny>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tools::Class;
+
+    const CLAUDE: &str = r#"{"session_id":"s","transcript_path":"/t","cwd":"/src","permission_mode":"default","hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"ls","description":"look"},"tool_use_id":"t1","effort":{"level":"high"}}"#;
+    const CODEX: &str = r#"{"session_id":"s","turn_id":"9","transcript_path":null,"cwd":"/src","hook_event_name":"PostToolUse","model":"m","permission_mode":"default","tool_name":"Bash","tool_input":{"command":"ls"},"tool_response":"","tool_use_id":"t1"}"#;
+
+    fn judged(verdict: Verdict) -> Judgement {
+        Judgement {
+            verdict,
+            class: Class::Url,
+            reason: Some("host-denied".to_owned()),
+            text: "no rule allows evil.test".to_owned(),
+            hosts: vec!["evil.test".to_owned()],
+            rule: None,
+            unclear: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn both_dialects_are_read_and_told_apart() {
+        let event = parse(CLAUDE.as_bytes(), None).unwrap();
+        assert_eq!(
+            event,
+            Event {
+                dialect: Dialect::Claude,
+                moment: Moment::Before,
+                call: Call {
+                    tool: "Bash".to_owned(),
+                    input: json!({ "command": "ls", "description": "look" }),
+                    cwd: Some("/src".into()),
+                },
+                id: Some("t1".to_owned()),
+            }
+        );
+        let event = parse(CODEX.as_bytes(), None).unwrap();
+        assert_eq!(
+            (event.dialect, event.moment),
+            (Dialect::Codex, Moment::After)
+        );
+        let event = parse(CODEX.as_bytes(), Some(Dialect::Claude)).unwrap();
+        assert_eq!(event.dialect, Dialect::Claude);
+        let bare = parse(br#"{"tool_name":"x","tool_input":{}}"#, None).unwrap();
+        assert_eq!((bare.moment, bare.id), (Moment::Before, None));
+    }
+
+    #[track_caller]
+    fn check_invalid(bytes: &[u8], says: &str) {
+        let error = parse(bytes, None).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+
+    #[test]
+    fn what_is_no_event_is_an_error_with_a_reason() {
+        check_invalid(b"", "empty");
+        check_invalid(b" \n", "empty");
+        check_invalid(b"{bad json", "not the JSON");
+        check_invalid(b"[]", "not the JSON");
+        check_invalid(b"{}", "no tool");
+        check_invalid(br#"{"tool_name":"","tool_input":{}}"#, "no tool");
+        check_invalid(br#"{"tool_name":7,"tool_input":{}}"#, "not the JSON");
+        check_invalid(br#"{"tool_name":"Bash"}"#, "no arguments");
+        check_invalid(
+            br#"{"tool_name":"Bash","tool_input":"curl evil.test"}"#,
+            "no arguments",
+        );
+        check_invalid(
+            br#"{"tool_name":"Read","tool_name":"Bash","tool_input":{}}"#,
+            "duplicate",
+        );
+        check_invalid(
+            br#"{"hook_event_name":"SessionStart","source":"startup"}"#,
+            "`SessionStart`",
+        );
+        check_invalid(
+            b"{\"tool_name\":\"\xff\",\"tool_input\":{}}",
+            "not the JSON",
+        );
+        check_invalid(&vec![b' '; LONGEST_EVENT + 1], "more than 10 MB");
+        let deep = format!(
+            r#"{{"tool_name":"x","tool_input":{{"a":{}"#,
+            "[".repeat(100_000)
+        );
+        check_invalid(deep.as_bytes(), "recursion");
+    }
+
+    #[test]
+    fn the_longest_event_is_read() {
+        let start = r#"{"tool_name":"Bash","tool_input":{"command":""#;
+        let end = r#""}}"#;
+        let pad = "x".repeat(LONGEST_EVENT - start.len() - end.len());
+        let event = format!("{start}{pad}{end}");
+        assert_eq!(event.len(), LONGEST_EVENT);
+        assert!(parse(event.as_bytes(), None).is_ok());
+    }
+
+    #[test]
+    fn allow_is_silence() {
+        for style in [Style::Json, Style::ExitCode] {
+            let answer = answer(Dialect::Claude, style, &judged(Verdict::Allow));
+            assert_eq!(answer, Answer::default());
+        }
+    }
+
+    #[test]
+    fn deny_and_ask_are_told_as_the_agents_expect() {
+        let told = |dialect, verdict| {
+            let answer = answer(dialect, Style::Json, &judged(verdict));
+            assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
+            serde_json::from_str::<Value>(&answer.stdout).unwrap()
+        };
+        assert_eq!(
+            told(Dialect::Claude, Verdict::Deny),
+            json!({ "hookSpecificOutput": {
+                "hookEventName": "PreToolUse",
+                "permissionDecision": "deny",
+                "permissionDecisionReason":
+                    "egressd denied this call (host-denied): no rule allows evil.test",
+            } })
+        );
+        let decision = "/hookSpecificOutput/permissionDecision";
+        for (dialect, expected) in [(Dialect::Claude, "ask"), (Dialect::Codex, "deny")] {
+            let told = told(dialect, Verdict::Ask);
+            assert_eq!(told.pointer(decision).unwrap(), expected);
+            assert!(told.to_string().contains("confirmed by a person"));
+        }
+        for verdict in [Verdict::Deny, Verdict::Ask] {
+            let answer = answer(Dialect::Claude, Style::ExitCode, &judged(verdict));
+            assert_eq!((answer.code, answer.stdout.as_str()), (2, ""));
+            assert!(answer.stderr.contains("evil.test"));
+        }
+        let refused = refuse(Style::Json, "no daemon");
+        assert!(refused.stdout.contains(r#""permissionDecision":"deny""#));
+        assert_eq!(refuse(Style::ExitCode, "no daemon").code, 2);
+    }
+
+    #[test]
+    fn context_has_the_name_of_its_event() {
+        for (moment, name) in [
+            (Moment::After, "PostToolUse"),
+            (Moment::Failed, "PostToolUseFailure"),
+        ] {
+            let answer = context(moment, "a\nb");
+            let told: Value = serde_json::from_str(&answer.stdout).unwrap();
+            assert_eq!(
+                told,
+                json!({ "hookSpecificOutput": { "hookEventName": name, "additionalContext": "a b" } })
+            );
+            assert_eq!(answer.code, 0);
+        }
+    }
+
+    #[test]
+    fn texts_are_one_line_and_bounded() {
+        assert_eq!(plain("a\u{1b}[31m\nb", 64), "a [31m b");
+        assert_eq!(
+            plain(&"\u{e4}".repeat(5_000), 9),
+            "\u{e4}\u{e4}\u{e4}\u{e4}..."
+        );
+        assert_eq!(plain("four", 4), "four");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            prop_assert!(parse(&bytes, None).is_err());
+        }
+
+        #[test]
+        fn any_reason_is_told_as_one_line_of_json(text in ".*") {
+            let mut judgement = judged(Verdict::Deny);
+            judgement.text = text;
+            let answer = answer(Dialect::Claude, Style::Json, &judgement);
+            prop_assert_eq!(answer.stdout.lines().count(), 1);
+            prop_assert!(serde_json::from_str::<Value>(&answer.stdout).is_ok());
+        }
+    }
+}

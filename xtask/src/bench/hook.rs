@@ -1,0 +1,113 @@
+//! A hook process, from its start to its exit: what an agent waits for before every call.
+
+use std::{
+    io::Write as _,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use super::{
+    figure::{Figure, Target, Unit},
+    guard::Guard,
+    policies,
+    rounds::quantile,
+    stage::Stage,
+};
+
+/// Processes of one kind.
+const COUNT: usize = 1_000;
+const COUNT_QUICK: usize = 100;
+/// Bytes of a long command.
+const LONG: usize = 1 << 20;
+
+pub(crate) fn hook(stage: &Stage) -> Result<Vec<Figure>> {
+    let guard = stage.guard("hook", &policies::usual(), None)?;
+    let usual = event("git status --short && cargo test --workspace 2>&1 | tail -n 20");
+    let long = event(&format!("printf %s '{}'", "x".repeat(LONG)));
+    let count = if stage.quick { COUNT_QUICK } else { COUNT };
+    let (mut hooks, mut nothing) = (Vec::new(), Vec::new());
+    // The first ones fill caches.
+    for round in 0..count + 3 {
+        let took = time(with(stage, &guard), &usual)?;
+        let bare = time(Command::new("true"), "")?;
+        if round >= 3 {
+            hooks.push(took);
+            nothing.push(bare);
+        }
+    }
+    let mut longs = Vec::new();
+    for _ in 0..stage.rounds(30) {
+        longs.push(time(with(stage, &guard), &long)?);
+    }
+    let millis = |times: &[f64], share| Unit::Millis.of(quantile(times, share));
+    let at_most = |bound| Target::AtMost(Unit::Millis.of(bound));
+    Ok(vec![
+        Figure {
+            name: format!("hook process, start to exit, p50 of {count}"),
+            ours: millis(&hooks, 0.5),
+            against: Some(("`true`".to_owned(), millis(&nothing, 0.5))),
+            ratio: None,
+            target: at_most(3.0),
+        },
+        Figure {
+            name: "  p99".to_owned(),
+            ours: millis(&hooks, 0.99),
+            against: Some(("`true`".to_owned(), millis(&nothing, 0.99))),
+            ratio: None,
+            target: at_most(10.0),
+        },
+        Figure::alone(
+            "  with a command of 1 MB, p50",
+            millis(&longs, 0.5),
+            at_most(50.0),
+        ),
+    ])
+}
+
+/// The hook beside the guarded cgroup: a shell that enters it would be measured too.
+fn with(stage: &Stage, guard: &Guard) -> Command {
+    let mut command = Command::new(stage.program("egressctl"));
+    command
+        .args(["hook", "claude"])
+        .env("EGRESSD_SOCKET", guard.socket());
+    command
+}
+
+fn event(command: &str) -> String {
+    json!({
+        "session_id": "s", "transcript_path": "/t", "cwd": "/", "permission_mode": "default",
+        "hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_use_id": "t1",
+        "tool_input": { "command": command, "description": "as agents write it" },
+    })
+    .to_string()
+}
+
+/// Milliseconds from the start of a command to its end.
+fn time(mut command: Command, event: &str) -> Result<f64> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let started = Instant::now();
+    let mut child = command.spawn().context("starting a command")?;
+    let mut stdin = child.stdin.take().context("a pipe")?;
+    // `true` may have gone before it is told anything.
+    if !event.is_empty() {
+        stdin
+            .write_all(event.as_bytes())
+            .context("telling the event")?;
+    }
+    drop(stdin);
+    let output = child.wait_with_output().context("waiting for a command")?;
+    let took = started.elapsed();
+    let said = String::from_utf8_lossy(&output.stdout);
+    // A denial would be the time of something else: of a deadline, or of no daemon.
+    ensure!(
+        output.status.success() && said.is_empty(),
+        "the hook did not allow the call: {said}"
+    );
+    Ok(took.as_secs_f64() * 1e3)
+}
