@@ -31,6 +31,7 @@ mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod glob;
+mod import;
 mod lint;
 mod name;
 pub mod net;
@@ -70,6 +71,7 @@ pub use self::{
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::schema,
     glob::{Glob, Globs, InvalidGlob},
+    import::{Imported, InvalidImport, from_cpeg},
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
     pattern::{InvalidPattern, NamePattern},

@@ -7,13 +7,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Exit, Paint, Screen};
 use crate::policy::{
-    Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, schema,
+    Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, from_cpeg, schema,
 };
+use crate::tools::{self, Call, Judgement, Verdict};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -34,8 +35,23 @@ pub enum Command {
         /// HOST:PORT[/PROTO], such as `github.com:443` or `[2001:db8::1]:53/udp`.
         target: Target,
     },
+    /// Print a policy of another tool in the words of this one; standard error says what is not
+    /// the same.
+    Import {
+        /// The tool that the policy was written for.
+        #[arg(long)]
+        from: Foreign,
+        file: PathBuf,
+    },
     /// Print the JSON Schema of the policy file.
     Schema,
+}
+
+/// A tool whose policies can be read.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Foreign {
+    /// cross-provider-egress-guard.
+    Cpeg,
 }
 
 pub fn run(command: Command, screen: &mut Screen) -> anyhow::Result<Exit> {
@@ -43,6 +59,7 @@ pub fn run(command: Command, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Check { files } => check(&files, screen),
         Command::Test { file, cases } => test(&file, cases, screen),
         Command::Explain { file, target } => explain(&file, &target, screen),
+        Command::Import { from, file } => import(from, &file, screen),
         Command::Schema => {
             screen.line(serde_json::to_string_pretty(&schema())?)?;
             Ok(Exit::Ok)
@@ -88,6 +105,31 @@ fn check(files: &[PathBuf], screen: &mut Screen) -> anyhow::Result<Exit> {
         screen.line(format!("{}: {ok}, {rules}{warnings}", policy.source()))?;
     }
     Ok(exit)
+}
+
+fn import(from: Foreign, file: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the policy `{}`", file.display()))?;
+    let imported = match from {
+        Foreign::Cpeg => from_cpeg(&text, "imported"),
+    };
+    let imported =
+        imported.with_context(|| format!("cannot translate the policy `{}`", file.display()))?;
+    // What it prints must be what it can read.
+    let policy = serde_json::to_string_pretty(&imported.policy)?;
+    if let Err(invalid) = Policy::parse(&policy, "the translated policy") {
+        show(&invalid, screen)?;
+        return Ok(Exit::InvalidPolicy);
+    }
+    if screen.is_json() {
+        screen.json(&json!({ "policy": imported.policy, "differences": imported.differences }))?;
+        return Ok(Exit::Ok);
+    }
+    for difference in &imported.differences {
+        super::complain(&format!("not the same: {difference}"));
+    }
+    screen.line(policy)?;
+    Ok(Exit::Ok)
 }
 
 fn explain(file: &Path, target: &Target, screen: &mut Screen) -> anyhow::Result<Exit> {
@@ -152,13 +194,16 @@ struct Cases {
     cases: Vec<Case>,
 }
 
-/// One connection and what must happen to it.
+/// One connection or tool call, and what must happen to it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
     #[serde(rename = "//", default)]
     _comment: serde::de::IgnoredAny,
-    connect: String,
+    connect: Option<String>,
+    tool: Option<String>,
+    input: Option<serde_json::Value>,
+    cwd: Option<PathBuf>,
     expect: Expected,
     /// The name of the rule that must decide.
     rule: Option<String>,
@@ -171,6 +216,75 @@ struct Case {
 enum Expected {
     Allow,
     Deny,
+    Ask,
+}
+
+/// What happened in a case.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Got {
+    Connect(Box<Explanation>),
+    Tool(Box<Judgement>),
+}
+
+impl Got {
+    fn verdict(&self) -> Expected {
+        match self {
+            Self::Connect(told) => match told.verdict {
+                Answer::Allow => Expected::Allow,
+                Answer::Deny => Expected::Deny,
+            },
+            Self::Tool(told) => match told.verdict {
+                Verdict::Allow => Expected::Allow,
+                Verdict::Deny => Expected::Deny,
+                Verdict::Ask => Expected::Ask,
+            },
+        }
+    }
+
+    fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Connect(told) => told.rule.as_deref(),
+            Self::Tool(told) => told.rule.as_deref(),
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Connect(told) => told.reason,
+            Self::Tool(told) => told.reason.as_deref(),
+        }
+    }
+}
+
+impl Case {
+    /// What the policy says about the case.
+    fn run(&self, policy: &Policy, explainer: &Explainer<'_>) -> anyhow::Result<Got> {
+        match (&self.connect, &self.tool) {
+            (Some(connect), None) => {
+                let is_plain = self.input.is_none() && self.cwd.is_none();
+                anyhow::ensure!(is_plain, "`input` and `cwd` belong to a `tool`");
+                let target: Target = connect.parse()?;
+                Ok(Got::Connect(Box::new(explainer.explain(&target))))
+            }
+            (None, Some(tool)) => {
+                let call = Call {
+                    tool: tool.clone(),
+                    input: self.input.clone().unwrap_or_else(|| json!({})),
+                    cwd: self.cwd.clone(),
+                };
+                Ok(Got::Tool(Box::new(tools::judge(policy, &call))))
+            }
+            (None, None) | (Some(_), Some(_)) => {
+                anyhow::bail!("it needs either `connect` or `tool`")
+            }
+        }
+    }
+
+    fn title(&self) -> &str {
+        let words = self.connect.as_deref().or(self.tool.as_deref());
+        words.unwrap_or_default()
+    }
 }
 
 fn test(file: &Path, cases: Option<PathBuf>, screen: &mut Screen) -> anyhow::Result<Exit> {
@@ -191,11 +305,9 @@ fn test(file: &Path, cases: Option<PathBuf>, screen: &mut Screen) -> anyhow::Res
     let explainer = Explainer::new(&policy);
     let mut failures = Vec::new();
     for (index, case) in cases.cases.iter().enumerate() {
-        let target: Target = case
-            .connect
-            .parse()
+        let got = case
+            .run(&policy, &explainer)
             .with_context(|| format!("case {} of `{}`", index + 1, path.display()))?;
-        let got = explainer.explain(&target);
         if !fits(case, &got) {
             failures.push((index + 1, case, got));
         }
@@ -208,14 +320,10 @@ fn test(file: &Path, cases: Option<PathBuf>, screen: &mut Screen) -> anyhow::Res
     })
 }
 
-fn fits(case: &Case, got: &Explanation) -> bool {
-    let verdict = match case.expect {
-        Expected::Allow => Answer::Allow,
-        Expected::Deny => Answer::Deny,
-    };
-    verdict == got.verdict
-        && case.rule.is_none_or_eq(got.rule.as_deref())
-        && case.reason.is_none_or_eq(got.reason)
+fn fits(case: &Case, got: &Got) -> bool {
+    case.expect == got.verdict()
+        && case.rule.is_none_or_eq(got.rule())
+        && case.reason.is_none_or_eq(got.reason())
 }
 
 trait NoneOrEq {
@@ -233,7 +341,7 @@ fn report(
     screen: &mut Screen,
     policy: &Policy,
     total: usize,
-    failures: &[(usize, &Case, Explanation)],
+    failures: &[(usize, &Case, Got)],
 ) -> anyhow::Result<()> {
     if screen.is_json() {
         let failures: Vec<_> = failures
@@ -252,15 +360,11 @@ fn report(
     }
     for (number, case, got) in failures {
         let failed = screen.paint(Paint::Deny, "failed");
-        screen.line(format!("{failed}: case {number}, {}", case.connect))?;
+        screen.line(format!("{failed}: case {number}, {}", case.title()))?;
         let rule = case.rule.as_deref();
         let expected = outcome(word(case.expect), rule, case.reason.as_deref());
         screen.line(format!("  expected: {expected}"))?;
-        let verdict = match got.verdict {
-            Answer::Allow => "allow",
-            Answer::Deny => "deny",
-        };
-        let got = outcome(verdict, got.rule.as_deref(), got.reason);
+        let got = outcome(word(got.verdict()), got.rule(), got.reason());
         screen.line(format!("  got:      {got}"))?;
     }
     let passed = total - failures.len();
@@ -276,6 +380,7 @@ fn word(expected: Expected) -> &'static str {
     match expected {
         Expected::Allow => "allow",
         Expected::Deny => "deny",
+        Expected::Ask => "ask",
     }
 }
 
@@ -451,6 +556,52 @@ mod tests {
             text.ends_with("p.json: valid, 0 rules, 1 warning\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn tool_calls_are_cases_too() {
+        let world = World::new(POLICY);
+        world.write(
+            "p.test.json",
+            r#"{ "cases": [
+              { "tool": "WebFetch", "input": { "url": "https://github.com/x" }, "expect": "allow", "rule": "github" },
+              { "tool": "WebFetch", "input": { "url": "https://evil.example/" }, "expect": "deny", "reason": "name-denied" },
+              { "tool": "Read", "input": { "file_path": ".env" }, "cwd": "/x", "expect": "allow" } ] }"#,
+        );
+        world.check(
+            world.test(),
+            false,
+            Exit::No,
+            "failed: case 3, Read\n  expected: allow\n  got:      deny, reason credential-path\np.json: 2 of 3 cases passed\n",
+        );
+        for case in [
+            r#"{ "expect": "allow" }"#,
+            r#"{ "connect": "a.b:1", "tool": "x", "expect": "allow" }"#,
+            r#"{ "connect": "a.b:1", "input": {}, "expect": "allow" }"#,
+        ] {
+            world.write("p.test.json", &format!(r#"{{ "cases": [{case}] }}"#));
+            assert!(world.run(world.test(), false).0.is_err(), "{case}");
+        }
+    }
+
+    #[test]
+    fn a_policy_of_another_tool_is_translated_into_one_that_is_valid() {
+        let world = World::new(POLICY);
+        world.write(
+            "cpeg.json",
+            r#"{ "deny": [], "egress": { "default": "deny", "allow_hosts": ["github.com", "*"] } }"#,
+        );
+        let command = |name: &str| Command::Import {
+            from: Foreign::Cpeg,
+            file: world.path(name),
+        };
+        let (exit, text) = world.run(command("cpeg.json"), false);
+        assert_eq!(exit.unwrap(), Exit::Ok);
+        assert!(Policy::parse(&text, "p").is_ok(), "{text}");
+        let (_, text) = world.run(command("cpeg.json"), true);
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(told["differences"].to_string().contains("`*` dropped"));
+        assert!(world.run(command("gone.json"), false).0.is_err());
     }
 
     #[test]
