@@ -515,6 +515,8 @@ impl Shell {
             Item::Option(..) | Item::Word(_) => None,
         });
         let fed: Vec<String> = match &input.text {
+            // In place of a mark stands a whole line.
+            Some(text) if mark.is_some() => text.lines().take(256).map(str::to_owned).collect(),
             Some(text) => text
                 .split_whitespace()
                 .take(256)

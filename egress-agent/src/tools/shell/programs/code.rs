@@ -79,7 +79,12 @@ pub(super) fn run(shell: &mut Shell, name: &str, args: Args<'_, '_>, input: &Inp
             inline = true;
             read(shell, name, code);
         } else if let Some(flags) = first.strip_prefix('-').filter(|flags| !flags.is_empty()) {
-            let at = flags.find(|letter| letters.contains(letter));
+            // `-rsocket`, `-MIO::Socket`: a library, not letters.
+            let library = flags.starts_with(['r', 'M', 'I', 'W'])
+                && !flags.starts_with(|first| letters.contains(first));
+            let at = flags
+                .find(|letter| letters.contains(letter))
+                .filter(|_| !library);
             if long || (at.is_some() && !first.starts_with("--")) {
                 inline = true;
                 let attached = at.and_then(|at| flags.get(at + 1..)).unwrap_or_default();
@@ -133,10 +138,11 @@ pub(super) fn run(shell: &mut Shell, name: &str, args: Args<'_, '_>, input: &Inp
                     .notes
                     .executes(format!("what is downloaded is piped into {name}"));
             }
-            if let Some(text) = &input.text {
-                read(shell, name, text);
-            }
         }
+    }
+    // A word that follows cannot take back what the pipe holds.
+    if let Some(text) = input.text.as_ref().filter(|_| !inline) {
+        read(shell, name, text);
     }
     Done {
         stdin: (!inline).then_some(Stdin::Code),
