@@ -3,6 +3,8 @@
 
 pub mod admin;
 pub mod attempt;
+pub mod classify;
+pub mod confirm;
 pub mod doctor;
 pub mod hook;
 pub mod journal;

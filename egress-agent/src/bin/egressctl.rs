@@ -5,7 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, doctor, hook, log, policy, run, session, status, why,
+        self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, policy, run,
+        session, status, why,
     },
     control::DEFAULT_SOCKET,
 };
@@ -42,6 +43,13 @@ enum Verb {
     Policy(policy::Command),
     /// Judge the tool calls of an agent, one event at a time; install that in its settings.
     Hook(hook::HookArgs),
+    /// Explain one tool call, read as an event of an agent from standard input; exit 1 unless it
+    /// is allowed.
+    ExplainCall(classify::ExplainCallArgs),
+    /// Judge commands, tool calls, URLs and texts, as JSON from standard input.
+    Classify(classify::ClassifyArgs),
+    /// Let the next call of a tool through that waits for a person.
+    Confirm(confirm::ConfirmArgs),
     /// Make egressd read its policies again; a bad one leaves the old one in force (exit 3).
     Reload(admin::ReloadArgs),
     /// Take the guard off. Only root, and only from outside.
@@ -74,6 +82,11 @@ fn main() -> ExitCode {
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &mut screen),
         Verb::Hook(args) => hook::run(args, &socket, &mut screen),
+        Verb::ExplainCall(args) => {
+            classify::explain_call(&args, std::io::stdin().lock(), &mut screen)
+        }
+        Verb::Classify(args) => classify::classify(&args, std::io::stdin().lock(), &mut screen),
+        Verb::Confirm(args) => confirm::run(&args, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
         Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),

@@ -15,14 +15,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use clap::{Args, Subcommand};
 use egress_common::Mode as PolicyMode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Exit, Screen};
+use super::{Exit, Screen, confirm};
 use crate::{
     audit::record::Mode,
     control::{
@@ -32,7 +32,7 @@ use crate::{
     },
     policy::Policy,
     tools::{
-        self, Call, advice,
+        self, Call, Judgement, advice,
         protocol::{self, Answer, Dialect, Event, LONGEST_EVENT, Moment, Style},
     },
 };
@@ -177,12 +177,20 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
 fn judged_by(file: &Path, call: &Call) -> Result<Judged, String> {
     let policy = Policy::load(file).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
     Ok(Judged {
-        judgement: tools::judge(&policy, call),
+        judgement: settled(tools::judge(&policy, call), call),
         mode: match policy.mode() {
             PolicyMode::Enforce => Mode::Enforce,
             PolicyMode::Observe => Mode::Observe,
         },
     })
+}
+
+/// Without a daemon the confirmations of the user are at hand.
+fn settled(judgement: Judgement, call: &Call) -> Judgement {
+    match confirm::directory() {
+        Some(dir) => tools::confirm::settle(judgement, &call.tool, &dir, SystemTime::now()),
+        None => judgement,
+    }
 }
 
 fn judged_by_daemon(socket: &Path, call: Call, id: Option<String>) -> Result<Judged, String> {

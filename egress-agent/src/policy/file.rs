@@ -413,6 +413,10 @@ pub(crate) enum Need {
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the fields are the keys of the file"
+)]
 pub(crate) struct Tools {
     /// A comment for people: any JSON value.
     #[serde(

@@ -20,7 +20,7 @@ use super::{Class, Judgement, Verdict};
 /// Where confirmations for a daemon are, below its runtime directory: only root can write there.
 pub const DIRECTORY: &str = "confirm";
 /// How long a confirmation waits to be used.
-pub const LIFETIME: Duration = Duration::from_secs(60);
+pub const LIFETIME: Duration = Duration::from_mins(1);
 /// Files that are looked at: more is somebody's mistake.
 const MOST: usize = 4096;
 
@@ -148,7 +148,9 @@ fn tag(class: &str) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles.map(digit).collect()
 }
 
 #[cfg(test)]
@@ -209,10 +211,7 @@ mod tests {
                 std::thread::spawn(move || take(&dir, "c", now).unwrap())
             })
             .collect();
-        let had = takers
-            .into_iter()
-            .filter(|_| true)
-            .map(|taker| taker.join().unwrap());
+        let had = takers.into_iter().map(|taker| taker.join().unwrap());
         assert_eq!(had.filter(|had| *had).count(), 1);
     }
 

@@ -1,8 +1,13 @@
 //! Judges one tool call: the first question that applies decides.
 //!
-//! 1. `tools.deny`; 2. secrets, credentials and what controls the guards, in any argument;
-//! 3. tools that go to URLs; 4. shell commands; 5. connectors and their owners; 6. names that
-//! sound like the network; 7. unknown tools that carry a place; 8. confirmations.
+//! 1. `tools.deny`
+//! 2. secrets, credentials and what controls the guards, in any argument
+//! 3. tools that go to URLs
+//! 4. shell commands
+//! 5. connectors and their owners
+//! 6. names that sound like the network
+//! 7. unknown tools that carry a place
+//! 8. confirmations
 //!
 //! What passes is left to the agent's own permissions, and its packets to the kernel.
 
