@@ -404,4 +404,6 @@ pub(super) fn list(words: &[String]) -> String {
 }
 
 #[cfg(test)]
+mod divergences;
+#[cfg(test)]
 mod tests;
