@@ -89,15 +89,12 @@ impl Spec {
 }
 
 fn valued<'a, 't>(name: &'a str, rest: Args<'a, 't>, found: &mut Vec<Item<'a>>) -> Args<'a, 't> {
-    match rest.split_first() {
-        Some((value, after)) => {
-            found.push(Item::Option(name, Some(value)));
-            after
-        }
-        None => {
-            found.push(Item::Option(name, None));
-            rest
-        }
+    if let Some((value, after)) = rest.split_first() {
+        found.push(Item::Option(name, Some(value)));
+        after
+    } else {
+        found.push(Item::Option(name, None));
+        rest
     }
 }
 

@@ -334,7 +334,7 @@ impl Shell {
                 }
             }
             "sh" | "bash" | "zsh" | "dash" | "ksh" | "mksh" | "ash" | "fish" | "rbash" | "csh"
-            | "tcsh" => return self.shell_program(name, args, input),
+            | "tcsh" => return self.shell_program(name, args, &input),
             "command" if args.first().is_some_and(|arg| arg == "-v" || arg == "-V") => {}
             _ => return self.wrapped(name, args, input),
         }
@@ -389,7 +389,7 @@ impl Shell {
         }
     }
 
-    fn shell_program(&mut self, name: &str, args: Args<'_, '_>, input: Input) -> Done {
+    fn shell_program(&mut self, name: &str, args: Args<'_, '_>, input: &Input) -> Done {
         let mut inline = false;
         let mut stdin = false;
         let mut rest = args;
@@ -420,6 +420,10 @@ impl Shell {
             }
         }
         if inline {
+            // A word that follows cannot take back what the pipe holds.
+            if let Some(text) = &input.text {
+                self.read(text);
+            }
             let Some((script, after)) = rest.split_first() else {
                 return Done::default();
             };
@@ -440,9 +444,9 @@ impl Shell {
                 if let Some(text) = &input.text {
                     self.read(text);
                 }
-                self.script_file(file, owned(rest), &input);
+                self.script_file(file, owned(rest), input);
             }
-            Some(_) | None => self.stdin_script(&input),
+            Some(_) | None => self.stdin_script(input),
         }
         Done {
             stdin: Some(Stdin::Shell),

@@ -141,7 +141,7 @@ pub(super) fn run(shell: &mut Shell, name: &str, args: Args<'_, '_>, input: &Inp
         }
     }
     // A word that follows cannot take back what the pipe holds.
-    if let Some(text) = input.text.as_ref().filter(|_| !inline) {
+    if let Some(text) = &input.text {
         read(shell, name, text);
     }
     Done {

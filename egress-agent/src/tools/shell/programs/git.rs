@@ -163,6 +163,7 @@ pub(super) fn run(shell: &mut Shell, args: Args<'_, '_>) -> Done {
 
 fn configured(shell: &mut Shell, key: &str, value: &str) {
     let lower = key.to_ascii_lowercase();
+    let last = lower.rsplit('.').next().unwrap_or_default();
     if let Some(base) = lower.strip_prefix("url.").and_then(|rest| {
         rest.strip_suffix(".insteadof")
             .or_else(|| rest.strip_suffix(".pushinsteadof"))
@@ -170,13 +171,11 @@ fn configured(shell: &mut Shell, key: &str, value: &str) {
         // `url.BASE.insteadOf`: the base is where it goes, in the case in which it stands.
         let written = key.get(4..4 + base.len()).unwrap_or(base);
         repository(shell, written, lower.ends_with("pushinsteadof"));
-    } else if lower.ends_with(".proxy") || lower == "http.proxy" {
+    } else if last == "proxy" || lower == "http.proxy" {
         super::host(shell, "git", value, false);
-    } else if lower.starts_with("remote.")
-        && (lower.ends_with(".url") || lower.ends_with(".pushurl"))
-    {
+    } else if lower.starts_with("remote.") && matches!(last, "url" | "pushurl") {
         repository(shell, value, true);
-    } else if lower.starts_with("submodule.") && lower.ends_with(".url") {
+    } else if lower.starts_with("submodule.") && last == "url" {
         repository(shell, value, false);
     } else if let Some(command) = value.strip_prefix('!') {
         shell.read(command);

@@ -359,11 +359,9 @@ pub(super) fn wget(shell: &mut Shell, args: Args<'_, '_>) -> Done {
                     shell.unclear("wget runs a program of its options");
                 }
             }
-            "i" | "input-file" => {
-                if !url(shell, "wget", value, false) {
-                    file(shell, value);
-                    shell.unclear("wget reads its URLs from a file");
-                }
+            "i" | "input-file" if !url(shell, "wget", value, false) => {
+                file(shell, value);
+                shell.unclear("wget reads its URLs from a file");
             }
             "B" | "base" => host(shell, "wget", value, false),
             "dns-servers" => {
