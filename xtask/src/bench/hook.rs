@@ -20,13 +20,10 @@ use super::{
 /// Processes of one kind.
 const COUNT: usize = 1_000;
 const COUNT_QUICK: usize = 100;
-/// Bytes of a long command.
-const LONG: usize = 1 << 20;
 
 pub(crate) fn hook(stage: &Stage) -> Result<Vec<Figure>> {
     let guard = stage.guard("hook", &policies::usual(), None)?;
     let usual = event("git status --short && cargo test --workspace 2>&1 | tail -n 20");
-    let long = event(&format!("printf %s '{}'", "x".repeat(LONG)));
     let count = if stage.quick { COUNT_QUICK } else { COUNT };
     let (mut hooks, mut nothing) = (Vec::new(), Vec::new());
     // The first ones fill caches.
@@ -37,10 +34,6 @@ pub(crate) fn hook(stage: &Stage) -> Result<Vec<Figure>> {
             hooks.push(took);
             nothing.push(bare);
         }
-    }
-    let mut longs = Vec::new();
-    for _ in 0..stage.rounds(30) {
-        longs.push(time(with(stage, &guard), &long)?);
     }
     let millis = |times: &[f64], share| Unit::Millis.of(quantile(times, share));
     let at_most = |bound| Target::AtMost(Unit::Millis.of(bound));
@@ -59,11 +52,6 @@ pub(crate) fn hook(stage: &Stage) -> Result<Vec<Figure>> {
             ratio: None,
             target: at_most(10.0),
         },
-        Figure::alone(
-            "  with a command of 1 MB, p50",
-            millis(&longs, 0.5),
-            at_most(50.0),
-        ),
     ])
 }
 
