@@ -11,6 +11,7 @@ mod door;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod guard;
+mod heap;
 mod host;
 mod journal;
 pub mod notify;

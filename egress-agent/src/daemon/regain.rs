@@ -7,7 +7,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Daemon, Ended, guard::Guard, run::Options, start::raise_again};
+use super::{Daemon, Ended, guard::Guard, heap, run::Options, start::raise_again};
 use crate::{audit::record::Kind, kernel::watch};
 
 impl Daemon {
@@ -51,6 +51,7 @@ impl Daemon {
                 }
                 self.take(running);
                 self.know();
+                heap::give_back();
             }
             Err(error) => {
                 tracing::error!(cgroup = path, "the cgroup is not guarded: {error:#}");

@@ -26,6 +26,7 @@ use super::{
     Daemon, Ended, SetVerbosity,
     door::{Door, Errand, Known},
     guard::Guard,
+    heap,
     notify::notify,
     policies::load_policies,
     privileges, records,
@@ -155,6 +156,7 @@ async fn serve(
 
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
     start_guards(&mut daemon, &options, plans)?;
+    heap::give_back();
     daemon.know();
 
     let (errands, mut incoming) = mpsc::channel::<Errand>(64);
