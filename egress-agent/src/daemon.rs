@@ -12,12 +12,14 @@ mod door;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod guard;
+mod heap;
 mod host;
 mod journal;
 pub mod notify;
 pub mod policies;
 pub mod privileges;
 mod records;
+mod regain;
 mod requests;
 pub mod run;
 mod sessions;
@@ -165,104 +167,10 @@ impl Daemon {
             self.guards.push(running);
             self.guards.len() - 1
         };
-        let known: Vec<u64> = guard
-            .world()
-            .sessions
-            .borrow()
-            .iter()
-            .map(|one| one.cgroup.id())
-            .collect();
+        let known = guard.world().sessions.borrow().ids();
         for session in known {
             self.watch(index, session);
         }
-    }
-
-    /// Waits in the background for the removal of the guarded cgroup.
-    fn watch_cgroup(&self, guard: &Guard) -> AbortHandle {
-        let (cgroup, lost) = (guard.cgroup.clone(), self.lost.clone());
-        let task = spawn_local(async move {
-            if let Err(error) = watch::removed(&cgroup).await {
-                tracing::warn!(cgroup = cgroup.path(), %error, "a removal of the guarded cgroup will not be noticed");
-                return;
-            }
-            // The receiver is gone when the daemon is.
-            drop(lost.send(cgroup.path().to_owned()));
-        });
-        task.abort_handle()
-    }
-
-    /// A guarded cgroup was removed, and its links with it: it is made anew and guarded before
-    /// anyone has a reason to enter it.
-    fn regain(&mut self, options: &run::Options, path: &str) {
-        let found = self.guards.iter_mut().find(|running| {
-            running.guard.cgroup.path() == path && !running.guard.cgroup.is_current()
-        });
-        let Some(running) = found else {
-            return;
-        };
-        for task in running.tasks.drain(..) {
-            task.abort();
-        }
-        let lost = Rc::clone(&running.guard);
-        tracing::error!(
-            cgroup = path,
-            "the guarded cgroup was removed, and its programs with it"
-        );
-        let sessions: Vec<u64> = lost
-            .world()
-            .sessions
-            .borrow()
-            .iter()
-            .map(|one| one.cgroup.id())
-            .collect();
-        for session in sessions {
-            self.finish(&Ended {
-                cgroup: path.to_owned(),
-                session,
-            });
-        }
-        self.records.life(Kind::GuardLost, |record| {
-            record.guard = Some(path.to_owned());
-            record.message = Some("the cgroup was removed".to_owned());
-        });
-        match start::raise_again(self, options, &lost) {
-            Ok(running) => {
-                let early = running.guard.cgroup.processes().unwrap_or_default();
-                if !early.is_empty() {
-                    self.tell_early(path, &early);
-                }
-                self.take(running);
-                self.know();
-            }
-            Err(error) => {
-                tracing::error!(cgroup = path, "the cgroup is not guarded: {error:#}");
-                self.regain_later(path);
-            }
-        }
-    }
-
-    /// Somebody else made the cgroup, and processes were in it before the programs were.
-    fn tell_early(&self, path: &str, early: &[u32]) {
-        let shown: Vec<String> = early.iter().take(8).map(ToString::to_string).collect();
-        let message = format!(
-            "{} processes were in it when it was guarded again (pids {}); what they sent before was not judged",
-            early.len(),
-            shown.join(", ")
-        );
-        tracing::error!(cgroup = path, "{message}");
-        self.records.life(Kind::GuardLost, |record| {
-            record.guard = Some(path.to_owned());
-            record.message = Some(message.clone());
-        });
-    }
-
-    fn regain_later(&self, path: &str) {
-        const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
-        let (path, lost) = (path.to_owned(), self.lost.clone());
-        spawn_local(async move {
-            tokio::time::sleep(PAUSE).await;
-            drop(lost.send(path));
-        });
     }
 
     /// Waits in the background for a session's end.

@@ -27,10 +27,12 @@ pub struct Layout {
     pub node_id: u32,
     /// `struct unix_sock`, `addr`.
     pub unix_address: u32,
+    /// `struct unix_sock`, `peer`.
+    pub unix_peer: u32,
     /// `struct unix_address`, `len`.
     pub address_length: u32,
     /// `struct unix_address`, `name`.
     pub address_name: u32,
 }
 
-const _: () = assert!(size_of::<Layout>() == 48);
+const _: () = assert!(size_of::<Layout>() == 52);

@@ -306,6 +306,8 @@ fn a_terminal_goes_on_working() {
     run.must(run.outcome.status == 9, "should have ended with 9");
     run.says("/dev/pts/")
         .says("17 91")
+        // On a terminal, the start of a run says what holds it.
+        .says("is held by seccomp, ")
         .says("caught")
         .says("sleep 5");
 }

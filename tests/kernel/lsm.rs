@@ -295,6 +295,18 @@ fn unix_sockets_outside_are_refused_by_name_unless_listed() {
     );
 }
 
+/// As stdout of a service is, and the pair through which systemd starts a unit in the slice.
+#[test]
+fn a_connected_unix_socket_that_is_handed_in_goes_on() {
+    let Some(layer) = Layer::new(&one_allowed_address()) else {
+        return;
+    };
+    let (given, _kept) = UnixDatagram::pair().unwrap();
+    let given = OwnedFd::from(given);
+    layer.check(&["send-connected"], given, &["ok"]);
+    assert_eq!(layer.tables.counter(Counter::LsmDenied).unwrap(), 0);
+}
+
 /// Prints what the layer adds to a connect. In software emulation single calls scatter widely; the
 /// assertion is against nonsense only, and the figure is the line.
 #[test]

@@ -14,8 +14,8 @@ pub const END: &str = "<!-- holds: end -->";
 
 /// Who is started by the launcher, and so is what the verdict of a row rests on.
 const LAUNCHED: [&str; 2] = ["agent", "root"];
-/// Without the launcher.
-const ALONE: &str = "bare";
+/// Who is not: for the kernel programs alone.
+pub const ALONE: &str = "bare";
 
 /// The kernel series of a report (`6.12`), and its text as it is kept.
 pub fn keep(report: &str) -> Result<(String, String)> {

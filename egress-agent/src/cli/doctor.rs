@@ -12,7 +12,7 @@ use self::machine::State;
 use super::{Exit, Paint, Screen, table::plain};
 use crate::escape::{
     suite::{self, Options, Progress},
-    verdict::{Identity, Verdict},
+    verdict::Identity,
 };
 
 mod machine;
@@ -103,8 +103,7 @@ fn escape(names: &[String], who: &[Who], screen: &mut Screen) -> anyhow::Result<
     } else {
         table::print(&report, screen)?;
     }
-    let is_held = report.count(Verdict::NotHeld) == 0;
-    Ok(if is_held { Exit::Ok } else { Exit::No })
+    Ok(if report.is_held() { Exit::Ok } else { Exit::No })
 }
 
 /// Where this program and egressd are.

@@ -1,7 +1,11 @@
 //! `egressctl run -- COMMAND`: starts an agent under the guard, and says at its end what was
 //! denied.
 
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal as _},
+    path::Path,
+};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -83,20 +87,16 @@ pub fn run(args: RunArgs, socket: &Path) -> anyhow::Result<Exit> {
         .session
         .unwrap_or_else(|| launch::session_name(jiff::Timestamp::now(), std::process::id()));
     let user = args.user.resolve()?;
-    let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
-    arguments.extend(["--session".into(), session.clone().into()]);
-    if let Some(guard) = args.guard {
-        arguments.extend(["--guard".into(), guard.into()]);
-    }
-    if let Some(user) = user {
-        arguments.extend(["--uid".into(), user.uid.to_string().into()]);
-        arguments.extend(["--gid".into(), user.gid.to_string().into()]);
-    }
-    if args.allow_root {
-        arguments.push("--allow-root".into());
-    }
-    arguments.push("--".into());
-    arguments.extend(args.command);
+    let arguments = parent::enter_arguments(&child::Start {
+        socket,
+        guard: args.guard,
+        session: session.clone(),
+        user,
+        allow_root: args.allow_root,
+        // A program that reads the output of the command need not know this line.
+        tells_holds: !args.quiet && io::stderr().is_terminal(),
+        command: &args.command,
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -203,6 +203,8 @@ pub struct EnterArgs {
     gid: Option<u32>,
     #[arg(long)]
     allow_root: bool,
+    #[arg(long)]
+    tell_holds: bool,
     #[arg(required = true, last = true)]
     command: Vec<OsString>,
 }
@@ -216,6 +218,7 @@ pub fn enter(args: &EnterArgs) -> Exit {
         session: args.session.clone(),
         user,
         allow_root: args.allow_root,
+        tells_holds: args.tell_holds,
         command: &args.command,
     };
     let started = child::start(&start, &mut complain);

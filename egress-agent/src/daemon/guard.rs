@@ -296,7 +296,7 @@ impl Guard {
 
     /// The UNIX sockets outside that may be talked to under this policy.
     fn unix_paths(&self, policy: &Policy) -> Vec<(u64, Vec<u8>)> {
-        let mut paths = vec![(0, self.control_socket.clone())];
+        let mut paths = sockets::of_everyone(&self.control_socket);
         paths.extend(sockets::of_policy(policy));
         let sessions = self.world().sessions.borrow();
         for running in sessions.iter() {

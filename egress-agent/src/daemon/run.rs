@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fs,
+    io::{self, IsTerminal as _},
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     pin::pin,
@@ -26,6 +27,7 @@ use super::{
     calls::Calls,
     door::{Door, Errand, Known},
     guard::Guard,
+    heap,
     notify::notify,
     policies::load_policies,
     privileges, records,
@@ -40,7 +42,7 @@ use crate::{
     },
     control::{server, socket},
     kernel::{Hierarchy, KernelError, boot, check_kernel, events::Events, lsm, pins::Pins, watch},
-    launch::{parent, privileges::User},
+    launch::{child::Start, parent, privileges::User},
     policy::{AuditSettings, Policy},
     trust::Trusted,
 };
@@ -156,6 +158,7 @@ async fn serve(
 
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
     start_guards(&mut daemon, &options, plans)?;
+    heap::give_back();
     daemon.know();
 
     let (errands, mut incoming) = mpsc::channel::<Errand>(64);
@@ -318,16 +321,14 @@ fn open_log(audit: &AuditSettings) -> anyhow::Result<(Sink, Writer)> {
 
 /// Starts the command as a child that enters the guard by itself.
 fn start_command(command: &OneShot, socket: &Path) -> anyhow::Result<Child> {
-    let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
-    arguments.extend(["--session".into(), COMMAND.into()]);
-    if let Some(user) = command.user {
-        arguments.extend(["--uid".into(), user.uid.to_string().into()]);
-        arguments.extend(["--gid".into(), user.gid.to_string().into()]);
-    }
-    if command.allow_root {
-        arguments.push("--allow-root".into());
-    }
-    arguments.push("--".into());
-    arguments.extend(command.command.iter().cloned());
+    let arguments = parent::enter_arguments(&Start {
+        socket,
+        guard: None,
+        session: COMMAND.to_owned(),
+        user: command.user,
+        allow_root: command.allow_root,
+        tells_holds: io::stderr().is_terminal(),
+        command: &command.command,
+    });
     parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")
 }

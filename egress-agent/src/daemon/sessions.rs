@@ -183,6 +183,11 @@ impl Sessions {
         id == self.guard.id() || self.running.contains_key(&id)
     }
 
+    /// The cgroup ids of all.
+    pub fn ids(&self) -> Vec<u64> {
+        self.running.keys().copied().collect()
+    }
+
     pub fn by_id(&self, id: u64) -> Option<&Running> {
         self.running.get(&id)
     }

@@ -12,6 +12,25 @@ use std::{
 
 use crate::policy::{ListedSocket, Policy};
 
+/// What a unit in the slice needs of systemd: its output, its log and the word that it is ready.
+/// None of them starts anything or answers. A session does not see them in its view.
+const SERVICE_MANAGER: [&str; 4] = [
+    "/run/systemd/journal/stdout",
+    "/run/systemd/journal/socket",
+    "/run/systemd/journal/dev-log",
+    "/run/systemd/notify",
+];
+
+/// For every task under guard, whatever the policy: the control socket, which says by itself who
+/// may ask what, and those of the service manager.
+pub(super) fn of_everyone(control_socket: &[u8]) -> Vec<(u64, Vec<u8>)> {
+    let names = SERVICE_MANAGER.map(|path| path.as_bytes().to_vec());
+    std::iter::once(control_socket.to_vec())
+        .chain(names)
+        .map(|name| (0, name))
+        .collect()
+}
+
 /// For every task under guard: what the policy names in full.
 pub(super) fn of_policy(policy: &Policy) -> Vec<(u64, Vec<u8>)> {
     let mut names = Vec::new();
@@ -83,6 +102,17 @@ mod tests {
             .into_iter()
             .map(|(session, name)| (session, text(name)))
             .collect()
+    }
+
+    #[test]
+    fn a_unit_can_log_and_say_that_it_is_ready_and_no_more() {
+        let found = names(of_everyone(b"/run/egressd/control.sock"));
+        assert!(found.contains(&(0, "/run/egressd/control.sock".to_owned())));
+        assert!(found.contains(&(0, "/run/systemd/notify".to_owned())));
+        assert!(found.contains(&(0, "/run/systemd/journal/stdout".to_owned())));
+        for strong in ["private", "io.systemd", "dbus"] {
+            assert!(found.iter().all(|(_, name)| !name.contains(strong)));
+        }
     }
 
     #[test]

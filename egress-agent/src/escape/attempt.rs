@@ -59,7 +59,7 @@ pub enum Outcome {
     Escaped(String),
 }
 
-/// The end of one call of an attempt: `?` in [`attempt`] bodies.
+/// The end of one call of an attempt: for `?` in the body of an attempt.
 pub type Tried<T = ()> = Result<T, Outcome>;
 
 impl Outcome {

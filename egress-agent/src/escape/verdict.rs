@@ -133,10 +133,21 @@ impl Report {
             .count()
     }
 
-    /// Frames of guarded runs that no limit explains.
-    pub fn stray_frames(&self) -> usize {
+    /// What should have been held and was not. What gets past the kernel programs alone, without the
+    /// launcher and with every capability, is told and does not count.
+    fn open(&self) -> impl Iterator<Item = (&Row, Identity, &Judged)> {
         self.verdicts()
-            .filter(|(_, _, judged)| judged.verdict == Verdict::NotHeld)
+            .filter(|(_, who, judged)| *who != Identity::Bare && judged.verdict == Verdict::NotHeld)
+    }
+
+    /// Whether everything is held that should be.
+    pub fn is_held(&self) -> bool {
+        self.open().next().is_none()
+    }
+
+    /// Frames of launched runs that no limit explains.
+    pub fn stray_frames(&self) -> usize {
+        self.open()
             .map(|(_, _, judged)| judged.run.frames.len())
             .sum()
     }

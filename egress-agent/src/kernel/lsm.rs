@@ -105,6 +105,7 @@ fn find(btf: &Btf<'_>) -> Result<Layout, Missing> {
         cgroup_node: at("cgroup", &["kn"])?,
         node_id: at("kernfs_node", &["id"])?,
         unix_address: at("unix_sock", &["addr"])?,
+        unix_peer: at("unix_sock", &["peer"])?,
         address_length: at("unix_address", &["len"])?,
         address_name: at("unix_address", &["name"])?,
     })

@@ -66,6 +66,8 @@ pub struct Start<'a> {
     pub session: String,
     pub user: Option<User>,
     pub allow_root: bool,
+    /// Whether the person who started it is told what holds it; what does not, is told anyway.
+    pub tells_holds: bool,
     pub command: &'a [OsString],
 }
 
@@ -86,6 +88,12 @@ pub fn start(start: &Start<'_>, tell: &mut dyn FnMut(&str)) -> Result<Infallible
         held: held.clone(),
     });
     told.map_err(|error| StartError::Control(error.into()))?;
+    if start.tells_holds {
+        tell(&format!(
+            "egressd: session {} is held by {held}",
+            entered.session
+        ));
+    }
     let inactive = held.inactive();
     if !inactive.is_empty() {
         tell(&format!(

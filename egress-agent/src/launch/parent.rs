@@ -2,11 +2,43 @@
 
 use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
+use super::child::Start;
 use rustix::process::{DumpableBehavior, Pid, Signal, kill_process, set_dumpable_behavior};
 use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
 };
+
+/// The arguments with which egressd and egressctl start themselves as the child.
+pub fn enter_arguments(start: &Start<'_>) -> Vec<OsString> {
+    let Start {
+        socket,
+        guard,
+        session,
+        user,
+        allow_root,
+        tells_holds,
+        command,
+    } = start;
+    let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
+    arguments.extend(["--session".into(), session.into()]);
+    if let Some(guard) = guard {
+        arguments.extend(["--guard".into(), guard.into()]);
+    }
+    if let Some(user) = user {
+        arguments.extend(["--uid".into(), user.uid.to_string().into()]);
+        arguments.extend(["--gid".into(), user.gid.to_string().into()]);
+    }
+    if *allow_root {
+        arguments.push("--allow-root".into());
+    }
+    if *tells_holds {
+        arguments.push("--tell-holds".into());
+    }
+    arguments.push("--".into());
+    arguments.extend(command.iter().cloned());
+    arguments
+}
 
 /// Starts `program` with `arguments` as the child that will enter the session.
 ///

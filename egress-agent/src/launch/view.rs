@@ -1,6 +1,6 @@
 //! A private view of the file system: the sockets of other programs are not in it.
 //!
-//! What is shown is decided in [`plan`], from what [`scene`] sees; here it is done. Mounts are
+//! What is shown is decided in [`mod@plan`], from what [`scene`] sees; here it is done. Mounts are
 //! made private before anything else: neither does the view leak out, nor comes a mount in that is
 //! made outside later, such as a runtime directory with a fresh socket. The price is that an
 //! unmount outside is not seen inside.

@@ -72,6 +72,10 @@ fn act(deed: &str) -> io::Result<()> {
             Ok(())
         }
         "listen-given" => Ok(rustix::net::listen(given, 1)?),
+        "send-connected" => {
+            rustix::net::send(given, b"x", SendFlags::empty())?;
+            Ok(())
+        }
         "pair-stream" => {
             let (mut one, mut other) = UnixStream::pair()?;
             one.write_all(b"x")?;

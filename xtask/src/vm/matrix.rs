@@ -6,8 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use anyhow::{Result, bail, ensure};
 use xtask::program::need;
 
 mod table;
@@ -21,7 +20,7 @@ use super::{
     modules::Modules,
     programs::{self, Programs},
 };
-use crate::workspace::root;
+use crate::{publish, workspace::root};
 
 const INIT: &str = include_str!("matrix/init.sh");
 /// What the suite tries that a cloud kernel has as modules; some kernels lack some.
@@ -97,7 +96,7 @@ fn one(
         reports.push(report.clone());
         println!("vm: {}: {}", kernel.release, report.sum());
         if write {
-            keep(&kernel.release, &said.report)?;
+            publish::keep(&said.report)?;
         }
     }
     offers_layers(&said)?;
@@ -122,15 +121,6 @@ fn boot(kernel: &Kernel, image: &Image, what: &str) -> Result<Said> {
         limit: LIMIT,
     };
     machine.run(|event| println!("vm: {name}: {event}"))
-}
-
-fn keep(release: &str, report: &str) -> Result<()> {
-    let directory = root().join("tests/bypass/reports");
-    fs::create_dir_all(&directory)?;
-    let report: Value = serde_json::from_str(report)?;
-    let text = serde_json::to_string_pretty(&report)? + "\n";
-    let file = directory.join(format!("{}.json", release.trim_end_matches("-cloud-amd64")));
-    fs::write(&file, text).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Debian's kernels stack Landlock and BPF without being told to.

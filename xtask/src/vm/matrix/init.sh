@@ -7,7 +7,7 @@ export PATH=/bin:/usr/bin HOME=/root EGRESS_VM=1 EGRESS_VSOCK=1 EGRESS_TEST_KERN
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-mkdir -p /dev/pts /dev/shm
+mkdir -p /dev/pts /dev/shm /var/log /var/lib
 mount -t devpts devpts /dev/pts
 mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t tmpfs -o mode=755 run /run
