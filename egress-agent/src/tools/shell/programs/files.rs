@@ -494,10 +494,10 @@ fn reader(shell: &mut Shell, name: &str, args: Args<'_, '_>) {
                 if !shell.device(path) {
                     shell.notes.write(&shell.scope.place(path));
                 }
-            } else if let Some(path) = word.strip_prefix("if=") {
-                if !shell.device(path) {
-                    file(shell, path);
-                }
+            } else if let Some(path) = word.strip_prefix("if=")
+                && !shell.device(path)
+            {
+                file(shell, path);
             }
         } else if name.starts_with("vi") || name == "nvim" {
             match word

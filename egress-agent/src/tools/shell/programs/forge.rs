@@ -252,10 +252,10 @@ fn acts(shell: &mut Shell, noun: &str, verb: &str, words: &[&str], writes: bool,
         ("pr" | "mr", "merge") => shell.notes.act("merge of a pull request"),
         ("release", "create" | "edit" | "delete" | "upload") => shell.notes.act("release"),
         ("repo", "delete" | "archive" | "rename" | "edit") => {
-            shell.notes.act("change of a repository's settings")
+            shell.notes.act("change of a repository's settings");
         }
         ("secret" | "variable", "set" | "delete" | "remove") => {
-            shell.notes.act("change of a repository's secrets")
+            shell.notes.act("change of a repository's secrets");
         }
         ("ssh-key" | "gpg-key" | "deploy-key", "add") => shell.notes.act("new key of an account"),
         ("api", _) if writes => {

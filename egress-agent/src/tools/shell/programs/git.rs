@@ -67,7 +67,7 @@ pub(super) fn run(shell: &mut Shell, args: Args<'_, '_>) -> Done {
                 }
             }
             Item::Option("exec-path", Some(_)) => {
-                shell.unclear("git runs programs of another directory")
+                shell.unclear("git runs programs of another directory");
             }
             Item::Option(..) | Item::Word(_) => {}
         }
@@ -124,7 +124,7 @@ pub(super) fn run(shell: &mut Shell, args: Args<'_, '_>) -> Done {
             }
         }
         "credential" if args.first().is_some_and(|arg| arg == "fill") => {
-            file(shell, "~/.git-credentials")
+            file(shell, "~/.git-credentials");
         }
         "bisect" if args.first().is_some_and(|arg| arg == "run") => {
             return shell.run(args.get(1..).unwrap_or_default(), Default::default());

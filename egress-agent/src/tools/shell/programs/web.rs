@@ -347,7 +347,7 @@ pub(super) fn wget(shell: &mut Shell, args: Args<'_, '_>) -> Done {
                 file(shell, value);
             }
             "method" => {
-                writes |= !value.eq_ignore_ascii_case("get") && !value.eq_ignore_ascii_case("head")
+                writes |= !value.eq_ignore_ascii_case("get") && !value.eq_ignore_ascii_case("head");
             }
             "e" | "execute" => {
                 if let Some((key, value)) = value.split_once('=')
