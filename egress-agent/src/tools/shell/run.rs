@@ -291,11 +291,7 @@ impl Shell {
             "set" => {
                 if let Some(at) = args.iter().position(|arg| arg == "--") {
                     let mut arguments = vec!["bash".to_owned()];
-                    arguments.extend(
-                        args.iter()
-                            .skip(at + 1)
-                            .map(std::string::ToString::to_string),
-                    );
+                    arguments.extend(args.iter().skip(at + 1).map(ToString::to_string));
                     self.scope.arguments = arguments;
                 }
             }
@@ -316,11 +312,7 @@ impl Shell {
             }
             "for" | "select" => {
                 if let Some((variable, list)) = args.split_first() {
-                    let list: Vec<String> = list
-                        .iter()
-                        .skip(1)
-                        .map(std::string::ToString::to_string)
-                        .collect();
+                    let list: Vec<String> = list.iter().skip(1).map(ToString::to_string).collect();
                     if list.len() > 8 {
                         self.unclear("a loop goes over more words than are followed");
                     }
@@ -569,7 +561,7 @@ impl Shell {
 }
 
 fn owned(args: Args<'_, '_>) -> Vec<String> {
-    args.iter().map(std::string::ToString::to_string).collect()
+    args.iter().map(ToString::to_string).collect()
 }
 
 /// A program that runs the command among its words.

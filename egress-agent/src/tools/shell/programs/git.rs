@@ -2,7 +2,7 @@
 
 use crate::tools::shell::options::{Args, Item, Spec, words};
 use crate::tools::shell::place::{self, Place};
-use crate::tools::shell::run::{Done, Shell};
+use crate::tools::shell::run::{Done, Input, Shell};
 use crate::tools::shell::word::{UNKNOWN, is_known};
 
 use super::file;
@@ -127,7 +127,7 @@ pub(super) fn run(shell: &mut Shell, args: Args<'_, '_>) -> Done {
             file(shell, "~/.git-credentials");
         }
         "bisect" if args.first().is_some_and(|arg| arg == "run") => {
-            return shell.run(args.get(1..).unwrap_or_default(), Default::default());
+            return shell.run(args.get(1..).unwrap_or_default(), Input::default());
         }
         "rebase" => {
             for item in (Spec {
