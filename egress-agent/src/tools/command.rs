@@ -295,6 +295,10 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a row of a table is made for it"
+    )]
     fn check(command: &str, reach: Reach, expected: Option<&str>) {
         let policy = Policy::parse(POLICY, "p").unwrap();
         let call = Call {

@@ -194,7 +194,7 @@ mod tests {
         assert!(!world.take_after("mcp__x__merge", 61));
         assert!(!world.take_after("mcp__x__merge", 0), "it was removed");
         give(&world.dir(), "mcp__x__merge").unwrap();
-        let early = SystemTime::now() - Duration::from_secs(3600);
+        let early = SystemTime::now() - Duration::from_hours(1);
         assert!(!take(&world.dir(), "mcp__x__merge", early).unwrap());
     }
 

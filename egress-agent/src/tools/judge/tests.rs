@@ -27,6 +27,10 @@ fn judged(tool: &str, input: Value) -> Judgement {
 }
 
 #[track_caller]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a row of a table is made for it"
+)]
 fn check(tool: &str, input: Value, class: Class, reason: Option<&str>) {
     let got = judged(tool, input.clone());
     assert_eq!(
