@@ -348,6 +348,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a row of a table is made for it"
+    )]
     fn check(reading: Reading, input: Value, expected: &[&str]) {
         let found = links(&input, reading);
         let mut told: Vec<_> = found

@@ -204,6 +204,10 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a row of a table is made for it"
+    )]
     fn check(input: Value, expected: &[&str]) {
         let got: Vec<_> = owners(&input).into_iter().collect();
         assert_eq!(got, expected, "{input}");

@@ -114,7 +114,7 @@ fn urls_must_be_there_and_be_allowed() {
             json!({ "url": url }),
             Class::Url,
             reason,
-        )
+        );
     };
     go("https://github.com/a", None);
     go("https://user:pass@github.com:443/a", None);
