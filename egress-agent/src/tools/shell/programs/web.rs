@@ -222,7 +222,7 @@ pub(super) fn curl(shell: &mut Shell, args: Args<'_, '_>) -> Done {
     Done::fetched()
 }
 
-/// HOST:PORT:ADDRESS[,ADDRESS]
+/// `HOST:PORT:ADDRESS[,ADDRESS]`
 fn resolve(shell: &mut Shell, value: &str) {
     let rest = value
         .split_once(':')
