@@ -86,7 +86,7 @@ fn main() -> ExitCode {
             classify::explain_call(&args, std::io::stdin().lock(), &mut screen)
         }
         Verb::Classify(args) => classify::classify(&args, std::io::stdin().lock(), &mut screen),
-        Verb::Confirm(args) => confirm::run(&args, &mut screen),
+        Verb::Confirm(args) => confirm::run(&args, &socket, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
         Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),
