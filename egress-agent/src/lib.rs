@@ -20,6 +20,7 @@
 //! | [`audit`] | the record of every layer, the hash chain, files, followers |
 //! | [`escape`] | every known way out, tried for real: the tests and `egressctl doctor --escape` |
 //! | `fuzz` | what must hold for any foreign bytes; only in tests and under the fuzzer |
+//! | [`inspect`] | what stands in a text: secrets, hidden orders, destructive commands; pure |
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`cli`] | the verbs of `egressctl` |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
@@ -37,6 +38,7 @@ pub mod dns;
 pub mod escape;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+pub mod inspect;
 pub mod kernel;
 pub mod launch;
 pub mod policy;

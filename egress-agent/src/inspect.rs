@@ -1,0 +1,12 @@
+//! What stands in a text: secrets, orders hidden in it, commands that destroy, code that acts.
+//!
+//! ```text
+//!   bytes ──view──▶ views (as written, decoded, joined) ──detectors──▶ Finding
+//! ```
+//!
+//! Pure: bytes and options in, findings out. A finding says where something stands, never what:
+//! no secret leaves this room.
+
+pub mod finding;
+
+pub use finding::{Confidence, Finding, Kind, Severity, View};
