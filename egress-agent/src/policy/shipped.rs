@@ -45,6 +45,7 @@ fn every_shipped_policy_is_valid_and_passes_its_cases() {
         "anthropic.json",
         "cluster.json",
         "default.json",
+        "development.json",
     ];
     assert_eq!(names, expected);
 }

@@ -404,6 +404,8 @@ pub(super) fn list(words: &[String]) -> String {
 }
 
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod divergences;
 #[cfg(test)]
 mod tests;

@@ -107,9 +107,11 @@ fn kind_of(key: &str) -> Kind {
 
 /// What an object calls its own name.
 fn is_name_key(key: &str) -> bool {
-    ["name", "id", "key", "value", "title", "handle", "username"]
-        .iter()
-        .any(|known| key.eq_ignore_ascii_case(known))
+    [
+        "name", "id", "key", "path", "value", "title", "handle", "username",
+    ]
+    .iter()
+    .any(|known| key.eq_ignore_ascii_case(known))
 }
 
 fn add(owners: &mut BTreeSet<String>, text: &str) {
