@@ -107,7 +107,12 @@ fn every_evasion_is_denied_or_marked_as_the_kernels() {
             "act" => matches!(reason, Some("needs-confirmation" | "git-owner")),
             host => {
                 let is_named = got.hosts.iter().any(|named| named == host);
-                let because = ["name-denied", "no-rule", "credential-path"];
+                let because = [
+                    "name-denied",
+                    "no-rule",
+                    "credential-path",
+                    "executes-download",
+                ];
                 is_named && reason.is_some_and(|reason| because.contains(&reason))
             }
         };

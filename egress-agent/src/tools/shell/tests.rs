@@ -92,7 +92,7 @@ fn ordinary_development_raises_nothing() {
         } = &reach;
         if !contacts.iter().all(|it| LISTED.contains(&it.host.as_str()))
             || executes_download.is_some()
-            || *reads_environment
+            || (*reads_environment && contacts.iter().any(|it| it.writes))
             || !acts.is_empty()
         {
             writeln!(raised, "{command}\n   {reach:?}").expect("text");

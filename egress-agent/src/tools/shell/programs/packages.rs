@@ -53,13 +53,20 @@ fn publishes(name: &str, verb: &str) -> bool {
     )
 }
 
+/// `cargo publish --dry-run`: right behind the verb, where it is nobody's value, and never undone.
+fn is_rehearsal(args: Args<'_, '_>, verb: &str) -> bool {
+    let mut after = args.iter().skip_while(|arg| **arg != verb).skip(1);
+    after.next().is_some_and(|arg| *arg == "--dry-run")
+        && args.iter().filter(|arg| arg.contains("dry-run")).count() == 1
+}
+
 pub(super) fn run(shell: &mut Shell, name: &str, args: Args<'_, '_>, input: Input) -> Done {
     let verb = args
         .iter()
         .find(|arg| !arg.starts_with(['-', '+']))
         .map_or("", |verb| verb);
     let writes = publishes(name, verb);
-    if writes {
+    if writes && !is_rehearsal(args, verb) {
         shell.notes.act("publication of a package");
     }
     let mut rest = args;
