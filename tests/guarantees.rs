@@ -1,6 +1,7 @@
 //! What egressd promises, each promise as a test that fails when it is broken.
 
 mod chaos;
+mod evasions;
 mod hook;
 mod kill;
 mod launch;

@@ -386,7 +386,7 @@ fn fetch(event: &str, id: &str, url: &str) -> Value {
     })
 }
 
-fn bash(event: &str, id: &str, command: &str) -> Value {
+pub(super) fn bash(event: &str, id: &str, command: &str) -> Value {
     json!({
         "session_id": "s", "transcript_path": "/t", "cwd": "/", "permission_mode": "default",
         "hook_event_name": event, "tool_name": "Bash", "tool_use_id": id,

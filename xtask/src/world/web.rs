@@ -71,6 +71,7 @@ http {{
     ssl_certificate_key {key};
     root {root};
     location = / {{ default_type text/plain; return 200 "hello from $host\n"; }}
+    location = /moved {{ return 302 http://web.denied.test/; }}
     location = /slow {{ limit_rate {SLOW_RATE}; }}
     location /simple/ {{ index index.html; }}
     location /npm/ {{ default_type application/json; index index.json; }}
