@@ -16,6 +16,8 @@ mod heap;
 mod host;
 mod journal;
 pub mod notify;
+#[cfg(test)]
+mod parity;
 pub mod policies;
 pub mod privileges;
 mod records;

@@ -189,7 +189,8 @@ pub(super) fn not_allowed(
     let why = match (&denial.rule, &denial.text) {
         (Some(rule), Some(text)) => format!("the rule `{rule}` denies it: {text}"),
         (Some(rule), None) => format!("the rule `{rule}` denies it"),
-        (None, _) => format!("no rule allows it ({})", denial.code),
+        (None, Some(text)) => format!("it is refused ({}): {text}", denial.code),
+        (None, None) => format!("no rule allows it ({})", denial.code),
     };
     let what = match &denial.suggestion {
         Some(rule) => {
