@@ -281,7 +281,7 @@ impl Policy {
     }
 
     /// The tables as [`Explainer`] reads them.
-    fn table_rules(&self) -> &TableRules {
+    pub(crate) fn table_rules(&self) -> &TableRules {
         self.tables
             .get_or_init(|| TableRules::new(&self.compile(&mut PortSets::starting_at(1))))
     }
