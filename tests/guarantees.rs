@@ -3,6 +3,7 @@
 mod chaos;
 mod evasions;
 mod hook;
+mod hook_join;
 mod kill;
 mod launch;
 mod launch_filter;
