@@ -1,7 +1,7 @@
 //! From the record of a judged call one comes to what the kernel and the resolver refused of the
 //! same attempt: they bear the same session, and no other session's.
 
-use std::{fs, thread};
+use std::{fmt::Write as _, fs, thread};
 
 use serde_json::{Value, json};
 use xtask::world::place::{DENIED_V4, STRANGER_V4};
@@ -93,16 +93,15 @@ fn every_decision_is_recorded_with_the_session_that_asked() {
     let secret = bash("PreToolUse", "t3", "cat ~/.ssh/id_rsa");
     let home = world.agent_home();
     let socket = world.daemon().expect("an egressd").files().socket.clone();
-    let mut script = String::new();
+    let mut script = format!("export EGRESSD_SOCKET={}\n", socket.display());
     for (name, event) in [
         ("denied", &denied),
         ("allowed", &allowed),
         ("secret", &secret),
     ] {
         fs::write(home.join(name), event.to_string()).expect("the agent has a home");
-        script += &format!("egressctl hook < {name} > {name}.out || exit 9\n");
+        writeln!(script, "egressctl hook < {name} > {name}.out || exit 9").expect("it is text");
     }
-    let script = format!("export EGRESSD_SOCKET={}\n{script}", socket.display());
     for session in ["first", "second"] {
         let words = [
             "run",

@@ -248,8 +248,10 @@ fn spellings(name: &str) -> Vec<String> {
                 .replacen('e', "\u{24d4}", 1),
         );
         // Ignored by IDNA.
-        spellings.push(format!("{}\u{ad}{}", &name[..1], &name[1..]));
-        spellings.push(format!("{}\u{200b}{}", &name[..2], &name[2..]));
+        for (at, ignored) in [(1, '\u{ad}'), (2, '\u{200b}')] {
+            let (before, after) = name.split_at(at);
+            spellings.push(format!("{before}{ignored}{after}"));
+        }
     }
     spellings
 }
@@ -377,7 +379,7 @@ fn the_hook_and_the_resolver_agree_on_the_hosts_of_urls() {
     }
 }
 
-/// Spellings of addresses, as inet_aton(3), RFC 4291 and WHATWG's URL standard read them.
+/// Spellings of addresses, as `inet_aton(3)`, RFC 4291 and WHATWG's URL standard read them.
 const ADDRESSES: &[(&str, &str)] = &[
     ("10.1.2.3", "10.1.2.3"),
     ("10.1.2.3.", "10.1.2.3"),
