@@ -99,9 +99,9 @@ pub(crate) fn judgement(stage: &Stage) -> Result<Vec<Figure>> {
 
 /// Microseconds of each judgement, without what reads and writes the lines.
 fn classified(stage: &Stage, commands: &[String], rounds: usize) -> Result<Vec<f64>> {
-    let lines: String = commands
+    let lines: Vec<String> = commands
         .iter()
-        .map(|command| format!("{}\n", json!({ "shell": command })))
+        .map(|command| json!({ "shell": command }).to_string())
         .collect();
     let mut child = Command::new(stage.program("egressctl"))
         .args(["classify", "--batch", "--timing", "--policy"])
@@ -111,14 +111,17 @@ fn classified(stage: &Stage, commands: &[String], rounds: usize) -> Result<Vec<f
         .spawn()
         .context("starting egressctl classify")?;
     let mut stdin = child.stdin.take().context("a pipe")?;
-    let lines = lines.repeat(rounds);
+    let lines = (lines.join("\n") + "\n").repeat(rounds);
     // Both pipes fill up; each has its own thread.
     let writer = thread::spawn(move || stdin.write_all(lines.as_bytes()));
     let output = child.wait_with_output().context("waiting for classify")?;
     ensure!(writer.join().is_ok_and(|sent| sent.is_ok()), "a pipe broke");
     let times: Vec<f64> = String::from_utf8_lossy(&output.stdout)
         .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok()?["micros"].as_f64())
+        .filter_map(|line| {
+            let answer: Value = serde_json::from_str(line).ok()?;
+            answer.get("micros")?.as_f64()
+        })
         .collect();
     let expected = commands.len() * rounds;
     ensure!(
