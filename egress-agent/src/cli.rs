@@ -10,6 +10,7 @@ pub mod hook;
 pub mod journal;
 pub mod log;
 pub mod policy;
+mod remotes;
 pub mod run;
 pub mod session;
 pub mod status;

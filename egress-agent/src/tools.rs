@@ -27,13 +27,14 @@ pub mod shell;
 use serde_json::Value;
 
 pub use advice::advice;
-pub use call::Call;
+pub use call::{Call, KnownRemote};
+pub use command::remotes;
 pub use judge::judge;
 pub use judgement::{Class, Judgement, Verdict};
 pub use links::{Found, Reading, links};
 pub use place::{Denial, Place, Standing, host, standing};
 pub use secrets::find as find_secret;
-pub use shell::{Contact, Reach, reach};
+pub use shell::{Contact, Reach, Remote, reach};
 
 /// Every text in the arguments with the nearest key above it, in order; keys are texts too.
 fn strings(input: &Value) -> impl Iterator<Item = (&str, &str)> {

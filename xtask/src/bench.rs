@@ -46,7 +46,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 10] = [
+const MEASUREMENTS: [(&str, Measure); 11] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -57,6 +57,7 @@ const MEASUREMENTS: [(&str, Measure); 10] = [
     ("rest", rest::rest),
     ("start", start::start),
     ("hook", hook::hook),
+    ("judgement", hook::judgement),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {

@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use xtask::program;
 
+mod sdk;
+
 use crate::workspace::show;
 
 /// The toolchain of the kernel programs; `egress-agent/build.rs` asks for the same.
@@ -64,6 +66,7 @@ struct Missing {
     components: Vec<&'static str>,
     linker: bool,
     packages: Vec<&'static str>,
+    sdks: Vec<&'static str>,
 }
 
 /// Installs what is missing, with one line for each thing; silent when all is there.
@@ -104,7 +107,8 @@ pub(crate) fn install() -> Result<()> {
                 .args(["--features", &feature]),
         )?;
     }
-    Ok(())
+    // After the packages, which have npm and pip.
+    sdk::install()
 }
 
 /// Says what is missing and installs nothing.
@@ -148,6 +152,7 @@ impl Missing {
                 .filter(|(sought, _)| !sought.is_there())
                 .map(|&(_, package)| package)
                 .collect(),
+            sdks: sdk::missing(),
         }
     }
 
@@ -157,6 +162,7 @@ impl Missing {
             components,
             linker,
             packages,
+            sdks,
         } = self;
         let mut lines = Vec::new();
         if *nightly {
@@ -175,6 +181,7 @@ impl Missing {
                 .iter()
                 .map(|name| format!("{name} (Debian package)")),
         );
+        lines.extend(sdks.iter().map(|name| format!("{name} (npm or pip)")));
         lines
     }
 }

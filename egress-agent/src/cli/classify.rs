@@ -7,13 +7,14 @@
 use std::{
     io::{self, BufRead, Read as _},
     path::PathBuf,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Exit, Screen};
+use super::{Exit, Screen, remotes};
 use crate::{
     policy::Policy,
     tools::{
@@ -37,6 +38,9 @@ pub struct ClassifyArgs {
     /// Read JSON Lines to the end, instead of one object.
     #[arg(long)]
     batch: bool,
+    /// Add how long each judgement took, in microseconds.
+    #[arg(long)]
+    timing: bool,
 }
 
 /// What is to be judged.
@@ -59,7 +63,8 @@ pub fn explain_call(
     let policy = Policy::load(&args.policy)?;
     let mut bytes = Vec::new();
     input.take(limit()).read_to_end(&mut bytes)?;
-    let event = protocol::parse(&bytes, None).context("cannot read the event")?;
+    let mut event = protocol::parse(&bytes, None).context("cannot read the event")?;
+    remotes::look_up(&mut event.call);
     let judgement = tools::judge(&policy, &event.call);
     if screen.is_json() {
         screen.json(&judgement)?;
@@ -137,8 +142,11 @@ pub fn classify(
         if args.batch && bytes.trim_ascii().is_empty() {
             continue;
         }
-        let answer = match one(&policy, &bytes) {
-            Ok(judgement) => with_line(number, &judgement)?,
+        let begun = Instant::now();
+        let judged = one(&policy, &bytes);
+        let took = args.timing.then(|| begun.elapsed());
+        let answer = match judged {
+            Ok(judgement) => with_line(number, &judgement, took)?,
             Err(error) => {
                 exit = Exit::Failure;
                 json!({ "line": number, "error": format!("{error:#}") })
@@ -190,12 +198,19 @@ fn one(policy: &Policy, bytes: &[u8]) -> anyhow::Result<Judgement> {
 }
 
 fn judged(policy: &Policy, tool: &str, input: Value, cwd: Option<PathBuf>) -> Judgement {
-    let tool = tool.to_owned();
-    tools::judge(policy, &Call { tool, input, cwd })
+    let mut call = Call {
+        cwd,
+        ..Call::new(tool, input)
+    };
+    remotes::look_up(&mut call);
+    tools::judge(policy, &call)
 }
 
-fn with_line(number: u64, judgement: &Judgement) -> anyhow::Result<Value> {
+fn with_line(number: u64, judgement: &Judgement, took: Option<Duration>) -> anyhow::Result<Value> {
     let mut answer = json!({ "line": number });
+    if let (Some(fields), Some(took)) = (answer.as_object_mut(), took) {
+        fields.insert("micros".to_owned(), json!(took.as_secs_f64() * 1e6));
+    }
     if let (Some(fields), Value::Object(told)) =
         (answer.as_object_mut(), serde_json::to_value(judgement)?)
     {
@@ -261,6 +276,7 @@ mod tests {
                 &ClassifyArgs {
                     policy,
                     batch: true,
+                    timing: false,
                 },
                 input.as_bytes(),
                 screen,

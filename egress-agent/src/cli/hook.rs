@@ -22,7 +22,7 @@ use clap::{Args, Subcommand};
 use egress_common::Mode as PolicyMode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Exit, Screen, confirm};
+use super::{Exit, Screen, confirm, remotes};
 use crate::{
     audit::record::Mode,
     control::{
@@ -154,9 +154,10 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
     let Event {
         dialect,
         moment: _,
-        call,
+        mut call,
         id,
     } = event;
+    remotes::look_up(&mut call);
     let judged = match policy {
         Some(file) => judged_by(file, &call),
         None => judged_by_daemon(socket, call, id),

@@ -204,6 +204,9 @@ struct Case {
     tool: Option<String>,
     input: Option<serde_json::Value>,
     cwd: Option<PathBuf>,
+    /// Where the remotes lead that a shell command names.
+    #[serde(default)]
+    remotes: Vec<tools::KnownRemote>,
     expect: Expected,
     /// The name of the rule that must decide.
     rule: Option<String>,
@@ -262,8 +265,9 @@ impl Case {
     fn run(&self, policy: &Policy, explainer: &Explainer<'_>) -> anyhow::Result<Got> {
         match (&self.connect, &self.tool) {
             (Some(connect), None) => {
-                let is_plain = self.input.is_none() && self.cwd.is_none();
-                anyhow::ensure!(is_plain, "`input` and `cwd` belong to a `tool`");
+                let is_plain =
+                    self.input.is_none() && self.cwd.is_none() && self.remotes.is_empty();
+                anyhow::ensure!(is_plain, "`input`, `cwd` and `remotes` belong to a `tool`");
                 let target: Target = connect.parse()?;
                 Ok(Got::Connect(Box::new(explainer.explain(&target))))
             }
@@ -272,6 +276,7 @@ impl Case {
                     tool: tool.clone(),
                     input: self.input.clone().unwrap_or_else(|| json!({})),
                     cwd: self.cwd.clone(),
+                    remotes: self.remotes.clone(),
                 };
                 Ok(Got::Tool(Box::new(tools::judge(policy, &call))))
             }

@@ -136,11 +136,7 @@ mod tests {
             },
             Request::Denials { session },
             Request::Judge {
-                call: crate::tools::Call {
-                    tool: "Bash".to_owned(),
-                    input: serde_json::Value::Null,
-                    cwd: None,
-                },
+                call: crate::tools::Call::new("Bash", serde_json::Value::Null),
                 id: None,
                 session: None,
             },

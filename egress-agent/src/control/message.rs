@@ -361,6 +361,7 @@ mod tests {
                         tool: "Bash".to_owned(),
                         input: serde_json::json!({ "command": "ls" }),
                         cwd: Some("/src".into()),
+                        remotes: Vec::new(),
                     },
                     id: Some("t1".to_owned()),
                     session: None,

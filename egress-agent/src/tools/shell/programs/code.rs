@@ -201,6 +201,25 @@ const COMMANDS: &[&str] = &[
     "pty",
 ];
 
+/// Words that show that it opens files: any text in it may be the name of one.
+const FILES: &[&str] = &[
+    "open(",
+    "open ",
+    "readFile",
+    "createReadStream",
+    "read_text",
+    "read_bytes",
+    "Path(",
+    "File.",
+    "IO.read",
+    "file_get_contents",
+    "readfile",
+    "slurp",
+    "copyfile",
+    "copyFile",
+    "io.lines",
+];
+
 /// Words that show that it builds what it does.
 const BUILT: &[&str] = &[
     "eval(",
@@ -303,6 +322,7 @@ fn embedded(text: &str) -> Vec<place::Place> {
 
 /// Text in quotes: hosts, files, commands; and lists of them, which are commands in pieces.
 fn literals(shell: &mut Shell, name: &str, code: &str, network: bool, commands: bool) {
+    let files = mentions(code, FILES);
     let mut run: Vec<&str> = Vec::new();
     let mut gap_from = 0;
     let bytes = code.as_bytes();
@@ -331,12 +351,12 @@ fn literals(shell: &mut Shell, name: &str, code: &str, network: bool, commands: 
         run.push(literal);
         gap_from = end + 1;
         at = end + 1;
-        one_literal(shell, name, literal, network);
+        one_literal(shell, name, literal, network, files);
     }
     joined(shell, &mut run, commands);
 }
 
-fn one_literal(shell: &mut Shell, name: &str, literal: &str, network: bool) {
+fn one_literal(shell: &mut Shell, name: &str, literal: &str, network: bool, files: bool) {
     if network {
         let host = literal.rsplit_once('@').map_or(literal, |(_, host)| host);
         let (before, port) = host.split_once(':').unwrap_or((host, ""));
@@ -364,7 +384,7 @@ fn one_literal(shell: &mut Shell, name: &str, literal: &str, network: bool) {
         }
     }
     if literal.len() <= 256
-        && (literal.contains('/') || literal.starts_with(['.', '~']))
+        && (files || literal.contains('/') || literal.starts_with(['.', '~']))
         && !literal.contains([' ', '\n', ':', '<', '%'])
     {
         file(shell, literal);

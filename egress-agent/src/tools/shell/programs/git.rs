@@ -60,7 +60,9 @@ pub(super) fn run(shell: &mut Shell, args: Args<'_, '_>) -> Done {
     let mut directory = None;
     for option in options {
         match option {
-            Item::Option("C", Some(value)) => directory = Some(value),
+            Item::Option("C", Some(value)) => directory = Some(within(directory, value)),
+            // git finds the repository from inside of it too.
+            Item::Option("git-dir", Some(value)) => directory = Some(within(directory, value)),
             Item::Option("c", Some(setting)) => {
                 if let Some((key, value)) = setting.split_once('=') {
                     configured(shell, key, value);
@@ -72,6 +74,7 @@ pub(super) fn run(shell: &mut Shell, args: Args<'_, '_>) -> Done {
             Item::Option(..) | Item::Word(_) => {}
         }
     }
+    let directory = directory.as_deref();
     let Some((verb, args)) = rest.split_first() else {
         return Done::default();
     };
@@ -161,6 +164,14 @@ pub(super) fn run(shell: &mut Shell, args: Args<'_, '_>) -> Done {
     Done::default()
 }
 
+/// A directory that is given below another one.
+fn within(outer: Option<String>, inner: &str) -> String {
+    match outer {
+        Some(outer) if !inner.starts_with(['/', '~']) => format!("{outer}/{inner}"),
+        Some(_) | None => inner.to_owned(),
+    }
+}
+
 fn configured(shell: &mut Shell, key: &str, value: &str) {
     let lower = key.to_ascii_lowercase();
     let last = lower.rsplit('.').next().unwrap_or_default();
@@ -246,7 +257,7 @@ fn transfer(
             Item::Option("repo" | "remote", Some(value)) => {
                 named = true;
                 if !repository(shell, value, writes) && !value.contains('/') {
-                    shell.notes.remote(value, writes, directory);
+                    named_remote(shell, value, writes, directory);
                 }
             }
             Item::Option("f" | "force" | "mirror", None) => forced = true,
@@ -254,11 +265,17 @@ fn transfer(
         }
     }
     let words = words(&items);
+    // What follows the repository is branches (`feature:refs/heads/feature`) or a directory.
+    let all_are_repositories = matches!(verb, "request-pull" | "archive")
+        || items.contains(&Item::Option("multiple", None));
     for (at, word) in words.iter().enumerate() {
-        let place = repository(shell, word, writes);
         let first = at == 0;
+        if !first && !all_are_repositories && place::url(word).is_none() {
+            continue;
+        }
+        let place = repository(shell, word, writes);
         if first && !place && !word.contains(['/', '.']) && verb != "clone" && verb != "archive" {
-            shell.notes.remote(word, writes, directory);
+            named_remote(shell, word, writes, directory);
         }
         if first && !place && !is_known(word) {
             shell.unclear("git: the repository is made at run time");
@@ -266,7 +283,7 @@ fn transfer(
         named |= first;
     }
     if !named && verb != "archive" {
-        shell.notes.remote("", writes, directory);
+        named_remote(shell, "", writes, directory);
     }
     let protected = |word: &&str| {
         let branch = word.trim_start_matches('+');
@@ -311,51 +328,88 @@ fn remote(shell: &mut Shell, args: Args<'_, '_>) {
     }
 }
 
-/// A repository's place in the forms of git; `false` for a path or a name.
+/// A remote that only the repository in `directory` knows.
+fn named_remote(shell: &mut Shell, name: &str, writes: bool, directory: Option<&str>) {
+    let directory = shell.scope.place(directory.unwrap_or("."));
+    let directory = (directory != ".").then_some(directory);
+    shell.notes.remote(name, writes, directory.as_deref());
+}
+
+/// Notes a repository's place; `false` for a path or a name.
 fn repository(shell: &mut Shell, word: &str, writes: bool) -> bool {
-    if let Some(command) = word.strip_prefix("ext::") {
-        shell.read(&command.replace("% ", " "));
-        return true;
-    }
-    // `transport::address` runs git-remote-transport.
-    let word = match word.split_once("::") {
-        Some((transport, address))
-            if transport.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
-        {
-            address
+    match Repository::read(word) {
+        Repository::Command(command) => {
+            shell.read(&command);
         }
-        Some(_) | None => word,
-    };
-    let places = place::of_url(word);
-    if !places.is_empty() {
-        let (_, rest) = place::url(word).unwrap_or_default();
-        // `ssh://git@host:owner/x`: what stands where a port would is the owner.
-        let authority = rest.split('/').next().unwrap_or_default();
-        let owner = authority
-            .rsplit_once('@')
-            .map_or(authority, |(_, host)| host)
-            .split_once(':')
-            .map(|(_, port)| port)
-            .filter(|port| !port.is_empty() && port.parse::<u16>().is_err());
-        for place in places {
-            let owner = owner.map_or(place.owner, |owner| Some(owner.to_owned()));
-            shell.notes.contact("git", Place { owner, ..place }, writes);
+        Repository::Places(places) => {
+            for place in places {
+                shell.notes.contact("git", place, writes);
+            }
         }
-        return true;
+        Repository::Local => return false,
     }
-    if word.starts_with(['/', '.', '~', '-', '+']) || !word.contains(':') {
-        return false;
-    }
-    let Some(place) = place::of_scp(word) else {
-        return false;
-    };
-    // `main:main` is a branch; a host has a dot, an account, or a path behind it.
-    if !word.contains('@') && !place.host.contains('.') && !word.contains('/') {
-        return false;
-    }
-    if place.host.starts_with("refs") || place.host == "HEAD" {
-        return false;
-    }
-    shell.notes.contact("git", place, writes);
     true
+}
+
+/// A repository in the forms of git (gitremote-helpers(7), git-fetch(1) "GIT URLS").
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::tools) enum Repository {
+    /// `ext::COMMAND`.
+    Command(String),
+    /// Several where readers of URLs disagree.
+    Places(Vec<Place>),
+    /// A path, or a name that the settings of a repository explain.
+    Local,
+}
+
+impl Repository {
+    pub(in crate::tools) fn read(word: &str) -> Self {
+        if let Some(command) = word.strip_prefix("ext::") {
+            return Self::Command(command.replace("% ", " "));
+        }
+        // `transport::address` runs git-remote-transport.
+        let word = match word.split_once("::") {
+            Some((transport, address))
+                if transport.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
+            {
+                address
+            }
+            Some(_) | None => word,
+        };
+        let places = place::of_url(word);
+        if !places.is_empty() {
+            return Self::Places(with_owner(word, places));
+        }
+        if word.starts_with(['/', '.', '~', '-', '+']) || !word.contains(':') {
+            return Self::Local;
+        }
+        let Some(place) = place::of_scp(word) else {
+            return Self::Local;
+        };
+        // `main:main` is a branch; a host has a dot, an account, or a path behind it.
+        if !word.contains('@') && !place.host.contains('.') && !word.contains('/') {
+            return Self::Local;
+        }
+        if place.host.starts_with("refs") || place.host == "HEAD" {
+            return Self::Local;
+        }
+        Self::Places(vec![place])
+    }
+}
+
+/// `ssh://git@host:owner/x`: what stands where a port would is the owner.
+fn with_owner(word: &str, places: Vec<Place>) -> Vec<Place> {
+    let (_, rest) = place::url(word).unwrap_or_default();
+    let authority = rest.split('/').next().unwrap_or_default();
+    let owner = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host)
+        .split_once(':')
+        .map(|(_, port)| port)
+        .filter(|port| !port.is_empty() && port.parse::<u16>().is_err());
+    let owned = |place: Place| {
+        let owner = owner.map_or(place.owner, |owner| Some(owner.to_owned()));
+        Place { owner, ..place }
+    };
+    places.into_iter().map(owned).collect()
 }
