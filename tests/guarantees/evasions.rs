@@ -126,7 +126,8 @@ impl<'world> Place<'world> {
              tar cf a.tar Makefile; git init -q .
              git config user.name A; git config user.email a@allowed.test
              {hook} > .git/hooks/pre-commit; {hook} > .git/hooks/watch; chmod +x .git/hooks/*
-             git config core.fsmonitor .git/hooks/watch"
+             git config core.fsmonitor .git/hooks/watch
+             git remote add origin http://{NAME}/x.git"
         );
         world.run_unguarded(&["sh", "-c", &made]).works();
         let socket = world.daemon().expect("an egressd").files().socket.clone();

@@ -152,14 +152,11 @@ fn carried_command(policy: &Policy, call: &Call) -> Option<Judgement> {
     if let Some(words) = WORD_KEYS.iter().find_map(|key| text_at(&call.input, key)) {
         command = format!("{command} {words}");
     }
+    let command = Value::String(command);
+    let input = [((*key).to_owned(), command)].into_iter().collect();
     let as_shell = Call {
-        tool: call.tool.clone(),
-        input: Value::Object(
-            [((*key).to_owned(), Value::String(command))]
-                .into_iter()
-                .collect(),
-        ),
         cwd: call.cwd.clone(),
+        ..Call::new(&call.tool, Value::Object(input))
     };
     let judgement = command::judge(policy, &as_shell, &[key]);
     (judgement.verdict != Verdict::Allow).then_some(judgement)

@@ -32,9 +32,8 @@ fn lines(corpus: &str) -> Vec<String> {
 
 fn call(tool: &str, input: Value) -> Call {
     Call {
-        tool: tool.to_owned(),
-        input,
         cwd: Some("/home/me/work".into()),
+        ..Call::new(tool, input)
     }
 }
 
