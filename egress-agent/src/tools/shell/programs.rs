@@ -8,6 +8,7 @@ mod forge;
 pub(in crate::tools) mod git;
 mod packages;
 mod remote;
+mod runners;
 mod web;
 
 use super::options::Args;
@@ -17,6 +18,7 @@ use super::word::is_known;
 
 /// Runs a program that is no builtin and no wrapper.
 pub(super) fn run(shell: &mut Shell, name: &str, args: Args<'_, '_>, input: Input) -> Done {
+    runners::look(shell, name, args, &input);
     if files::is_text_tool(name) {
         return files::text_tool(shell, name, args, input);
     }
@@ -40,7 +42,8 @@ pub(super) fn run(shell: &mut Shell, name: &str, args: Args<'_, '_>, input: Inpu
         "dig" | "nslookup" | "host" | "drill" | "getent" | "resolvectl" | "systemd-resolve"
         | "ping" | "ping6" | "traceroute" | "tracepath" | "mtr" | "fping" | "nmap" | "masscan"
         | "whois" | "hping3" | "delv" | "kdig" | "dog" | "doggo" | "q" | "arping" | "nping"
-        | "iperf3" | "ntpdate" | "dnslookup" | "adig" | "ahost" => dns::run(shell, name, args),
+        | "iperf3" | "ntpdate" | "rdate" | "snmpwalk" | "snmpget" | "dnslookup" | "adig"
+        | "ahost" => dns::run(shell, name, args),
         "git" => git::run(shell, args),
         "gh" | "hub" | "glab" => forge::run(shell, name, args),
         "pip" | "pip3" | "pipx" | "uv" | "uvx" | "poetry" | "pdm" | "conda" | "mamba" | "twine"
