@@ -41,6 +41,7 @@ mod decide;
 pub mod destination;
 mod file;
 mod rule;
+pub mod seen;
 
 use std::{
     collections::BTreeMap,
@@ -58,6 +59,7 @@ pub use self::{
     decide::{Hit, Match, Outcome, Standing, Told, decide},
     file::schema,
     rule::{Condition, Decision, FindingTest, Question, Rule},
+    seen::{Forms, Inspect, Seen},
 };
 
 /// No pack is read beyond this many bytes.

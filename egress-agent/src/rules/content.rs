@@ -94,6 +94,11 @@ impl<'v> Texts<'v> {
         }
         texts
     }
+
+    /// Every text in a line of its own, keys before the values under them.
+    pub(super) fn lines(&self) -> String {
+        self.each.join("\n")
+    }
 }
 
 /// The parser draws the pattern over several lines; the last says what is wrong.
