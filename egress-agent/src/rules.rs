@@ -40,6 +40,7 @@ pub mod content;
 mod decide;
 pub mod destination;
 mod file;
+mod import;
 mod rule;
 pub mod seen;
 
@@ -58,6 +59,7 @@ pub use self::{
     code::Code,
     decide::{Hit, Match, Outcome, Standing, Told, decide},
     file::schema,
+    import::{Imported, InvalidImport, from_meg},
     rule::{Condition, Decision, FindingTest, Question, Rule},
     seen::{Forms, Inspect, Seen},
 };

@@ -152,7 +152,11 @@ impl Rule {
             return None;
         }
         let is_permissive = self.decision == Decision::Allow;
-        let holds = tools.as_ref().is_none_or(|tools| tools.is_match(question.tool))
+        let holds = tools.as_ref().is_none_or(|tools| {
+            // Servers write their names as they like: `HTTP_post` is no other tool.
+            tools.is_match(question.tool)
+                || (!is_permissive && tools.is_match(&question.tool.to_lowercase()))
+        })
             && categories.as_ref().is_none_or(|categories| {
                 let mut of_tool = question.categories.iter();
                 if is_permissive {

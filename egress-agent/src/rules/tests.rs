@@ -151,7 +151,9 @@ fn every_condition_is_asked() {
     let bash = Case::new("Bash", json!({ "command": "mkfs /dev/sda" }));
     check(json!({ "any": true }), &bash, true);
     check(json!({ "tools": ["Ba*"] }), &bash, true);
-    check(json!({ "tools": ["ba*"] }), &bash, false);
+    check(json!({ "tools": ["ba*"] }), &bash, true);
+    check(json!({ "tools": ["BA*"] }), &bash, false);
+    allows(json!({ "tools": ["ba*"] }), &bash, false);
     check(json!({ "categories": ["git", "shell"] }), &bash, true);
     check(json!({ "categories": ["git"] }), &bash, false);
     check(json!({ "content": ["\\bmkfs\\b"] }), &bash, true);
