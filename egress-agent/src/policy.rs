@@ -410,8 +410,8 @@ fn not_utf8(source: &str, error: &std::string::FromUtf8Error) -> Invalid {
     let valid = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
     let help = Some("save the file as UTF-8");
-    let mut problems = vec![text::syntax("the text is not UTF-8", valid..valid, help)];
-    text::locate(&mut problems, &text);
+    let mut problems = vec![syntax("the text is not UTF-8", valid..valid, help)];
+    locate(&mut problems, &text);
     Invalid::new(source, &text, problems)
 }
 

@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
         self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, policy, replay,
-        rules, run, scan, session, status, why,
+        rules, run, scan, selftest, session, status, why,
     },
     control::DEFAULT_SOCKET,
     rules::Forms,
@@ -50,6 +50,9 @@ enum Verb {
     /// Say where secrets and other findings stand in a file or in standard input; exit 1 when
     /// there are any.
     Scan(scan::ScanArgs),
+    /// Judge about thirty known attempts and honest calls by a policy, without sending anything;
+    /// exit 1 when one is judged otherwise than it should be.
+    Selftest(selftest::SelftestArgs),
     /// Judge the tool calls of an agent, one event at a time; install that in its settings.
     Hook(hook::HookArgs),
     /// Explain one tool call, read as an event of an agent from standard input; exit 1 unless it
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Verb::Rules(command) => rules::run(command, &mut screen),
         Verb::Replay(args) => replay::run(&args, &Forms, &mut screen),
         Verb::Scan(args) => scan::run(&args, std::io::stdin().lock(), &Forms, &mut screen),
+        Verb::Selftest(args) => selftest::run(&args, &Forms, &mut screen),
         Verb::Hook(args) => hook::run(args, &socket, &mut screen),
         Verb::ExplainCall(args) => {
             classify::explain_call(&args, std::io::stdin().lock(), &mut screen)

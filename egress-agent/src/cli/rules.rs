@@ -16,12 +16,14 @@ use serde_json::{Value, json};
 use super::{
     Exit, Paint, Screen,
     policy::show,
-    table::{Cell, Table},
+    table::{Cell, Table, plain},
 };
 use crate::{
     inspect::{Confidence, Finding, Kind, Severity, View},
     policy::{PackSource, Policy, PolicyError},
-    rules::{Decision, Forms, PackError, RuleSet, Seen, Standing, Told, schema},
+    rules::{
+        Decision, Forms, Imported, Pack, PackError, RuleSet, Seen, Standing, Told, from_meg, schema,
+    },
     tools::Call,
 };
 
@@ -42,14 +44,30 @@ pub enum Command {
         /// The cases; without it PACK with `.test.json` for `.json`.
         cases: Option<PathBuf>,
     },
+    /// Print a pack of another tool in the words of this one; standard error says what is not the
+    /// same, and the exit is 1 when a rule could not be carried.
+    Import {
+        /// The tool that the pack was written for.
+        #[arg(long)]
+        from: Foreign,
+        file: PathBuf,
+    },
     /// Print the JSON Schema of a pack.
     Schema,
+}
+
+/// A tool whose packs can be read.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Foreign {
+    /// mcp-egress-guard.
+    Meg,
 }
 
 pub fn run(command: Command, screen: &mut Screen) -> anyhow::Result<Exit> {
     match command {
         Command::List { packs, policy } => list(&packs, policy.as_deref(), screen),
         Command::Test { pack, cases } => test(&pack, cases, screen),
+        Command::Import { from, file } => import(from, &file, screen),
         Command::Schema => {
             screen.line(serde_json::to_string_pretty(&schema())?)?;
             Ok(Exit::Ok)
@@ -334,7 +352,7 @@ fn test(pack: &Path, cases: Option<PathBuf>, screen: &mut Screen) -> anyhow::Res
     } else {
         for (number, case, told) in &failures {
             let failed = screen.paint(Paint::Deny, "failed");
-            let tool = super::table::plain(&case.tool);
+            let tool = plain(&case.tool);
             screen.line(format!("{failed}: case {number}, {tool}"))?;
             let (rule, code) = (case.rule.as_deref(), case.code.as_deref());
             screen.line(format!(
@@ -359,6 +377,37 @@ fn test(pack: &Path, cases: Option<PathBuf>, screen: &mut Screen) -> anyhow::Res
     } else {
         Exit::No
     })
+}
+
+fn import(from: Foreign, file: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the pack `{}`", file.display()))?;
+    let imported = match from {
+        Foreign::Meg => from_meg(&text),
+    };
+    let Imported {
+        pack,
+        differences,
+        lost,
+    } = imported.with_context(|| format!("cannot translate the pack `{}`", file.display()))?;
+    // What it prints must be what it can read.
+    let text = serde_json::to_string_pretty(&pack)?;
+    if let Err(invalid) = Pack::parse(&text, "the translated pack", None) {
+        show(&invalid, screen)?;
+        return Ok(Exit::InvalidPolicy);
+    }
+    if screen.is_json() {
+        screen.json(&json!({ "pack": pack, "differences": differences, "lost": lost }))?;
+    } else {
+        for difference in &differences {
+            super::complain(&format!("not the same: {}", plain(difference)));
+        }
+        for what in &lost {
+            super::complain(&format!("not carried: {}", plain(what)));
+        }
+        screen.line(text)?;
+    }
+    Ok(if lost.is_empty() { Exit::Ok } else { Exit::No })
 }
 
 fn outcome(decision: &str, rule: Option<&str>, code: Option<&str>) -> String {
@@ -484,6 +533,30 @@ mod tests {
         std::fs::write(&cases, r#"{ "cases": [] }"#).unwrap();
         let (exit, _) = ran(test(&cases), false);
         assert!(exit.unwrap_err().to_string().contains("has no cases"));
+    }
+
+    #[test]
+    fn a_foreign_pack_is_printed_and_a_lost_rule_is_no_success() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("p.yaml");
+        let import = || Command::Import {
+            from: Foreign::Meg,
+            file: file.clone(),
+        };
+        let rule = "rules:\n  - { id: a, name: A, decision: DENY, conditions: { tool_categories: [shell] } }\n";
+        std::fs::write(&file, rule).unwrap();
+        let (exit, text) = ran(import(), false);
+        assert_eq!(exit.unwrap(), Exit::Ok);
+        Pack::parse(&text, "p", None).unwrap();
+        let lost =
+            "  - { id: b, name: B, decision: DENY, conditions: { secret_types: [weather] } }\n";
+        std::fs::write(&file, [rule, lost].concat()).unwrap();
+        let (exit, text) = ran(import(), true);
+        assert_eq!(exit.unwrap(), Exit::No);
+        let told: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(told["lost"].as_array().unwrap().len(), 1);
+        std::fs::write(&file, "rules: 1").unwrap();
+        assert!(ran(import(), false).0.is_err());
     }
 
     #[test]
