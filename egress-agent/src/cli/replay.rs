@@ -395,15 +395,16 @@ mod tests {
         assert_eq!(told["failures"][0]["got"]["decision"], "deny");
     }
 
+    #[track_caller]
+    fn failed(dir: &Path, expected: &str) {
+        let (exit, _) = replay(dir, None, false);
+        let told = format!("{:#}", exit.unwrap_err());
+        assert!(told.contains(expected), "{told}");
+    }
+
     #[test]
     fn what_is_no_fixture_is_a_failure_and_no_success() {
         let dir = tempfile::tempdir().unwrap();
-        #[track_caller]
-        fn failed(dir: &Path, expected: &str) {
-            let (exit, _) = replay(dir, None, false);
-            let told = format!("{:#}", exit.unwrap_err());
-            assert!(told.contains(expected), "{told}");
-        }
         failed(dir.path(), "holds no fixtures");
         let file = dir.path().join("a.json");
         for (text, expected) in [

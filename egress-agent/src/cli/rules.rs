@@ -295,12 +295,9 @@ fn finding(text: &str) -> anyhow::Result<Finding> {
     let [kind, detector, severity, confidence] = parts.as_slice() else {
         anyhow::bail!("`{text}` is no finding; write `KIND/DETECTOR/SEVERITY/CONFIDENCE`");
     };
-    fn word<T: serde::de::DeserializeOwned>(text: &str) -> anyhow::Result<T> {
-        Ok(serde_json::from_value(Value::String(text.to_owned()))?)
-    }
-    let kind: Kind = word(kind)?;
-    let severity: Severity = word(severity)?;
-    let confidence: Confidence = word(confidence)?;
+    let kind: Kind = read(kind)?;
+    let severity: Severity = read(severity)?;
+    let confidence: Confidence = read(confidence)?;
     Ok(Finding {
         detector: (*detector).to_owned(),
         kind,
@@ -309,6 +306,10 @@ fn finding(text: &str) -> anyhow::Result<Finding> {
         view: View::Raw,
         range: 0..0,
     })
+}
+
+fn read<T: serde::de::DeserializeOwned>(word: &str) -> anyhow::Result<T> {
+    Ok(serde_json::from_value(Value::String(word.to_owned()))?)
 }
 
 fn test(pack: &Path, cases: Option<PathBuf>, screen: &mut Screen) -> anyhow::Result<Exit> {

@@ -346,7 +346,7 @@ mod tests {
     fn nothing_that_looks_like_a_secret_is_told() {
         for json in [false, true] {
             let (_, text) = tested(None, json);
-            assert_eq!(crate::tools::find_secret(&text), None);
+            assert_eq!(tools::find_secret(&text), None);
         }
     }
 }

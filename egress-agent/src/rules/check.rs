@@ -379,9 +379,10 @@ impl Check<'_, '_> {
             if known.iter().any(|detector| glob.is_match(detector)) {
                 continue;
             }
-            let help = nearest(text, known.iter().copied())
-                .map(|word| format!("did you mean `{word}`?"))
-                .unwrap_or_else(|| "`egressctl rules detectors` lists them".to_owned());
+            let help = match nearest(text, known.iter().copied()) {
+                Some(word) => format!("did you mean `{word}`?"),
+                None => "`kinds` asks for every finding of a kind".to_owned(),
+            };
             let message = format!("no detector is called {}", quote(text));
             self.c.error(&place.index(index), message, Some(&help));
         }

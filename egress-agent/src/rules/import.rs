@@ -4,6 +4,8 @@
 //! when it restricts, and every difference is told. What cannot be carried is told apart from
 //! that.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -108,7 +110,7 @@ struct Conditions {
     destination_domains: Vec<String>,
     secret_types: Vec<String>,
     content_patterns: Vec<String>,
-    labels: std::collections::BTreeMap<String, Scalar>,
+    labels: BTreeMap<String, Scalar>,
     environments: Vec<String>,
     min_risk_score: Option<f64>,
 }
@@ -209,7 +211,7 @@ impl Import {
     /// The priority of each rule. There, of equals the first in the file decides; where equals
     /// decide differently, the order is written out.
     fn numbers(&mut self, rules: &[Rule]) -> Vec<u64> {
-        let mut decisions: std::collections::BTreeMap<i64, Decision> = Default::default();
+        let mut decisions: BTreeMap<i64, Decision> = BTreeMap::new();
         let enabled = rules.iter().filter(|rule| rule.enabled);
         let is_mixed = enabled.fold(false, |is_mixed, rule| {
             let first = *decisions.entry(rule.priority).or_insert(rule.decision);
@@ -645,8 +647,7 @@ fn as_hosts(pattern: &str) -> Option<Vec<String>> {
 /// The regular expression of a pattern of Python's `fnmatch`, in any case.
 fn as_regex(pattern: &str) -> Result<String, String> {
     let mut regex = String::from("(?is)^");
-    let mut rest = pattern.chars();
-    while let Some(c) = rest.next() {
+    for c in pattern.chars() {
         match c {
             '*' => regex.push_str(".*"),
             '?' => regex.push('.'),

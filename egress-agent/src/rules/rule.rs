@@ -191,10 +191,7 @@ impl Rule {
             .filter(|(_, finding)| test.fits(finding))
             .map(|(index, _)| index)
             .collect();
-        let is_enough = match is_permissive {
-            true => found.len() == question.findings.len(),
-            false => true,
-        };
+        let is_enough = !is_permissive || found.len() == question.findings.len();
         (!found.is_empty() && is_enough).then_some(found)
     }
 }

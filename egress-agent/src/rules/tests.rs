@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use proptest::{prelude::*, sample::select};
 use serde_json::{Value, json};
 
@@ -103,21 +101,21 @@ fn one(decision: &str, when: &Value) -> RuleSet {
 }
 
 #[track_caller]
-fn check(when: Value, case: &Case, expected: bool) {
+fn check(when: impl std::borrow::Borrow<Value>, case: &Case, expected: bool) {
+    let when = when.borrow();
     let decision = if when.get("findings").or(when.get("kinds")).is_some() {
         "redact"
     } else {
         "deny"
     };
-    let fits = case.ask(&one(decision, &when), |outcome| {
-        outcome.decision().is_some()
-    });
+    let fits = case.ask(&one(decision, when), |outcome| outcome.decision().is_some());
     assert_eq!(fits, expected, "{when} on {case:?}");
 }
 
 #[track_caller]
-fn allows(when: Value, case: &Case, expected: bool) {
-    let fits = case.ask(&one("allow", &when), |outcome| outcome.decision().is_some());
+fn allows(when: impl std::borrow::Borrow<Value>, case: &Case, expected: bool) {
+    let when = when.borrow();
+    let fits = case.ask(&one("allow", when), |outcome| outcome.decision().is_some());
     assert_eq!(fits, expected, "{when} on {case:?}");
 }
 
@@ -574,7 +572,7 @@ fn rules_that_decide_differently_do_not_share_a_priority() {
 #[test]
 fn a_directory_is_read_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
     let source = |path: &Path| {
         vec![PackSource {
             path: path.to_owned(),
@@ -593,7 +591,7 @@ fn a_directory_is_read_whole_or_not_at_all() {
     assert_eq!(names, ["a", "b"]);
     write("c.json", "{");
     assert!(matches!(load(), Err(PackError::Invalid(_))));
-    std::fs::write(dir.path().join("c.json"), b"\xff").unwrap();
+    fs::write(dir.path().join("c.json"), b"\xff").unwrap();
     assert!(matches!(load(), Err(PackError::Read { .. })));
     let gone = RuleSet::load(&source(&dir.path().join("gone.json")), None);
     assert!(matches!(gone, Err(PackError::Read { .. })));

@@ -23,7 +23,7 @@ const OTHER: u8 = 99;
 #[derive(Clone, Copy)]
 struct Class {
     category: u32,
-    class: u32,
+    uid: u32,
     activity: u8,
     name: &'static str,
 }
@@ -37,12 +37,12 @@ pub(super) fn event(sealed: &Sealed) -> Value {
         event.insert(key.to_owned(), value);
     };
     put("category_uid", json!(class.category));
-    put("class_uid", json!(class.class));
+    put("class_uid", json!(class.uid));
     put("activity_id", json!(class.activity));
     put("activity_name", json!(class.name));
     put(
         "type_uid",
-        json!(u64::from(class.class) * 100 + u64::from(class.activity)),
+        json!(u64::from(class.uid) * 100 + u64::from(class.activity)),
     );
     put("time", json!(record.time.timestamp().as_millisecond()));
     put("severity_id", json!(severity(record)));
@@ -52,7 +52,7 @@ pub(super) fn event(sealed: &Sealed) -> Value {
     if let Some(reason) = &record.reason {
         put("status_detail", json!(reason));
     }
-    match class.class {
+    match class.uid {
         4001 => {
             put("dst_endpoint", endpoint(record));
             put("connection_info", connection(record));
@@ -83,7 +83,7 @@ pub(super) fn event(sealed: &Sealed) -> Value {
         }
         _ => put("app", product()),
     }
-    if class.class != 6002 {
+    if class.uid != 6002 {
         put("actor", actor(record));
         let (action, disposition) = outcome(record);
         put("action_id", json!(action));
@@ -104,22 +104,22 @@ pub(super) fn event(sealed: &Sealed) -> Value {
 
 fn class(record: &Record) -> Class {
     let is_refused = matches!(record.verdict, Some(Verdict::Deny | Verdict::Ask));
-    let network = |class, activity, name| Class {
+    let network = |uid, activity, name| Class {
         category: 4,
-        class,
+        uid,
         activity,
         name,
     };
-    let application = |class, activity, name| Class {
+    let application = |uid, activity, name| Class {
         category: 6,
-        class,
+        uid,
         activity,
         name,
     };
     if !record.findings.is_empty() {
         return Class {
             category: 2,
-            class: 2004,
+            uid: 2004,
             activity: 1,
             name: "Create",
         };
@@ -197,14 +197,14 @@ fn metadata(sealed: &Sealed, class: Class) -> Value {
         "log_version": sealed.v.to_string(),
         "log_provider": sealed.record.layer.code(),
     });
-    let profiles: &[&str] = match class.class {
+    let profiles: &[&str] = match class.uid {
         6002 => &[],
         // These classes have an actor of their own.
         6003 => &["security_control"],
         _ => &["security_control", "host"],
     };
     if !profiles.is_empty() {
-        metadata["profiles"] = json!(profiles);
+        set(&mut metadata, "profiles", json!(profiles));
     }
     metadata
 }
@@ -260,7 +260,7 @@ fn endpoint(record: &Record) -> Value {
 fn connection(record: &Record) -> Value {
     let mut connection = json!({ "direction_id": OUTBOUND, "direction": "Outbound" });
     if let Some(flow) = &record.flow {
-        connection["protocol_name"] = json!(flow.protocol);
+        set(&mut connection, "protocol_name", json!(flow.protocol));
         // IANA's numbers.
         let number = match flow.protocol.as_ref() {
             "tcp" => Some(6),
@@ -270,10 +270,10 @@ fn connection(record: &Record) -> Value {
                 .and_then(|it| it.parse().ok()),
         };
         if let Some(number) = number {
-            connection["protocol_num"] = json!(number);
+            set(&mut connection, "protocol_num", json!(number));
         }
     } else if let Some(socket) = &record.socket {
-        connection["protocol_name"] = json!(socket.family);
+        set(&mut connection, "protocol_name", json!(socket.family));
     }
     connection
 }
@@ -281,7 +281,7 @@ fn connection(record: &Record) -> Value {
 fn question(record: &Record) -> Value {
     let mut question = json!({ "hostname": record.name.as_deref().unwrap_or_default() });
     if let Some(qtype) = &record.qtype {
-        question["type"] = json!(qtype);
+        set(&mut question, "type", json!(qtype));
     }
     question
 }
@@ -291,10 +291,10 @@ fn api(record: &Record) -> Value {
     let operation = tool.map_or(record.event.code(), |tool| tool.name.as_str());
     let mut api = json!({ "operation": operation });
     if let Some(server) = tool.and_then(|tool| tool.server.as_ref()) {
-        api["service"] = json!({ "name": server });
+        set(&mut api, "service", json!({ "name": server }));
     }
     if let Some(call) = tool.and_then(|tool| tool.call.as_ref()) {
-        api["request"] = json!({ "uid": call });
+        set(&mut api, "request", json!({ "uid": call }));
     }
     api
 }
@@ -309,12 +309,16 @@ fn source(record: &Record) -> Value {
 fn actor(record: &Record) -> Value {
     let mut actor = json!({ "app_name": "agent" });
     if let Some(Process { pid, uid, comm }) = &record.process {
-        actor["process"] = json!({
-            "pid": pid, "name": comm, "user": { "uid": uid.to_string() },
-        });
+        set(
+            &mut actor,
+            "process",
+            json!({
+                "pid": pid, "name": comm, "user": { "uid": uid.to_string() },
+            }),
+        );
     }
     if let Some(session) = &record.session {
-        actor["session"] = json!({ "uid": session });
+        set(&mut actor, "session", json!({ "uid": session }));
     }
     actor
 }
@@ -345,12 +349,19 @@ fn evidence(record: &Record) -> Value {
     let findings: Vec<_> = record.findings.iter().map(|it| json!(it)).collect();
     let mut evidence = json!({ "data": { "findings": findings } });
     if record.tool.is_some() {
-        evidence["api"] = api(record);
+        set(&mut evidence, "api", api(record));
     }
     if record.flow.is_some() || record.name.is_some() {
-        evidence["dst_endpoint"] = endpoint(record);
+        set(&mut evidence, "dst_endpoint", endpoint(record));
     }
     evidence
+}
+
+/// Adds a member to an object.
+fn set(object: &mut Value, key: &str, value: Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(key.to_owned(), value);
+    }
 }
 
 /// What has no attribute, in the words of the log.
@@ -574,7 +585,7 @@ mod tests {
         ] {
             let record = Record::new(denial(5, "::").time, Layer::Daemon, event);
             let class = class(&record);
-            check(record, class.class.into(), class.activity.into());
+            check(record, class.uid.into(), class.activity.into());
         }
     }
 }

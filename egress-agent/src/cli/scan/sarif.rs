@@ -84,13 +84,17 @@ pub(super) fn log(scanned: &Scanned) -> Value {
             })
         })
         .collect();
-    let mut invocation = json!({ "executionSuccessful": complete });
-    if !complete {
-        invocation["toolExecutionNotifications"] = json!([{
-            "level": "error",
-            "message": { "text": "the text was not inspected to its end; split it and scan the parts" },
-        }]);
-    }
+    let notes: Vec<_> = (!complete)
+        .then(|| {
+            let text = "the text was not inspected to its end; split it and scan the parts";
+            json!({ "level": "error", "message": { "text": text } })
+        })
+        .into_iter()
+        .collect();
+    let invocation = json!({
+        "executionSuccessful": complete,
+        "toolExecutionNotifications": notes,
+    });
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",

@@ -142,7 +142,8 @@ fn call(tool: &str, input: Value) -> Probe {
     })
 }
 
-fn fetch(url: String) -> Probe {
+fn fetch(url: impl Into<String>) -> Probe {
+    let url: String = url.into();
     call("WebFetch", json!({ "url": url }))
 }
 
@@ -233,17 +234,17 @@ fn destinations(allowed: &str) -> Vec<Vector> {
         one(
             "metadata-service",
             "where clouds answer with credentials",
-            fetch("http://169.254.169.254/latest/meta-data/".to_owned()),
+            fetch("http://169.254.169.254/latest/meta-data/"),
         ),
         one(
             "metadata-as-number",
             "the same address as one number",
-            fetch("http://2852039166/".to_owned()),
+            fetch("http://2852039166/"),
         ),
         one(
             "loopback-short",
             "this machine in its short spelling",
-            fetch("http://127.1:2375/".to_owned()),
+            fetch("http://127.1:2375/"),
         ),
         one(
             "second-url",
@@ -262,7 +263,7 @@ fn schemes() -> Vec<Vector> {
         one(
             "scheme-file",
             "a file of this machine as a URL",
-            fetch("file:///etc/shadow".to_owned()),
+            fetch("file:///etc/shadow"),
         ),
         one(
             "scheme-gopher",
