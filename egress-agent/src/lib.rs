@@ -23,6 +23,7 @@
 //! | [`inspect`] | what stands in a text: secrets, hidden orders, destructive commands; pure |
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`cli`] | the verbs of `egressctl` |
+//! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
 //! | [`trust`] | whether someone else could change a file |
 //!
@@ -42,5 +43,6 @@ pub mod inspect;
 pub mod kernel;
 pub mod launch;
 pub mod policy;
+pub mod rules;
 pub mod tools;
 pub mod trust;

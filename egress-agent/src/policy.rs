@@ -32,6 +32,7 @@ mod file;
 pub(crate) mod fuzz;
 mod glob;
 mod import;
+mod inspect;
 mod lint;
 mod name;
 pub mod net;
@@ -66,12 +67,21 @@ use egress_common::{Mode, Reason, RuleId};
 use sha2::{Digest as _, Sha256};
 
 use self::{check::Checked, pattern::PatternTable};
+/// How a file is checked: the packs of content rules are checked the same way.
+pub(crate) use self::{
+    check::Checker,
+    file::{Comment, distinct, given},
+    problem::nearest,
+    shape::{Shape, to_json},
+    text::{Place, locate, parse as parse_text, syntax},
+};
 pub use self::{
     compile::Tables,
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::schema,
     glob::{Glob, Globs, InvalidGlob},
     import::{Imported, InvalidImport, from_cpeg},
+    inspect::{Action, InspectSettings, PackSource},
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
     pattern::{InvalidPattern, NamePattern},
@@ -220,6 +230,10 @@ impl Policy {
 
     pub fn tools(&self) -> &ToolSettings {
         &self.checked.tools
+    }
+
+    pub fn inspect(&self) -> &InspectSettings {
+        &self.checked.inspect
     }
 
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
@@ -396,8 +410,8 @@ fn not_utf8(source: &str, error: &std::string::FromUtf8Error) -> Invalid {
     let valid = error.utf8_error().valid_up_to();
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
     let help = Some("save the file as UTF-8");
-    let mut problems = vec![text::syntax("the text is not UTF-8", valid..valid, help)];
-    text::locate(&mut problems, &text);
+    let mut problems = vec![syntax("the text is not UTF-8", valid..valid, help)];
+    locate(&mut problems, &text);
     Invalid::new(source, &text, problems)
 }
 

@@ -5,10 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, policy, run,
-        session, status, why,
+        self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, policy, replay,
+        rules, run, scan, selftest, session, status, why,
     },
     control::DEFAULT_SOCKET,
+    rules::Forms,
 };
 
 /// Starts agents under the guard of egressd, and shows what is enforced and why.
@@ -41,6 +42,17 @@ enum Verb {
     /// Check, test and explain policies, without a daemon.
     #[command(subcommand)]
     Policy(policy::Command),
+    /// List, test and translate packs of content rules, without a daemon.
+    #[command(subcommand)]
+    Rules(rules::Command),
+    /// Run recorded tool calls against a policy or packs; exit 1 when one is decided otherwise.
+    Replay(replay::ReplayArgs),
+    /// Say where secrets and other findings stand in a file or in standard input; exit 1 when
+    /// there are any.
+    Scan(scan::ScanArgs),
+    /// Judge about thirty known attempts and honest calls by a policy, without sending anything;
+    /// exit 1 when one is judged otherwise than it should be.
+    Selftest(selftest::SelftestArgs),
     /// Judge the tool calls of an agent, one event at a time; install that in its settings.
     Hook(hook::HookArgs),
     /// Explain one tool call, read as an event of an agent from standard input; exit 1 unless it
@@ -81,6 +93,10 @@ fn main() -> ExitCode {
         Verb::Why(args) => why::run(args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &mut screen),
+        Verb::Rules(command) => rules::run(command, &mut screen),
+        Verb::Replay(args) => replay::run(&args, &Forms, &mut screen),
+        Verb::Scan(args) => scan::run(&args, std::io::stdin().lock(), &Forms, &mut screen),
+        Verb::Selftest(args) => selftest::run(&args, &Forms, &mut screen),
         Verb::Hook(args) => hook::run(args, &socket, &mut screen),
         Verb::ExplainCall(args) => {
             classify::explain_call(&args, std::io::stdin().lock(), &mut screen)

@@ -12,7 +12,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Exit, Screen};
+use super::{
+    Exit, Screen,
+    export::{Exporter, Format},
+};
 use crate::{
     audit::{
         self,
@@ -88,6 +91,46 @@ enum Action {
     },
     /// Print the JSON Schema of a line
     Schema,
+    /// Print the records for other programs
+    Export(ExportArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+struct ExportArgs {
+    /// As they are written, as a table for spreadsheets, or as events of OCSF
+    #[arg(long, value_enum)]
+    format: Format,
+
+    /// Only denials
+    #[arg(long)]
+    denied: bool,
+
+    /// Only this session
+    #[arg(long, value_name = "S")]
+    session: Option<String>,
+
+    /// Only this destination: an address, a name, or `.name` for every name below it
+    #[arg(long, value_name = "H")]
+    host: Option<Host>,
+
+    /// Only what is newer: `10m`, `2h`, `3d`, or a time such as `2026-03-01T10:20:30Z`
+    #[arg(long, value_name = "T")]
+    since: Option<Since>,
+
+    /// Only this layer: kernel, dns, hook, mcp, proxy or daemon
+    #[arg(long, value_name = "L", value_parser = layer)]
+    layer: Option<Layer>,
+
+    /// Read this file and its rotated ones
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// How records are shown.
+#[derive(Debug)]
+enum Shape {
+    Human(Human),
+    Export(Exporter),
 }
 
 /// Records that a followed log begins with.
@@ -100,6 +143,7 @@ pub fn run(args: LogArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
             verify::verify(&file, screen)
         }
         Some(Action::Schema) => schema(screen),
+        Some(Action::Export(export)) => self::export(export, &args.socket, screen),
         None => show(args, screen),
     };
     match result {
@@ -117,7 +161,7 @@ fn show(args: LogArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
         since: args.since.map(|since| since.before(Timestamp::now())),
         layer: args.layer,
     };
-    let mut human = Human::new(TimeZone::system(), args.explain);
+    let mut shape = Shape::Human(Human::new(TimeZone::system(), args.explain));
     if args.follow {
         let last = args.last.unwrap_or(FOLLOW_LAST);
         let request = Request::Log {
@@ -125,22 +169,66 @@ fn show(args: LogArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
             last: Some(last),
             follow: true,
         };
-        show_from_daemon(&args.socket, &request, &mut human, screen)?;
+        show_from_daemon(&args.socket, &request, &mut shape, screen)?;
         bail!("egressd closed the connection: see `systemctl status egressd`");
     }
-    let is_named = args.file.is_some();
-    let file = args.file.unwrap_or_else(|| locate(&args.socket));
+    show_all(
+        args.file,
+        &args.socket,
+        filter,
+        args.last,
+        &mut shape,
+        screen,
+    )
+}
+
+fn export(args: ExportArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let ExportArgs {
+        format,
+        denied,
+        session,
+        host,
+        since,
+        layer,
+        file,
+    } = args;
+    let filter = Filter {
+        denied,
+        session,
+        host,
+        since: since.map(|since| since.before(Timestamp::now())),
+        layer,
+    };
+    let mut shape = Shape::Export(Exporter::new(format));
+    let exit = show_all(file, socket, filter, None, &mut shape, screen)?;
+    if let Shape::Export(exporter) = &mut shape {
+        exporter.finish(screen.writer())?;
+    }
+    Ok(exit)
+}
+
+/// Shows what is written, from the files where that is allowed, else from the daemon.
+fn show_all(
+    file: Option<PathBuf>,
+    socket: &Path,
+    filter: Filter,
+    last: Option<u64>,
+    shape: &mut Shape,
+    screen: &mut Screen,
+) -> anyhow::Result<Exit> {
+    let is_named = file.is_some();
+    let file = file.unwrap_or_else(|| locate(socket));
     match Records::open(&file) {
-        Ok(records) => show_from_files(records, &filter, args.last, &mut human, screen),
+        Ok(records) => show_from_files(records, &filter, last, shape, screen),
         Err(ReadError::Io { source, .. })
             if !is_named && source.kind() == io::ErrorKind::PermissionDenied =>
         {
             let request = Request::Log {
                 filter,
-                last: args.last,
+                last,
                 follow: false,
             };
-            show_from_daemon(&args.socket, &request, &mut human, screen)
+            show_from_daemon(socket, &request, shape, screen)
         }
         Err(error) => Err(error.into()),
     }
@@ -150,7 +238,7 @@ fn show_from_files(
     records: Records,
     filter: &Filter,
     last: Option<u64>,
-    human: &mut Human,
+    shape: &mut Shape,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
     let mut kept = VecDeque::new();
@@ -166,7 +254,7 @@ fn show_from_files(
             continue;
         }
         let Some(last) = last else {
-            print(&entry, human, screen)?;
+            print(&entry, shape, screen)?;
             continue;
         };
         kept.push_back(entry);
@@ -175,7 +263,7 @@ fn show_from_files(
         }
     }
     for entry in &kept {
-        print(entry, human, screen)?;
+        print(entry, shape, screen)?;
     }
     screen.flush()?;
     Ok(Exit::Ok)
@@ -184,7 +272,7 @@ fn show_from_files(
 fn show_from_daemon(
     socket: &Path,
     request: &Request,
-    human: &mut Human,
+    shape: &mut Shape,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
     for reply in Client::connect(socket)?.stream(request)? {
@@ -192,7 +280,7 @@ fn show_from_daemon(
             Reply::Line(text) => {
                 let sealed: Sealed = serde_json::from_str(&text)
                     .context("egressd sent a record that this egressctl cannot read: use the same release of both")?;
-                print(&Entry { sealed, text }, human, screen)?;
+                print(&Entry { sealed, text }, shape, screen)?;
                 screen.flush()?;
             }
             Reply::Missed(missed) => note(&format!(
@@ -212,7 +300,11 @@ fn show_from_daemon(
     Ok(Exit::Ok)
 }
 
-fn print(entry: &Entry, human: &mut Human, screen: &mut Screen) -> io::Result<()> {
+fn print(entry: &Entry, shape: &mut Shape, screen: &mut Screen) -> io::Result<()> {
+    let human = match shape {
+        Shape::Export(exporter) => return exporter.write(entry, screen.writer()),
+        Shape::Human(human) => human,
+    };
     if screen.is_json() {
         return screen.line(&entry.text);
     }

@@ -408,7 +408,7 @@ fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Policy>> {
     }
 }
 
-fn show(invalid: &Invalid, screen: &mut Screen) -> anyhow::Result<()> {
+pub(super) fn show(invalid: &Invalid, screen: &mut Screen) -> anyhow::Result<()> {
     if screen.is_json() {
         screen.json(&json!({
             "file": invalid.source(),

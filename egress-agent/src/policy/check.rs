@@ -12,6 +12,7 @@ use super::{
     Policy,
     compile::Plan,
     file::{self, Errno, File, Inbound},
+    inspect::{self, InspectSettings},
     lint, network,
     problem::{Problem, Related, Severity},
     rule::{AuditSettings, DnsSettings, Rule},
@@ -36,6 +37,7 @@ pub(crate) struct Checked {
     pub(crate) audit: AuditSettings,
     pub(crate) session: SessionSettings,
     pub(crate) tools: ToolSettings,
+    pub(crate) inspect: InspectSettings,
     pub(crate) plan: Plan,
     pub(crate) warnings: Vec<Problem>,
     /// Digest of the policy that this one extends.
@@ -98,12 +100,7 @@ fn try_check(
         }
     };
     let known = problems.len();
-    let mut checker = Checker {
-        document,
-        lines: Lines::new(text),
-        source: source.into(),
-        problems,
-    };
+    let mut checker = Checker::new(document, text, source, problems);
     let checked = checker.file(file, load);
     suppress_echoes(problems, known);
     checked
@@ -151,7 +148,22 @@ pub(crate) struct Checker<'c> {
     problems: &'c mut Vec<Problem>,
 }
 
-impl Checker<'_> {
+impl<'c> Checker<'c> {
+    /// `document` is `text` as far as its shape is right.
+    pub(crate) fn new(
+        document: Document<'c>,
+        text: &str,
+        source: &str,
+        problems: &'c mut Vec<Problem>,
+    ) -> Self {
+        Self {
+            document,
+            lines: Lines::new(text),
+            source: source.into(),
+            problems,
+        }
+    }
+
     fn file(&mut self, file: File, load: LoadBase<'_>) -> Option<Checked> {
         let root = Place::ROOT;
         if file.version != 1 {
@@ -180,6 +192,12 @@ impl Checker<'_> {
             &root.key("session"),
         );
         let tools = tools::settings(self, file.tools.as_ref(), base.as_ref(), &root.key("tools"));
+        let inspect = inspect::settings(
+            self,
+            file.inspect.as_ref(),
+            base.as_ref(),
+            &root.key("inspect"),
+        );
         let network = root.key("network");
         let plan = match Plan::new(&rules) {
             Ok(plan) => plan,
@@ -213,6 +231,7 @@ impl Checker<'_> {
             audit: audit?,
             session,
             tools,
+            inspect,
             plan,
             warnings: Vec::new(),
             base_digest: inherited.map(|base| Arc::clone(base.digest_shared())),

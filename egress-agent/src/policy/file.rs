@@ -3,8 +3,13 @@
 //! The JSON Schema is generated from these types, and the check of the shape reads that schema,
 //! so that the two cannot drift apart. What the texts in it mean is decided in `check`.
 
+use std::{collections::BTreeMap, fmt};
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
 
 /// What an AI coding agent may reach from this machine. Everything that is not allowed here is denied.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -94,6 +99,14 @@ pub(crate) struct File {
     )]
     #[schemars(with = "Tools")]
     pub(crate) tools: Option<Tools>,
+    /// What happens to calls and results for what stands in them.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Inspect")]
+    pub(crate) inspect: Option<Inspect>,
 }
 
 /// A comment: whatever it holds is skipped.
@@ -622,14 +635,124 @@ pub(crate) enum Unclear {
     Deny,
 }
 
+/// What happens to calls and results for what stands in them.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Inspect {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// What happens when a secret is found: `allow`, `warn` records it, `ask` asks a person, `redact` takes it out, `deny` (the default) refuses the call.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Action")]
+    pub(crate) secrets: Option<Action>,
+    /// What happens to a command that destroys, hides or opens something: `allow`, `warn`, `ask` (the default) or `deny`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Action")]
+    pub(crate) destructive: Option<Action>,
+    /// What happens to code that acts on the machine or the network: `allow`, `warn` (the default), `ask` or `deny`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Action")]
+    pub(crate) code: Option<Action>,
+    /// What happens when a result holds orders to the model: `allow`, `warn` (the default), `ask`, `redact` or `deny`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Action")]
+    pub(crate) injection: Option<Action>,
+    /// Packs of content rules, and directories of packs, as paths relative to this file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) packs: Vec<String>,
+    /// Whether the packs named here only record what they would do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) shadow: bool,
+    /// Where the agent works, for rules that ask for it, such as `production`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) environment: Option<String>,
+    /// Marks of this agent, for rules that ask for them, such as `{ "team": "core" }`.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "distinct"
+    )]
+    pub(crate) labels: BTreeMap<String, String>,
+}
+
+/// What is done about a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Action {
+    Allow,
+    Warn,
+    Ask,
+    Redact,
+    Deny,
+}
+
 /// The JSON Schema of the policy file, as `policy/policy.schema.json` holds it.
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(File).to_value()
 }
 
 /// Refuses `null` where serde would take it for an absent key.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
+}
+
+/// Refuses a key that is given twice: serde would take the last.
+pub(crate) fn distinct<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Distinct;
+    impl<'de> Visitor<'de> for Distinct {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of texts")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut pairs = BTreeMap::new();
+            while let Some((key, value)) = map.next_entry::<String, String>()? {
+                if pairs.contains_key(&key) {
+                    return Err(M::Error::custom(format_args!("key `{key}` is given twice")));
+                }
+                pairs.insert(key, value);
+            }
+            Ok(pairs)
+        }
+    }
+    from.deserialize_map(Distinct)
 }
 
 impl<'de> Deserialize<'de> for Comment {

@@ -10,7 +10,7 @@ use jsonc_parser::{
     ast::{Array, Object, ObjectProp, Value},
     common::Ranged as _,
 };
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 
 use super::{
     problem::{Problem, Related, nearest, quote},
@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Sections of the format that other parts of egressd will enforce.
-const NOT_ENFORCED: &[&str] = &["inspect", "proxy"];
+const NOT_ENFORCED: &[&str] = &["proxy"];
 
 /// What a document may look like.
 #[derive(Debug)]
@@ -98,9 +98,16 @@ impl<'s> Shape<'s> {
         schema: &'s Json,
         place: &Place<'_>,
     ) -> Option<Object<'a>> {
-        let Some(known) = schema.get("properties").and_then(Json::as_object) else {
+        let none = Map::new();
+        let known = schema.get("properties").and_then(Json::as_object);
+        // What every other key holds, where any key may stand.
+        let other = schema
+            .get("additionalProperties")
+            .filter(|other| other.is_object());
+        if known.is_none() && other.is_none() {
             return Some(object);
-        };
+        }
+        let known = known.unwrap_or(&none);
         let whole = object.range;
         let mut first: HashMap<String, std::ops::Range<usize>> = HashMap::new();
         let mut kept = Vec::new();
@@ -121,7 +128,8 @@ impl<'s> Shape<'s> {
                 continue;
             }
             first.insert(key.clone(), at.clone());
-            let Some(schema) = known.get(&key) else {
+            let property = schema.get("properties").and_then(|known| known.get(&key));
+            let Some(schema) = property.or(other) else {
                 self.unknown_key(&key, at, known.keys().map(String::as_str), &here);
                 continue;
             };

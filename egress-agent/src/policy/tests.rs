@@ -505,6 +505,7 @@ fn a_list_is_no_object_though_serde_would_take_it_for_one() {
             "Connector",
             "Dns",
             "Git",
+            "Inspect",
             "Loopback",
             "Network",
             "OwnerScope",
@@ -554,6 +555,7 @@ fn a_list_is_no_object_though_serde_would_take_it_for_one() {
         ),
         (r#"{ "version": 1, "audit": ["c", "d"] }"#, "audit"),
         (r#"{ "version": 1, "session": ["c", "d"] }"#, "session"),
+        (r#"{ "version": 1, "inspect": ["c", "d"] }"#, "inspect"),
     ] {
         let invalid = Policy::parse(text, "p.json").unwrap_err();
         let paths: Vec<_> = invalid

@@ -141,13 +141,14 @@ pub(crate) fn has_objects(root: &Value<'_>) -> bool {
     };
     let network = property(file, "network").and_then(Value::as_object);
     let tools = property(file, "tools").and_then(Value::as_object);
+    let inspect = property(file, "inspect").and_then(Value::as_object);
     let are_objects = |section: Option<&Object<'_>>, key: &str| {
         let list = section
             .and_then(|section| property(section, key))
             .and_then(Value::as_array);
         list.is_none_or(|list| list.elements.iter().all(|one| one.as_object().is_some()))
     };
-    ["network", "dns", "audit", "session", "tools"]
+    ["network", "dns", "audit", "session", "tools", "inspect"]
         .iter()
         .all(|key| is_object(file, key))
         && network.is_none_or(|network| is_object(network, "loopback"))
@@ -157,6 +158,7 @@ pub(crate) fn has_objects(root: &Value<'_>) -> bool {
         && ["connectors", "owner_scopes"]
             .iter()
             .all(|key| are_objects(tools, key))
+        && inspect.is_none_or(|inspect| is_object(inspect, "labels"))
         && tools.is_none_or(|tools| {
             ["git", "sensitive_paths", "shell"]
                 .iter()

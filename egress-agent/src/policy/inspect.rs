@@ -1,0 +1,347 @@
+//! Section `inspect`: what happens to calls and results for what stands in them.
+//!
+//! With `extends`, the stricter action holds, packs add up and stay as enforced as their own file
+//! says, and neither the environment nor a label of the extended policy can be changed.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::{Policy, check::Checker, file, problem::quote, text::Place};
+
+/// Longer than any environment or label is called.
+const LONGEST: usize = 128;
+
+/// Section `inspect`: who judges a call or filters a result takes what is found and asks here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InspectSettings {
+    /// For findings of the kind `secret`.
+    pub secrets: Action,
+    /// For findings of the kind `destructive`; never [`Action::Redact`].
+    pub destructive: Action,
+    /// For findings of the kind `code`; never [`Action::Redact`].
+    pub code: Action,
+    /// For findings of the kinds `injection` and `poisoning`.
+    pub injection: Action,
+    /// Packs of content rules, in the order of the files: the extended policy's first.
+    pub packs: Vec<PackSource>,
+    /// Where the agent works, for rules that ask for it.
+    pub environment: Option<String>,
+    /// Marks of the agent, for rules that ask for them.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What is done about a finding. Greater is stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    Allow,
+    /// It is recorded and goes on.
+    Warn,
+    /// A person decides.
+    Ask,
+    /// What was found is taken out, and the rest goes on.
+    Redact,
+    Deny,
+}
+
+/// A pack of content rules, or a directory of packs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackSource {
+    /// Absolute, or relative to where the program runs: the policy's directory is in it.
+    pub path: PathBuf,
+    /// Its rules are recorded and not enforced.
+    pub shadow: bool,
+}
+
+impl Default for InspectSettings {
+    fn default() -> Self {
+        Self {
+            secrets: Action::Deny,
+            destructive: Action::Ask,
+            code: Action::Warn,
+            injection: Action::Warn,
+            packs: Vec::new(),
+            environment: None,
+            labels: BTreeMap::new(),
+        }
+    }
+}
+
+impl Action {
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Ask => "ask",
+            Self::Redact => "redact",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+impl From<file::Action> for Action {
+    fn from(written: file::Action) -> Self {
+        match written {
+            file::Action::Allow => Self::Allow,
+            file::Action::Warn => Self::Warn,
+            file::Action::Ask => Self::Ask,
+            file::Action::Redact => Self::Redact,
+            file::Action::Deny => Self::Deny,
+        }
+    }
+}
+
+/// The settings of this file and of the policy that it extends.
+pub(super) fn settings(
+    c: &mut Checker<'_>,
+    inspect: Option<&file::Inspect>,
+    base: Option<&Policy>,
+    place: &Place<'_>,
+) -> InspectSettings {
+    let base = base.map(Policy::inspect);
+    let Some(inspect) = inspect else {
+        return base.cloned().unwrap_or_default();
+    };
+    let file::Inspect {
+        comment: _,
+        description: _,
+        secrets,
+        destructive,
+        code,
+        injection,
+        packs: own,
+        shadow,
+        environment: _,
+        labels: _,
+    } = inspect;
+    for (key, written, instead) in [
+        (
+            "destructive",
+            destructive,
+            "a command without a part of it is another command",
+        ),
+        ("code", code, "code without a part of it is other code"),
+    ] {
+        if *written == Some(file::Action::Redact) {
+            let message = format!("`redact` is no answer to `{key}`: {instead}");
+            let help = "write `deny`, `ask`, `warn` or `allow`";
+            c.error(&place.key(key), message, Some(help));
+        }
+    }
+    let default = InspectSettings::default();
+    let pick = |own: &Option<file::Action>, of: fn(&InspectSettings) -> Action| {
+        let own = own.map(Action::from);
+        match (own, base.map(of)) {
+            (Some(own), Some(base)) => own.max(base),
+            (own, base) => own.or(base).unwrap_or(of(&default)),
+        }
+    };
+    let mut all = base.map(|base| base.packs.clone()).unwrap_or_default();
+    all.extend(packs(c, own, *shadow, &place.key("packs")));
+    if *shadow && own.is_empty() {
+        let help = "name the packs in `packs`, or take `shadow` out";
+        c.error(
+            &place.key("shadow"),
+            "`shadow` is for the packs of this file, and there are none",
+            Some(help),
+        );
+    }
+    InspectSettings {
+        secrets: pick(secrets, |base| base.secrets),
+        destructive: pick(destructive, |base| base.destructive),
+        code: pick(code, |base| base.code),
+        injection: pick(injection, |base| base.injection),
+        packs: all,
+        environment: environment(c, inspect, base, &place.key("environment")),
+        labels: labels(c, inspect, base, &place.key("labels")),
+    }
+}
+
+fn packs(
+    c: &mut Checker<'_>,
+    written: &[String],
+    shadow: bool,
+    place: &Place<'_>,
+) -> Vec<PackSource> {
+    let source = c.source();
+    let directory = Path::new(&*source).parent().unwrap_or(Path::new(""));
+    let mut packs: Vec<PackSource> = Vec::new();
+    for (index, text) in written.iter().enumerate() {
+        let at = place.index(index);
+        if text.is_empty() || text.chars().any(char::is_control) {
+            let help = "write a file such as `packs/baseline.json`, or a directory of packs";
+            c.error(&at, format!("{} is no path", quote(text)), Some(help));
+            continue;
+        }
+        let path = directory.join(text);
+        if packs.iter().any(|pack| pack.path == path) {
+            let message = format!("{} is named twice", quote(text));
+            c.error(&at, message, Some("keep one of the two"));
+            continue;
+        }
+        packs.push(PackSource { path, shadow });
+    }
+    packs
+}
+
+fn environment(
+    c: &mut Checker<'_>,
+    inspect: &file::Inspect,
+    base: Option<&InspectSettings>,
+    place: &Place<'_>,
+) -> Option<String> {
+    let base = base.and_then(|base| base.environment.as_ref());
+    let own = inspect.environment.as_ref();
+    if let Some(own) = own {
+        check_word(c, own, place);
+    }
+    if let (Some(own), Some(base)) = (own, base)
+        && !own.eq_ignore_ascii_case(base)
+    {
+        let message = format!("the extended policy says that this is {}", quote(base));
+        let help = "a policy may not slip out of the rules of the one that it extends";
+        c.error(place, message, Some(help));
+    }
+    own.or(base).cloned()
+}
+
+fn labels(
+    c: &mut Checker<'_>,
+    inspect: &file::Inspect,
+    base: Option<&InspectSettings>,
+    place: &Place<'_>,
+) -> BTreeMap<String, String> {
+    let mut labels = base.map(|base| base.labels.clone()).unwrap_or_default();
+    for (key, value) in &inspect.labels {
+        let at = place.key(key);
+        check_word(c, key, &at);
+        check_word(c, value, &at);
+        if let Some(other) = labels.insert(key.clone(), value.clone())
+            && other != *value
+        {
+            let message = format!(
+                "the extended policy gives {} the value {}",
+                quote(key),
+                quote(&other)
+            );
+            let help = "a policy may not slip out of the rules of the one that it extends";
+            c.error(&at, message, Some(help));
+        }
+    }
+    labels
+}
+
+fn check_word(c: &mut Checker<'_>, word: &str, place: &Place<'_>) {
+    if word.trim().is_empty() || word.len() > LONGEST || word.chars().any(char::is_control) {
+        let message = format!("{} is no word that a rule can ask for", quote(word));
+        let help = format!("write one to {LONGEST} bytes of text without control characters");
+        c.error(place, message, Some(&help));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(inspect: &str) -> Result<InspectSettings, String> {
+        let text = format!("{{ \"version\": 1, \"inspect\": {inspect} }}");
+        let policy = Policy::parse(&text, "/etc/egressd/p.json");
+        policy
+            .map(|policy| policy.inspect().clone())
+            .map_err(|invalid| invalid.to_string())
+    }
+
+    #[track_caller]
+    fn refused(inspect: &str, expected: &[&str]) {
+        let told = parse(inspect).unwrap_err();
+        for part in expected {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn without_the_section_the_defaults_hold() {
+        let policy = Policy::parse(r#"{ "version": 1 }"#, "p").unwrap();
+        assert_eq!(*policy.inspect(), InspectSettings::default());
+        assert_eq!(parse("{}").unwrap(), InspectSettings::default());
+        let settings = parse(r#"{ "code": "deny" }"#).unwrap();
+        assert_eq!(settings.code, Action::Deny);
+        assert_eq!(settings.secrets, Action::Deny);
+    }
+
+    #[test]
+    fn packs_are_relative_to_the_file() {
+        let settings = parse(r#"{ "packs": ["packs/a.json", "/opt/b"], "shadow": true }"#).unwrap();
+        let paths: Vec<_> = settings
+            .packs
+            .iter()
+            .map(|pack| pack.path.to_str().unwrap())
+            .collect();
+        assert_eq!(paths, ["/etc/egressd/packs/a.json", "/opt/b"]);
+        assert!(settings.packs.iter().all(|pack| pack.shadow));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_with_help() {
+        refused(
+            r#"{ "code": "redact" }"#,
+            &["1:38", "`redact` is no answer to `code`", "write `deny`"],
+        );
+        refused(r#"{ "destructive": "redact" }"#, &["another command"]);
+        refused(
+            r#"{ "secrets": "dney" }"#,
+            &["unknown word `dney`", "did you mean `deny`?"],
+        );
+        refused(
+            r#"{ "secret": "deny" }"#,
+            &["unknown key `secret`", "`secrets`"],
+        );
+        refused(r#"{ "packs": ["a", "a"] }"#, &["named twice"]);
+        refused(r#"{ "packs": [""] }"#, &["is no path"]);
+        refused(r#"{ "shadow": true }"#, &["there are none"]);
+        refused(r#"{ "environment": " " }"#, &["no word"]);
+        refused(r#"{ "labels": { "a": 1 } }"#, &["expected text, found `1`"]);
+        refused(
+            r#"{ "labels": { "a": "x", "a": "y" } }"#,
+            &["key `a` is given twice"],
+        );
+        refused(r#"{ "labels": [] }"#, &["expected an object, found a list"]);
+    }
+
+    #[test]
+    fn the_stricter_of_two_policies_holds() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, inspect: &str, extends: &str| {
+            let text = format!("{{ \"version\": 1, {extends} \"inspect\": {inspect} }}");
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        write(
+            "base.json",
+            r#"{ "secrets": "redact", "code": "deny", "packs": ["base-pack.json"],
+                 "environment": "production", "labels": { "team": "core" } }"#,
+            "",
+        );
+        let extends = r#""extends": "base.json","#;
+        let own = r#"{ "secrets": "warn", "injection": "deny", "packs": ["own.json"],
+                       "shadow": true, "labels": { "tier": "1" } }"#;
+        let policy = Policy::load(&write("own.json", own, extends)).unwrap();
+        let settings = policy.inspect();
+        assert_eq!(settings.secrets, Action::Redact);
+        assert_eq!(settings.code, Action::Deny);
+        assert_eq!(settings.injection, Action::Deny);
+        assert_eq!(settings.environment.as_deref(), Some("production"));
+        assert_eq!(settings.labels.len(), 2);
+        let shadows: Vec<_> = settings.packs.iter().map(|pack| pack.shadow).collect();
+        assert_eq!(shadows, [false, true]);
+        for weaker in [
+            r#"{ "environment": "test" }"#,
+            r#"{ "labels": { "team": "x" } }"#,
+        ] {
+            let invalid = Policy::load(&write("own.json", weaker, extends)).unwrap_err();
+            assert!(invalid.to_string().contains("slip out"), "{invalid}");
+        }
+    }
+}
