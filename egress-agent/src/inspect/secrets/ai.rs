@@ -126,7 +126,7 @@ const TOGETHER: Detector = Detector {
 const TOGETHER_OLD: Detector = Detector {
     id: "together-legacy-key",
     keywords: &["together"],
-    search: Search::Pattern(near!("together", r"[0-9a-f]{64}\b")),
+    search: Search::Given(near!("together"), r"[0-9a-f]{64}\b"),
     edge: Edge::Any,
     check: Some(check::random_near),
     positive: &[
@@ -157,10 +157,10 @@ const PINECONE: Detector = Detector {
 const PINECONE_OLD: Detector = Detector {
     id: "pinecone-legacy-key",
     keywords: &["pinecone"],
-    search: Search::Pattern(near!(
-        "pinecone[a-z_. -]{0,12}key",
-        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
-    )),
+    search: Search::Given(
+        near!("pinecone[a-z_. -]{0,12}key"),
+        r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b",
+    ),
     edge: Edge::Any,
     check: Some(check::random_near),
     positive: &["PINECONE_API_KEY=<hex:8>-<hex:4>-4<hex:3>-a<hex:3>-<hex:12>"],

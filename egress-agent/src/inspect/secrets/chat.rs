@@ -5,7 +5,10 @@ use std::ops::Range;
 
 use base64::Engine as _;
 
-use crate::inspect::{finding::Severity, view::words::is_alnum};
+use crate::inspect::{
+    finding::Severity,
+    view::words::is_alnum,
+};
 
 pub(super) const ALL: &[Detector] = &[
     SLACK,
@@ -132,10 +135,10 @@ const TWILIO: Detector = Detector {
 const TWILIO_SECRET: Detector = Detector {
     id: "twilio-auth-token",
     keywords: &["twilio"],
-    search: Search::Pattern(near!(
-        "twilio[a-z_. -]{0,16}(?:token|secret)",
-        r"[0-9A-Za-z]{32}\b"
-    )),
+    search: Search::Given(
+        near!("twilio[a-z_. -]{0,16}(?:token|secret)"),
+        r"[0-9A-Za-z]{32}\b",
+    ),
     edge: Edge::Any,
     check: Some(check::random_near),
     positive: &["TWILIO_AUTH_TOKEN=<hex:32>"],
@@ -176,7 +179,7 @@ const MAILGUN_NEW: Detector = Detector {
     id: "mailgun-new-key",
     severity: Severity::High,
     keywords: &["mailgun"],
-    search: Search::Pattern(near!("mailgun", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}\b")),
+    search: Search::Given(near!("mailgun"), r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}\b"),
     edge: Edge::Any,
     positive: &["MAILGUN_API_KEY=<hex:32>-<hex:8>-<hex:8>"],
     negative: &["mailgun: on"],

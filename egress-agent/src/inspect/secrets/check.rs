@@ -54,6 +54,20 @@ pub(super) fn random_near(token: &[u8]) -> Option<Confidence> {
     is_random(token, 2.8).then_some(Confidence::Medium)
 }
 
+/// The secret half of an AWS key: 40 signs of base64.
+pub(super) fn aws_secret(key: &[u8]) -> Option<Confidence> {
+    if key.len() == 40 { random(key) } else { None }
+}
+
+/// A secret of PayPal: 80 signs.
+pub(super) fn paypal(secret: &[u8]) -> Option<Confidence> {
+    if secret.len() == 80 {
+        random_near(secret)
+    } else {
+        None
+    }
+}
+
 /// A value that somebody calls a secret.
 pub(super) fn value(value: &[u8]) -> Option<Confidence> {
     if is_stand_in(value) {

@@ -52,12 +52,12 @@ const AWS_SECRET: Detector = Detector {
         "aws-secret",
         "secret access key",
     ],
-    search: Search::Pattern(near!(
-        "secret[_ -]?access[_ -]?key|aws[_-]secret(?:[_-]key)?",
-        r"[A-Za-z0-9/+]{40}(?:[^A-Za-z0-9/+=]|$)"
-    )),
+    search: Search::Given(
+        near!("secret[_ -]?access[_ -]?key|aws[_-]secret(?:[_-]key)?"),
+        r"[A-Za-z0-9/+]{40,}",
+    ),
     edge: Edge::Any,
-    check: Some(check::random),
+    check: Some(check::aws_secret),
     positive: &[
         "aws_secret_access_key = <b64:40>",
         r#""SecretAccessKey": "<b64:40>""#,
@@ -66,6 +66,7 @@ const AWS_SECRET: Detector = Detector {
     negative: &[
         "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
         "secret_access_key: String",
+        "secret_access_key=<b64:41>",
     ],
     ..TOKEN
 };
@@ -154,10 +155,10 @@ const AZURE_STORAGE: Detector = Detector {
         "storage_key",
         "sharedaccesskey",
     ],
-    search: Search::Pattern(near!(
-        "account_?key|storage_?key|sharedaccesskey",
-        r"[A-Za-z0-9+/]{86}=="
-    )),
+    search: Search::Given(
+        near!("account_?key|storage_?key|sharedaccesskey"),
+        r"[A-Za-z0-9+/]{86}==",
+    ),
     edge: Edge::Any,
     check: Some(check::azure),
     positive: &[
@@ -188,10 +189,10 @@ const DIGITALOCEAN: Detector = Detector {
 const CLOUDFLARE: Detector = Detector {
     id: "cloudflare-token",
     keywords: &["cloudflare", "cf_api", "cf-api"],
-    search: Search::Pattern(near!(
-        "cloudflare|cf[_-]api",
-        r"(?:[A-Za-z0-9_-]{40}|[0-9a-f]{37})\b"
-    )),
+    search: Search::Given(
+        near!("cloudflare|cf[_-]api"),
+        r"(?:[A-Za-z0-9_-]{40}|[0-9a-f]{37})\b",
+    ),
     edge: Edge::Any,
     check: Some(check::random_near),
     positive: &["CLOUDFLARE_API_TOKEN=<an:40>", "cf_api_key: <hex:37>"],
@@ -231,7 +232,7 @@ const VERCEL: Detector = Detector {
 const VERCEL_OLD: Detector = Detector {
     id: "vercel-legacy-token",
     keywords: &["vercel"],
-    search: Search::Pattern(near!("vercel[a-z_-]{0,12}token", r"[A-Za-z0-9]{24}\b")),
+    search: Search::Given(near!("vercel[a-z_-]{0,12}token"), r"[A-Za-z0-9]{24}\b"),
     edge: Edge::Any,
     check: Some(check::random_near),
     positive: &["VERCEL_TOKEN=<an:24>"],

@@ -60,10 +60,10 @@ const ETHEREUM: Detector = Detector {
         "deployer",
         "signer",
     ],
-    search: Search::Pattern(near!(
-        "private[_ -]?key|priv_?key|eth_key|wallet_key|deployer|signer",
-        r"(?:0x)?[0-9a-fA-F]{64}\b"
-    )),
+    search: Search::Given(
+        near!("private[_ -]?key|priv_?key|eth_key|wallet_key|deployer|signer"),
+        r"(?:0x)?[0-9a-fA-F]{64}\b",
+    ),
     edge: Edge::Any,
     check: Some(check::curve_key),
     positive: &[

@@ -99,8 +99,9 @@ const ASSIGNMENT: Detector = Detector {
         "credential",
         "api key",
     ],
-    search: Search::Pattern(
-        r#"(?i:password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access_?key|auth_?key|private_key|encryption_key|signing_key|credentials?)[A-Za-z0-9_-]{0,24}["'\]\\]{0,3}\s{0,3}(?::=|=>|[:=])\s{0,3}\\?["'`]?([A-Za-z0-9+/=_.~!@#$%^&*:-]{8,128})"#,
+    search: Search::Given(
+        r#"(?i:password|passwd|passphrase|pwd|secret|token|api[ _-]?key|access_?key|auth_?key|private_key|encryption_key|signing_key|credentials?)[A-Za-z0-9_-]{0,24}["'\]\\]{0,3}\s{0,3}(?::=|=>|[:=])\s{0,3}\\?["'`]?"#,
+        r"[A-Za-z0-9+/=_.~!@#$%^&*:-]{8,128}",
     ),
     edge: Edge::Any,
     check: Some(check::value),
@@ -139,8 +140,9 @@ const ENVIRONMENT: Detector = Detector {
         "_AUTH=",
         "_CREDENTIALS=",
     ],
-    search: Search::Pattern(
-        r#"_(?:KEY|PASS|PAT|DSN|PW|AUTH|CREDENTIALS)=["']?([A-Za-z0-9+/=_.~!@#$%^&*:-]{12,128})"#,
+    search: Search::Given(
+        r#"_(?:KEY|PASS|PAT|DSN|PW|AUTH|CREDENTIALS)=["']?"#,
+        r"[A-Za-z0-9+/=_.~!@#$%^&*:-]{12,128}",
     ),
     edge: Edge::Any,
     check: Some(check::value),

@@ -101,12 +101,9 @@ const PAYPAL_TOKEN: Detector = Detector {
 const PAYPAL: Detector = Detector {
     id: "paypal-secret",
     keywords: &["paypal"],
-    search: Search::Pattern(near!(
-        "paypal[a-z_. -]{0,16}secret",
-        r"E[A-Za-z0-9_-]{79}(?:[^A-Za-z0-9_-]|$)"
-    )),
+    search: Search::Given(near!("paypal[a-z_. -]{0,16}secret"), r"E[A-Za-z0-9_-]{79,}"),
     edge: Edge::Any,
-    check: Some(check::random_near),
+    check: Some(check::paypal),
     positive: &["PAYPAL_CLIENT_SECRET=E<url:79>"],
     negative: &["paypal secret: none"],
     ..TOKEN

@@ -50,10 +50,10 @@ const DATADOG: Detector = Detector {
     id: "datadog-key",
     severity: Severity::High,
     keywords: &["datadog", "dd_api", "dd_app", "dd-api", "dd-app"],
-    search: Search::Pattern(near!(
-        "datadog|dd[_-](?:api|app)",
-        r"(?:[0-9a-f]{40}|[0-9a-f]{32})\b"
-    )),
+    search: Search::Given(
+        near!("datadog|dd[_-](?:api|app)"),
+        r"(?:[0-9a-f]{40}|[0-9a-f]{32})\b",
+    ),
     edge: Edge::Any,
     check: Some(check::random_near),
     positive: &["DD_API_KEY=<hex:32>", "datadog_app_key: <hex:40>"],

@@ -27,6 +27,11 @@ fn every_detector_is_whole() {
                 assert!(compile(pattern).is_some(), "{}: {pattern}", detector.id);
                 assert!(!detector.keywords.is_empty(), "{}", detector.id);
             }
+            Search::Given(name, value) => {
+                assert!(compile(name).is_some(), "{}: {name}", detector.id);
+                assert!(compile(value).is_some(), "{}: {value}", detector.id);
+                assert!(!detector.keywords.is_empty(), "{}", detector.id);
+            }
             Search::Hand(_) => assert!(!detector.keywords.is_empty(), "{}", detector.id),
             Search::Word(_) | Search::Phrase => {
                 assert!(detector.keywords.is_empty(), "{}", detector.id);
