@@ -76,7 +76,7 @@ pub fn redact(
 }
 
 /// Redacts JSON: within the strings that a finding touches, a number as a whole. Names of fields
-/// are redacted only where nothing else is found.
+/// are redacted only where nothing else is found, and always become numbers.
 pub fn redact_json(
     bytes: &[u8],
     findings: &[Finding],
@@ -92,7 +92,6 @@ pub fn redact_json(
         tokens,
     };
     let mut next = 0;
-    // Whether the span in hand has touched a value, and which names it touched before.
     for token in json::tokens(bytes) {
         while spans
             .get(next)
@@ -122,7 +121,7 @@ pub fn redact_json(
                     }
                     let start = span.range.start.max(token.range.start);
                     let end = span.range.end.min(token.range.end);
-                    at = writer.string(&token.range, at, start..end, span.detector);
+                    at = writer.string(&token, at, start..end, span.detector);
                 }
             }
         }
@@ -148,16 +147,13 @@ impl Redaction {
 
     /// What stands in place of a secret: printable ASCII without quotes and backslashes.
     fn replace(&self, detector: &str, secret: &[u8], tokens: &Tokens) -> Vec<u8> {
-        // What was redacted before stays.
-        if memchr::memmem::find(secret, b"[redacted").is_some() && is_redacted(secret) {
+        if is_redacted(secret) {
             return secret.to_vec();
         }
         let text = match self.strategy(detector) {
             Strategy::Full => BLANK.to_owned(),
             Strategy::Partial => partial(secret),
-            Strategy::Tokenised => {
-                format!("[redacted {detector} #{}]", tokens.number(detector, secret))
-            }
+            Strategy::Tokenised => return tokenised(detector, secret, tokens),
             Strategy::TypePreserving => prefix(detector, secret)
                 .map_or_else(|| shape(secret), |prefix| format!("{prefix}{BLANK}")),
         };
@@ -221,18 +217,24 @@ impl Writer<'_> {
     /// Redacts a part of a string; escapes before `at` are known. Gives the next `at`.
     fn string(
         &mut self,
-        token: &Range<usize>,
+        token: &json::Token,
         at: usize,
         range: Range<usize>,
         detector: &str,
     ) -> usize {
-        let rest = at..token.end;
+        let rest = at..token.range.end;
         let (range, at) = json::widen(self.bytes, &rest, range);
         if range.start >= range.end || range.start < self.done {
             return at;
         }
         let secret = self.bytes.get(range.clone()).unwrap_or_default();
-        let text = self.redaction.replace(detector, secret, self.tokens);
+        // Two names that become the same would be one field.
+        let text = match token.shape {
+            json::Shape::String { is_key: true, .. } => tokenised(detector, secret, self.tokens),
+            json::Shape::String { .. } | json::Shape::Bare => {
+                self.redaction.replace(detector, secret, self.tokens)
+            }
+        };
         self.put(range, &text);
         at
     }
@@ -277,6 +279,13 @@ fn spans<'a>(bytes: &[u8], findings: &'a [Finding]) -> Vec<Span<'a>> {
         }
     }
     spans
+}
+
+fn tokenised(detector: &str, secret: &[u8], tokens: &Tokens) -> Vec<u8> {
+    if is_redacted(secret) {
+        return secret.to_vec();
+    }
+    format!("[redacted {detector} #{}]", tokens.number(detector, secret)).into_bytes()
 }
 
 fn partial(secret: &[u8]) -> String {
@@ -328,9 +337,11 @@ fn shape(secret: &[u8]) -> String {
     String::from_utf8_lossy(secret).chars().map(worn).collect()
 }
 
-/// Whether everything but the ends was redacted before.
+/// Whether everything but the ends was redacted before: that stays.
 fn is_redacted(secret: &[u8]) -> bool {
-    let start = memchr::memmem::find(secret, b"[redacted").unwrap_or(secret.len());
+    let Some(start) = memchr::memmem::find(secret, b"[redacted") else {
+        return false;
+    };
     let end = memchr::memrchr(b']', secret).unwrap_or_default();
     start <= 12 && secret.len().saturating_sub(end) <= KEPT + 1
 }

@@ -326,6 +326,9 @@ impl Entry {
         findings: &mut Vec<Finding>,
     ) -> Option<usize> {
         let detector = self.detector;
+        if check::is_worn(text.part(range.clone())) {
+            return None;
+        }
         let confidence = match detector.check {
             Some(check) => check(text.part(range.clone()))?,
             None => detector.confidence,

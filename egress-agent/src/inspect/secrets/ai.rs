@@ -88,6 +88,7 @@ const HUGGING_FACE: Detector = Detector {
     id: "hugging-face-token",
     keywords: &["hf_", "api_org_"],
     search: Search::Pattern(r"(?:hf|api_org)_[A-Za-z0-9]{34}\b"),
+    edge: Edge::Any,
     positive: &["hf_<an:34>", "HF_TOKEN=hf_<an:34>", "api_org_<an:34>"],
     negative: &["hf_hub_download", "hf_model_name_or_path"],
     ..TOKEN
@@ -100,6 +101,7 @@ const REPLICATE: Detector = Detector {
     id: "replicate-token",
     keywords: &["r8_"],
     search: Search::Pattern(r"r8_[A-Za-z0-9]{37}\b"),
+    edge: Edge::Any,
     positive: &["r8_<an:37>"],
     negative: &["r8_unorm", "r8_<an:12>"],
     ..TOKEN
@@ -175,6 +177,7 @@ const GROQ: Detector = Detector {
     id: "groq-key",
     keywords: &["gsk_"],
     search: Search::Pattern(r"gsk_[A-Za-z0-9]{52}\b"),
+    edge: Edge::Any,
     positive: &["gsk_<an:52>"],
     negative: &["gsk_renderer_new"],
     ..TOKEN
@@ -187,6 +190,7 @@ const XAI: Detector = Detector {
     id: "xai-key",
     keywords: &["xai-"],
     search: Search::Pattern(r"xai-[A-Za-z0-9]{70,}"),
+    edge: Edge::Any,
     positive: &["xai-<an:80>"],
     negative: &["xai-sdk-python"],
     ..TOKEN
@@ -212,6 +216,7 @@ const PERPLEXITY: Detector = Detector {
     id: "perplexity-key",
     keywords: &["pplx-"],
     search: Search::Pattern(r"pplx-[A-Za-z0-9]{48}\b"),
+    edge: Edge::Any,
     positive: &["pplx-<an:48>"],
     negative: &["pplx-7b-online"],
     ..TOKEN

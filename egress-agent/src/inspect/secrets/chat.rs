@@ -5,10 +5,7 @@ use std::ops::Range;
 
 use base64::Engine as _;
 
-use crate::inspect::{
-    finding::Severity,
-    view::words::is_alnum,
-};
+use crate::inspect::{finding::Severity, view::words::is_alnum};
 
 pub(super) const ALL: &[Detector] = &[
     SLACK,
@@ -33,6 +30,7 @@ const SLACK: Detector = Detector {
         "xoxa-", "xoxb-", "xoxe-", "xoxe.", "xoxp-", "xoxr-", "xoxs-", "xoxc-", "xoxd-", "xoxo-",
     ],
     search: Search::Pattern(r"xox(?:[abeprscdo]-|e\.xox[bp]-)[A-Za-z0-9%-]{10,}"),
+    edge: Edge::Any,
     positive: &[
         "xoxb-<dig:12>-<dig:12>-<an:24>",
         "xoxp-<dig:12>-<dig:12>-<dig:12>-<hex:32>",
@@ -49,6 +47,7 @@ const SLACK_APP: Detector = Detector {
     id: "slack-app-token",
     keywords: &["xapp-"],
     search: Search::Pattern(r"xapp-[0-9]-[A-Z0-9]{6,}-[0-9]{6,}-[a-f0-9]{32,}"),
+    edge: Edge::Any,
     positive: &["xapp-1-A<up:10>-<dig:13>-<hex:64>"],
     negative: &["xapp-1"],
     ..TOKEN
@@ -64,6 +63,7 @@ const SLACK_HOOK: Detector = Detector {
     search: Search::Pattern(
         r"hooks\.slack\.com/(?:services/T[A-Za-z0-9_]{6,12}/B[A-Za-z0-9_]{6,14}|workflows/T[A-Za-z0-9_]{6,12}/[A-Za-z0-9_]{6,14}/[0-9]{10,20})/[A-Za-z0-9]{20,30}",
     ),
+    edge: Edge::Any,
     positive: &["https://hooks.slack.com/services/T<up:8>/B<up:10>/<an:24>"],
     negative: &["https://hooks.slack.com/services/"],
     ..TOKEN
@@ -92,6 +92,7 @@ const DISCORD_HOOK: Detector = Detector {
     search: Search::Pattern(
         r"discord(?:app)?\.com/api/(?:v[0-9]+/)?webhooks/[0-9]{17,20}/[A-Za-z0-9_-]{60,80}",
     ),
+    edge: Edge::Any,
     positive: &["https://discord.com/api/webhooks/<dig:18>/<url:68>"],
     negative: &["https://discord.com/api/webhooks/"],
     ..TOKEN
@@ -152,6 +153,7 @@ const SENDGRID: Detector = Detector {
     id: "sendgrid-key",
     keywords: &["SG."],
     search: Search::Pattern(r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{36,50}"),
+    edge: Edge::Any,
     positive: &["SG.<url:22>.<url:43>"],
     negative: &["SG.x.y"],
     ..TOKEN

@@ -223,6 +223,12 @@ fn is_random(token: &[u8], least: f64) -> bool {
     digits >= 2 && entropy(token) >= least && !is_stand_in(token)
 }
 
+/// Whether only the shape of a text is left: all its letters are `x`, all its digits `0`.
+pub(super) fn is_worn(value: &[u8]) -> bool {
+    let mut signs = value.iter().filter(|byte| byte.is_ascii_alphanumeric());
+    signs.all(|byte| matches!(byte, b'0' | b'x' | b'X'))
+}
+
 /// Texts that hold the place of a secret, and places where one was.
 pub(in crate::inspect) fn is_stand_in(value: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[

@@ -32,9 +32,10 @@ const AWS_ID: Detector = Detector {
     severity: Severity::High,
     keywords: &["AKIA", "ASIA", "ABIA", "ACCA"],
     search: Search::Pattern(r"A(?:KI|SI|BI|CC)A[A-Z2-7]{16}\b"),
+    edge: Edge::Any,
     check: Some(check::not_example),
     positive: &["AKIA<b32:16>", "id=ASIA<b32:16>;"],
-    negative: &["AKIAIOSFODNN7EXAMPLE", "AKIA<b32:8>", "xAKIA<b32:16>"],
+    negative: &["AKIAIOSFODNN7EXAMPLE", "AKIA<b32:8>"],
     ..TOKEN
 };
 
@@ -79,6 +80,7 @@ const GOOGLE_KEY: Detector = Detector {
     severity: Severity::High,
     keywords: &["AIza"],
     search: Search::Pattern(r"AIza[A-Za-z0-9_-]{35}"),
+    edge: Edge::Any,
     positive: &["AIza<url:35>", "?key=AIza<url:35>"],
     negative: &["AIzashort"],
     ..TOKEN
@@ -91,6 +93,7 @@ const GOOGLE_TOKEN: Detector = Detector {
     id: "google-oauth-token",
     keywords: &["ya29."],
     search: Search::Pattern(r"ya29\.[A-Za-z0-9_-]{20,}"),
+    edge: Edge::Any,
     positive: &["Bearer ya29.<url:80>", "ya29.a0<url:80>"],
     negative: &["ya29.short"],
     ..TOKEN
@@ -207,6 +210,7 @@ const CLOUDFLARE_CA: Detector = Detector {
     id: "cloudflare-origin-key",
     keywords: &["v1.0-"],
     search: Search::Pattern(r"v1\.0-[a-f0-9]{24}-[a-f0-9]{146}"),
+    edge: Edge::Any,
     positive: &["v1.0-<hex:24>-<hex:146>"],
     negative: &["v1.0-beta"],
     ..TOKEN
@@ -247,6 +251,7 @@ const NETLIFY: Detector = Detector {
     id: "netlify-token",
     keywords: &["nfp_", "nfc_", "nfo_", "nfu_"],
     search: Search::Pattern(r"nf[pcou]_[A-Za-z0-9]{36,40}\b"),
+    edge: Edge::Any,
     check: Some(check::random),
     positive: &["nfp_<an:36>"],
     negative: &["nfc_reader", "nfo_<let:36>"],

@@ -40,6 +40,7 @@ const EXTENDED: Detector = Detector {
     id: "extended-private-key",
     keywords: &["xprv", "yprv", "zprv", "tprv", "uprv", "vprv"],
     search: Search::Pattern(r"[xyztuv]prv[1-9A-HJ-NP-Za-km-z]{105,109}\b"),
+    edge: Edge::Any,
     check: Some(check::base58),
     positive: &["<xprv>"],
     negative: &["xprv<an:107>"],

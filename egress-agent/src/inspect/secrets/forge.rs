@@ -61,6 +61,7 @@ const GITLAB: Detector = Detector {
     search: Search::Pattern(
         r"gl(?:pat|dt|rtr?|cbt|ptt|ft|imt|agent|oas|soat|ffct)-[A-Za-z0-9_.-]{20,}",
     ),
+    edge: Edge::Any,
     positive: &["glpat-<url:20>", "glrt-<url:20>", "glptt-<hex:40>"],
     negative: &["glpat-x", "glft-format"],
     ..TOKEN
@@ -73,6 +74,7 @@ const BITBUCKET: Detector = Detector {
     id: "bitbucket-token",
     keywords: &["ATBB", "ATCTT3xFfG", "ATATT3xFfG"],
     search: Search::Pattern(r"(?:ATBB[A-Za-z0-9]{32}|AT[CA]TT3xFfG[A-Za-z0-9_=-]{60,})"),
+    edge: Edge::Any,
     positive: &[
         "ATBB<an:24><HEX:8>",
         "ATATT3xFfG<url:171>=<HEX:8>",

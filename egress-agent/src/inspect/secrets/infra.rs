@@ -14,6 +14,7 @@ const VAULT: Detector = Detector {
     id: "vault-token",
     keywords: &["hvs.", "hvb.", "hvr."],
     search: Search::Pattern(r"hv[sbr]\.[A-Za-z0-9_-]{24,}"),
+    edge: Edge::Any,
     positive: &["hvs.<url:90>", "hvb.<url:138>", "VAULT_TOKEN=hvs.<an:24>"],
     negative: &["hvs.x"],
     ..TOKEN
@@ -39,6 +40,7 @@ const DATABRICKS: Detector = Detector {
     id: "databricks-token",
     keywords: &["dapi", "dose"],
     search: Search::Pattern(r"(?:dapi|dose)[a-f0-9]{32}(?:-[0-9])?\b"),
+    edge: Edge::Any,
     positive: &["dapi<hex:32>", "dapi<hex:32>-2"],
     negative: &["dapiserver"],
     ..TOKEN
@@ -50,6 +52,7 @@ const DOPPLER: Detector = Detector {
     id: "doppler-token",
     keywords: &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa."],
     search: Search::Pattern(r"dp\.(?:pt|ct|sa|st(?:\.[a-z0-9_-]{2,35})?)\.[A-Za-z0-9]{40,44}"),
+    edge: Edge::Any,
     positive: &["dp.pt.<an:43>", "dp.st.prd.<an:43>"],
     negative: &["dp.pt.x"],
     ..TOKEN

@@ -12,6 +12,7 @@ const NPM: Detector = Detector {
     id: "npm-token",
     keywords: &["npm_"],
     search: Search::Pattern(r"npm_[A-Za-z0-9]{36}\b"),
+    edge: Edge::Any,
     check: Some(check::crc62),
     positive: &[
         "npm_<crc:30>",

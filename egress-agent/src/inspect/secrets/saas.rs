@@ -23,6 +23,7 @@ const NEW_RELIC: Detector = Detector {
     severity: Severity::High,
     keywords: &["NRAK-", "NRJS-", "NRII-", "NRIQ-"],
     search: Search::Pattern(r"NR(?:AK-[A-Z0-9]{27}|JS-[a-f0-9]{19}|I[IQ]-[A-Za-z0-9_-]{32})"),
+    edge: Edge::Any,
     positive: &["NRAK-<up:27>", "NRJS-<hex:19>", "NRII-<url:32>"],
     negative: &["NRAK-x"],
     ..TOKEN
@@ -97,6 +98,7 @@ const FIGMA: Detector = Detector {
     severity: Severity::High,
     keywords: &["figd_", "figo_", "figu_", "figoh_", "figor_"],
     search: Search::Pattern(r"fig(?:[dou]|oh|or)_[A-Za-z0-9_-]{36,}"),
+    edge: Edge::Any,
     positive: &["figd_<url:40>", "figu_<url:40>"],
     negative: &["figd_x"],
     ..TOKEN

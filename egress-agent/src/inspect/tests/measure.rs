@@ -82,7 +82,7 @@ fn measures() {
     time("10 KB of source", &source[..10_000], |text| {
         inspector.inspect(text)
     });
-    let mut nested = vec![b'a'; MIB / 4];
+    let mut nested = b"an ordinary text, coded again and again. ".repeat(MIB / 160);
     while nested.len() < MIB {
         nested = STANDARD.encode(&nested).into_bytes();
     }

@@ -1,10 +1,14 @@
 //! The view without disguise: compatibility forms, marks, look-alikes and invisible characters.
 
+use std::ops::Range;
+
 use unicode_normalization::{UnicodeNormalization as _, char::is_combining_mark};
 
 use super::{Budget, Build, SEPARATOR, ViewText};
 use crate::inspect::finding::View;
 
+/// How far a secret reaches from a sign that disguises it.
+const NEAR: usize = 320;
 /// Shorter valid parts of a binary text hide nothing.
 const SHORTEST: usize = 12;
 
@@ -16,13 +20,45 @@ pub(super) fn read(text: &ViewText<'_>, build: &mut Build, budget: &mut Budget) 
     let mut at = 0;
     for chunk in text.bytes().utf8_chunks() {
         let valid = chunk.valid();
-        let is_folded = valid.len() >= SHORTEST && valid.bytes().any(is_unusual);
-        if is_folded && budget.take(valid.len()) {
-            build.separate();
-            fold(text, at, valid, build);
+        for part in parts(valid) {
+            let Some(near) = valid
+                .get(part.clone())
+                .filter(|near| near.len() >= SHORTEST)
+            else {
+                continue;
+            };
+            if budget.take(near.len()) {
+                build.separate();
+                fold(text, at + part.start, near, build);
+            }
         }
         at += valid.len() + chunk.invalid().len();
     }
+}
+
+/// The parts of a text that are near something unusual: the rest reads as it stands.
+fn parts(valid: &str) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let bytes = valid.as_bytes();
+    let mut at = 0;
+    while let Some(step) = bytes
+        .get(at..)
+        .and_then(|rest| rest.iter().position(|byte| is_unusual(*byte)))
+    {
+        let unusual = at + step;
+        let start = unusual
+            .saturating_sub(NEAR)
+            .max(parts.last().map_or(0, |last| last.end));
+        let end = bytes.len().min(unusual + NEAR);
+        let start = valid.floor_char_boundary(start);
+        let end = valid.ceil_char_boundary(end);
+        match parts.last_mut() {
+            Some(last) if last.end >= start => last.end = last.end.max(end),
+            _ => parts.push(start..end),
+        }
+        at = unusual + 1;
+    }
+    parts
 }
 
 fn is_unusual(byte: u8) -> bool {
