@@ -44,6 +44,8 @@ use super::{
 pub struct Detector {
     /// Stable, in kebab-case.
     pub id: &'static str,
+    /// With its article, to go on after "holds": `a GitHub token`.
+    pub what: &'static str,
     pub kind: Kind,
     pub severity: Severity,
     /// Where `check` does not say it.
@@ -92,6 +94,7 @@ pub enum Edge {
 /// What most tokens have in common.
 const TOKEN: Detector = Detector {
     id: "",
+    what: "",
     kind: Kind::Secret,
     severity: Severity::Critical,
     confidence: Confidence::High,

@@ -25,6 +25,7 @@ pub(super) const ALL: &[Detector] = &[
 /// `-` and `_`.
 const ANTHROPIC: Detector = Detector {
     id: "anthropic-key",
+    what: "an Anthropic API key",
     keywords: &["sk-ant-"],
     search: Search::Pattern(r"sk-ant-[a-z]+[0-9]{0,4}-[A-Za-z0-9_-]{20,}"),
     edge: Edge::Any,
@@ -42,6 +43,7 @@ const ANTHROPIC: Detector = Detector {
 /// gaps*: none known. *Example*: `sk-proj-` and at least 40 letters, digits, `-` and `_`.
 const OPENAI: Detector = Detector {
     id: "openai-key",
+    what: "an OpenAI API key",
     keywords: &["sk-proj-", "sk-svcacct-", "sk-admin-"],
     search: Search::Pattern(r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,}"),
     edge: Edge::Any,
@@ -60,6 +62,7 @@ const OPENAI: Detector = Detector {
 /// letters and digits.
 const OPENAI_LEGACY: Detector = Detector {
     id: "openai-legacy-key",
+    what: "an OpenAI API key",
     keywords: &["sk-"],
     search: Search::Pattern(r"sk-[A-Za-z0-9]{48}\b"),
     check: Some(check::random),
@@ -73,6 +76,7 @@ const OPENAI_LEGACY: Detector = Detector {
 /// `sk-or-v1-` and 64 hexadecimal digits.
 const OPENROUTER: Detector = Detector {
     id: "openrouter-key",
+    what: "an OpenRouter key",
     keywords: &["sk-or-v1-"],
     search: Search::Pattern(r"sk-or-v1-[0-9a-f]{64}"),
     edge: Edge::Any,
@@ -86,6 +90,7 @@ const OPENROUTER: Detector = Detector {
 /// *Example*: `hf_` and 34 letters.
 const HUGGING_FACE: Detector = Detector {
     id: "hugging-face-token",
+    what: "a Hugging Face token",
     keywords: &["hf_", "api_org_"],
     search: Search::Pattern(r"(?:hf|api_org)_[A-Za-z0-9]{34}\b"),
     edge: Edge::Any,
@@ -99,6 +104,7 @@ const HUGGING_FACE: Detector = Detector {
 /// `r8_` and 37 letters and digits.
 const REPLICATE: Detector = Detector {
     id: "replicate-token",
+    what: "a Replicate token",
     keywords: &["r8_"],
     search: Search::Pattern(r"r8_[A-Za-z0-9]{37}\b"),
     edge: Edge::Any,
@@ -113,6 +119,7 @@ const REPLICATE: Detector = Detector {
 /// `tgp_v1_` and 43 letters, digits, `-` and `_`.
 const TOGETHER: Detector = Detector {
     id: "together-key",
+    what: "a Together key",
     keywords: &["tgp_v1_"],
     search: Search::Pattern(r"tgp_v1_[A-Za-z0-9_-]{40,}"),
     edge: Edge::Any,
@@ -127,6 +134,7 @@ const TOGETHER: Detector = Detector {
 /// hexadecimal digits.
 const TOGETHER_OLD: Detector = Detector {
     id: "together-legacy-key",
+    what: "a Together key",
     keywords: &["together"],
     search: Search::Given(near!("together"), r"[0-9a-f]{64}\b"),
     edge: Edge::Any,
@@ -145,6 +153,7 @@ const TOGETHER_OLD: Detector = Detector {
 /// and digits.
 const PINECONE: Detector = Detector {
     id: "pinecone-key",
+    what: "a Pinecone key",
     keywords: &["pcsk_"],
     search: Search::Pattern(r"pcsk_[A-Za-z0-9]{4,8}_[A-Za-z0-9]{40,}"),
     edge: Edge::Any,
@@ -158,6 +167,7 @@ const PINECONE: Detector = Detector {
 /// such a place. *Example*: `PINECONE_API_KEY=` and a UUID.
 const PINECONE_OLD: Detector = Detector {
     id: "pinecone-legacy-key",
+    what: "a Pinecone key",
     keywords: &["pinecone"],
     search: Search::Given(
         near!("pinecone[a-z_. -]{0,12}key"),
@@ -175,6 +185,7 @@ const PINECONE_OLD: Detector = Detector {
 /// 52 letters and digits.
 const GROQ: Detector = Detector {
     id: "groq-key",
+    what: "a Groq key",
     keywords: &["gsk_"],
     search: Search::Pattern(r"gsk_[A-Za-z0-9]{52}\b"),
     edge: Edge::Any,
@@ -188,6 +199,7 @@ const GROQ: Detector = Detector {
 /// 80 letters and digits.
 const XAI: Detector = Detector {
     id: "xai-key",
+    what: "an xAI key",
     keywords: &["xai-"],
     search: Search::Pattern(r"xai-[A-Za-z0-9]{70,}"),
     edge: Edge::Any,
@@ -201,6 +213,7 @@ const XAI: Detector = Detector {
 /// and 22 or more letters and digits.
 const FIREWORKS: Detector = Detector {
     id: "fireworks-key",
+    what: "a Fireworks key",
     keywords: &["fw_"],
     search: Search::Pattern(r"fw_[A-Za-z0-9]{22,64}\b"),
     check: Some(check::random),
@@ -214,6 +227,7 @@ const FIREWORKS: Detector = Detector {
 /// and 48 letters and digits.
 const PERPLEXITY: Detector = Detector {
     id: "perplexity-key",
+    what: "a Perplexity key",
     keywords: &["pplx-"],
     search: Search::Pattern(r"pplx-[A-Za-z0-9]{48}\b"),
     edge: Edge::Any,

@@ -26,6 +26,7 @@ pub(super) const ALL: &[Detector] = &[
 /// data. *Known gaps*: none known. *Example*: `xoxb-`, numbers and letters with dashes.
 const SLACK: Detector = Detector {
     id: "slack-token",
+    what: "a Slack token",
     keywords: &[
         "xoxa-", "xoxb-", "xoxe-", "xoxe.", "xoxp-", "xoxr-", "xoxs-", "xoxc-", "xoxd-", "xoxo-",
     ],
@@ -45,6 +46,7 @@ const SLACK: Detector = Detector {
 /// *Example*: `xapp-1-A`, an id, digits and 64 hexadecimal digits.
 const SLACK_APP: Detector = Detector {
     id: "slack-app-token",
+    what: "a Slack token",
     keywords: &["xapp-"],
     search: Search::Pattern(r"xapp-[0-9]-[A-Z0-9]{6,}-[0-9]{6,}-[a-f0-9]{32,}"),
     edge: Edge::Any,
@@ -58,6 +60,7 @@ const SLACK_APP: Detector = Detector {
 /// three parts.
 const SLACK_HOOK: Detector = Detector {
     id: "slack-webhook",
+    what: "a Slack webhook",
     severity: Severity::High,
     keywords: &["hooks.slack.com/"],
     search: Search::Pattern(
@@ -75,6 +78,7 @@ const SLACK_HOOK: Detector = Detector {
 /// six signs, `.`, 27 to 38 signs.
 const DISCORD: Detector = Detector {
     id: "discord-bot-token",
+    what: "a Discord bot token",
     keywords: &[],
     search: Search::Word(discord),
     positive: &["<discord>"],
@@ -87,6 +91,7 @@ const DISCORD: Detector = Detector {
 /// number and 68 signs.
 const DISCORD_HOOK: Detector = Detector {
     id: "discord-webhook",
+    what: "a Discord webhook",
     severity: Severity::High,
     keywords: &["discord.com/api/", "discordapp.com/api/"],
     search: Search::Pattern(
@@ -103,6 +108,7 @@ const DISCORD_HOOK: Detector = Detector {
 /// eight to ten digits, `:AA` and 33 letters, digits, `-` and `_`.
 const TELEGRAM: Detector = Detector {
     id: "telegram-bot-token",
+    what: "a Telegram bot token",
     keywords: &[":AA"],
     search: Search::Hand(telegram),
     edge: Edge::Any,
@@ -120,6 +126,7 @@ const TELEGRAM: Detector = Detector {
 /// hexadecimal digits.
 const TWILIO: Detector = Detector {
     id: "twilio-key",
+    what: "the id of a Twilio key",
     severity: Severity::Medium,
     keywords: &["SK", "AC"],
     search: Search::Pattern(r"(?:SK|AC)[0-9a-f]{32}\b"),
@@ -135,6 +142,7 @@ const TWILIO: Detector = Detector {
 /// digits.
 const TWILIO_SECRET: Detector = Detector {
     id: "twilio-auth-token",
+    what: "a Twilio token",
     keywords: &["twilio"],
     search: Search::Given(
         near!("twilio[a-z_. -]{0,16}(?:token|secret)"),
@@ -151,6 +159,7 @@ const TWILIO_SECRET: Detector = Detector {
 /// name. *Known gaps*: none known. *Example*: `SG.`, 22 signs, `.`, 43 signs.
 const SENDGRID: Detector = Detector {
     id: "sendgrid-key",
+    what: "a SendGrid key",
     keywords: &["SG."],
     search: Search::Pattern(r"SG\.[A-Za-z0-9_-]{16,32}\.[A-Za-z0-9_-]{36,50}"),
     edge: Edge::Any,
@@ -164,6 +173,7 @@ const SENDGRID: Detector = Detector {
 /// gaps*: newer keys without the name near them. *Example*: `key-` and 32 hexadecimal digits.
 const MAILGUN: Detector = Detector {
     id: "mailgun-key",
+    what: "a Mailgun key",
     severity: Severity::High,
     keywords: &["key-"],
     search: Search::Pattern(r"key-[0-9a-f]{32}\b"),
@@ -179,6 +189,7 @@ const MAILGUN: Detector = Detector {
 /// digits.
 const MAILGUN_NEW: Detector = Detector {
     id: "mailgun-new-key",
+    what: "a Mailgun key",
     severity: Severity::High,
     keywords: &["mailgun"],
     search: Search::Given(near!("mailgun"), r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}\b"),

@@ -29,6 +29,7 @@ pub(super) const ALL: &[Detector] = &[
 /// 16 letters and digits of base32.
 const AWS_ID: Detector = Detector {
     id: "aws-access-key",
+    what: "an AWS access key",
     severity: Severity::High,
     keywords: &["AKIA", "ASIA", "ABIA", "ACCA"],
     search: Search::Pattern(r"A(?:KI|SI|BI|CC)A[A-Z2-7]{16}\b"),
@@ -45,6 +46,7 @@ const AWS_ID: Detector = Detector {
 /// entropy and no more. *Example*: `aws_secret_access_key = ` and 40 signs.
 const AWS_SECRET: Detector = Detector {
     id: "aws-secret-key",
+    what: "an AWS secret key",
     keywords: &[
         "secret_access_key",
         "secretaccesskey",
@@ -77,6 +79,7 @@ const AWS_SECRET: Detector = Detector {
 /// a key is restricted. *Example*: `AIza` and 35 letters, digits, `-` and `_`.
 const GOOGLE_KEY: Detector = Detector {
     id: "google-api-key",
+    what: "a Google API key",
     severity: Severity::High,
     keywords: &["AIza"],
     search: Search::Pattern(r"AIza[A-Za-z0-9_-]{35}"),
@@ -91,6 +94,7 @@ const GOOGLE_KEY: Detector = Detector {
 /// and `_`.
 const GOOGLE_TOKEN: Detector = Detector {
     id: "google-oauth-token",
+    what: "a Google OAuth token",
     keywords: &["ya29."],
     search: Search::Pattern(r"ya29\.[A-Za-z0-9_-]{20,}"),
     edge: Edge::Any,
@@ -104,6 +108,7 @@ const GOOGLE_TOKEN: Detector = Detector {
 /// `GOCSPX-` and 28 letters, digits, `-` and `_`.
 const GOOGLE_SECRET: Detector = Detector {
     id: "google-client-secret",
+    what: "a Google client secret",
     severity: Severity::High,
     keywords: &["GOCSPX-"],
     search: Search::Pattern(r"GOCSPX-[A-Za-z0-9_-]{28}"),
@@ -118,6 +123,7 @@ const GOOGLE_SECRET: Detector = Detector {
 /// letters and digits, `.apps.googleusercontent.com`.
 const GOOGLE_CLIENT: Detector = Detector {
     id: "google-client-id",
+    what: "a Google client id",
     severity: Severity::Info,
     keywords: &[".apps.googleusercontent.com"],
     search: Search::Hand(client_id),
@@ -133,6 +139,7 @@ const GOOGLE_CLIENT: Detector = Detector {
 /// *Example*: `"private_key_id": "` and 40 hexadecimal digits.
 const GCP_ACCOUNT: Detector = Detector {
     id: "gcp-service-account",
+    what: "a Google service account",
     keywords: &["private_key_id"],
     search: Search::Pattern(
         r#"private_key_id["'\\]{0,3}\s{0,4}[:=]\s{0,4}["'\\]{0,3}([0-9a-f]{40})\b"#,
@@ -152,6 +159,7 @@ const GCP_ACCOUNT: Detector = Detector {
 /// `AccountKey=` and 88 signs of base64.
 const AZURE_STORAGE: Detector = Detector {
     id: "azure-storage-key",
+    what: "an Azure storage key",
     keywords: &[
         "accountkey",
         "account_key",
@@ -177,6 +185,7 @@ const AZURE_STORAGE: Detector = Detector {
 /// *Example*: `dop_v1_` and 64 hexadecimal digits.
 const DIGITALOCEAN: Detector = Detector {
     id: "digitalocean-token",
+    what: "a DigitalOcean token",
     keywords: &["dop_v1_", "doo_v1_", "dor_v1_"],
     search: Search::Pattern(r"do[opr]_v1_[a-f0-9]{64}"),
     edge: Edge::Any,
@@ -191,6 +200,7 @@ const DIGITALOCEAN: Detector = Detector {
 /// `CLOUDFLARE_API_TOKEN=` and 40 letters, digits, `-` and `_`.
 const CLOUDFLARE: Detector = Detector {
     id: "cloudflare-token",
+    what: "a Cloudflare token",
     keywords: &["cloudflare", "cf_api", "cf-api"],
     search: Search::Given(
         near!("cloudflare|cf[_-]api"),
@@ -208,6 +218,7 @@ const CLOUDFLARE: Detector = Detector {
 /// *Example*: `v1.0-`, 24 and 146 hexadecimal digits.
 const CLOUDFLARE_CA: Detector = Detector {
     id: "cloudflare-origin-key",
+    what: "a Cloudflare origin key",
     keywords: &["v1.0-"],
     search: Search::Pattern(r"v1\.0-[a-f0-9]{24}-[a-f0-9]{146}"),
     edge: Edge::Any,
@@ -221,6 +232,7 @@ const CLOUDFLARE_CA: Detector = Detector {
 /// the name stands near. *Example*: `vcp_` and at least 24 letters and digits.
 const VERCEL: Detector = Detector {
     id: "vercel-token",
+    what: "a Vercel token",
     keywords: &["vcp_", "vci_", "vca_", "vcr_", "vck_"],
     search: Search::Pattern(r"vc[piark]_[A-Za-z0-9]{24,}"),
     check: Some(check::random),
@@ -235,6 +247,7 @@ const VERCEL: Detector = Detector {
 /// digits.
 const VERCEL_OLD: Detector = Detector {
     id: "vercel-legacy-token",
+    what: "a Vercel token",
     keywords: &["vercel"],
     search: Search::Given(near!("vercel[a-z_-]{0,12}token"), r"[A-Za-z0-9]{24}\b"),
     edge: Edge::Any,
@@ -249,6 +262,7 @@ const VERCEL_OLD: Detector = Detector {
 /// and 36 letters and digits.
 const NETLIFY: Detector = Detector {
     id: "netlify-token",
+    what: "a Netlify token",
     keywords: &["nfp_", "nfc_", "nfo_", "nfu_"],
     search: Search::Pattern(r"nf[pcou]_[A-Za-z0-9]{36,40}\b"),
     edge: Edge::Any,
@@ -263,6 +277,7 @@ const NETLIFY: Detector = Detector {
 /// web tokens, found as such. *Example*: `sbp_` and 40 hexadecimal digits.
 const SUPABASE: Detector = Detector {
     id: "supabase-key",
+    what: "a Supabase key",
     keywords: &["sbp_", "sb_secret_"],
     search: Search::Pattern(r"(?:sbp_(?:v0_)?[a-f0-9]{40}|sb_secret_[A-Za-z0-9_-]{20,})"),
     edge: Edge::Any,

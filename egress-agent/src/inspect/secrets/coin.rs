@@ -25,6 +25,7 @@ pub(super) const ALL: &[Detector] = &[
 /// `5` and 50 or 51 signs of base 58.
 const WIF: Detector = Detector {
     id: "bitcoin-wif",
+    what: "a Bitcoin key",
     keywords: &[],
     search: Search::Word(wif),
     check: Some(check::wif),
@@ -38,6 +39,7 @@ const WIF: Detector = Detector {
 /// known. *Example*: `xprv` and 107 signs of base 58.
 const EXTENDED: Detector = Detector {
     id: "extended-private-key",
+    what: "an extended private key",
     keywords: &["xprv", "yprv", "zprv", "tprv", "uprv", "vprv"],
     search: Search::Pattern(r"[xyztuv]prv[1-9A-HJ-NP-Za-km-z]{105,109}\b"),
     edge: Edge::Any,
@@ -52,6 +54,7 @@ const EXTENDED: Detector = Detector {
 /// them look like any hash. *Example*: `PRIVATE_KEY=0x` and 64 hexadecimal digits.
 const ETHEREUM: Detector = Detector {
     id: "ethereum-key",
+    what: "an Ethereum key",
     keywords: &[
         "private",
         "privkey",
@@ -81,6 +84,7 @@ const ETHEREUM: Detector = Detector {
 /// gaps*: other languages; words in disorder. *Example*: twelve words of the list.
 const SEED: Detector = Detector {
     id: "seed-phrase",
+    what: "a seed phrase",
     keywords: &[],
     search: Search::Phrase,
     positive: &[
@@ -99,6 +103,7 @@ const SEED: Detector = Detector {
 /// `bitcoin-segwit-address`. *Example*: `1` or `3` and 25 to 34 signs.
 const BITCOIN: Detector = Detector {
     id: "bitcoin-address",
+    what: "a Bitcoin address",
     kind: Kind::Personal,
     severity: Severity::Info,
     keywords: &[],
@@ -115,6 +120,7 @@ const BITCOIN: Detector = Detector {
 /// address counts. *Example*: `bc1` and 39 or 59 signs.
 const SEGWIT: Detector = Detector {
     id: "bitcoin-segwit-address",
+    what: "a Bitcoin address",
     kind: Kind::Personal,
     severity: Severity::Info,
     confidence: Confidence::Medium,
@@ -131,6 +137,7 @@ const SEGWIT: Detector = Detector {
 /// other numbers of 20 bytes. *Example*: `0x` and 40 hexadecimal digits.
 const ETHEREUM_ADDRESS: Detector = Detector {
     id: "ethereum-address",
+    what: "an Ethereum address",
     kind: Kind::Personal,
     severity: Severity::Info,
     confidence: Confidence::Medium,

@@ -9,6 +9,7 @@ pub(super) const ALL: &[Detector] = &[DATABASE, CONNECTION];
 /// a connection string. *Example*: `postgres://app:` a password `@db.internal/main`.
 const DATABASE: Detector = Detector {
     id: "database-url",
+    what: "the password of a database",
     keywords: &[
         "postgres://",
         "postgresql://",
@@ -49,6 +50,7 @@ const DATABASE: Detector = Detector {
 /// semicolon. *Example*: `Server=db;User Id=sa;Password=` a password `;`.
 const CONNECTION: Detector = Detector {
     id: "connection-string",
+    what: "the password of a database",
     keywords: &["user id=", "uid=", "username="],
     search: Search::Pattern(
         r#"(?i:user id|uid|username)=[^;\r\n"'\xff]{1,64};\s?(?i:password|pwd)=([^;\s"'\xff]{4,128})"#,

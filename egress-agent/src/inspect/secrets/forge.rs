@@ -11,6 +11,7 @@ pub(super) const ALL: &[Detector] = &[GITHUB, GITHUB_APP, GITHUB_FINE, GITLAB, B
 /// 2021 (40 hexadecimal digits). *Example*: `ghp_`, 30 letters and digits, and six of checksum.
 const GITHUB: Detector = Detector {
     id: "github-token",
+    what: "a GitHub token",
     keywords: &["ghp_", "gho_", "ghu_", "ghs_", "ghr_"],
     search: Search::Pattern(r"gh[pousr]_[A-Za-z0-9]{36}"),
     edge: Edge::Any,
@@ -25,6 +26,7 @@ const GITHUB: Detector = Detector {
 /// *Known gaps*: none known. *Example*: `ghs_`, the id of the app, `_` and a JSON web token.
 const GITHUB_APP: Detector = Detector {
     id: "github-app-token",
+    what: "a GitHub token",
     keywords: &["ghs_"],
     search: Search::Pattern(
         r"ghs_[0-9]{1,12}_eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
@@ -40,6 +42,7 @@ const GITHUB_APP: Detector = Detector {
 /// `github_pat_`, 22 signs, `_`, 59 signs.
 const GITHUB_FINE: Detector = Detector {
     id: "github-fine-grained-token",
+    what: "a GitHub token",
     keywords: &["github_pat_"],
     search: Search::Pattern(r"github_pat_[A-Za-z0-9_]{60,}"),
     edge: Edge::Any,
@@ -54,6 +57,7 @@ const GITHUB_FINE: Detector = Detector {
 /// letters, digits, `-` and `_`.
 const GITLAB: Detector = Detector {
     id: "gitlab-token",
+    what: "a GitLab token",
     keywords: &[
         "glpat-", "gldt-", "glrt-", "glrtr-", "glcbt-", "glptt-", "glft-", "glimt-", "glagent-",
         "gloas-", "glsoat-", "glffct-",
@@ -72,6 +76,7 @@ const GITLAB: Detector = Detector {
 /// *Known gaps*: none known. *Example*: `ATBB` and 32 letters and digits.
 const BITBUCKET: Detector = Detector {
     id: "bitbucket-token",
+    what: "an Atlassian token",
     keywords: &["ATBB", "ATCTT3xFfG", "ATATT3xFfG"],
     search: Search::Pattern(r"(?:ATBB[A-Za-z0-9]{32}|AT[CA]TT3xFfG[A-Za-z0-9_=-]{60,})"),
     edge: Edge::Any,
@@ -89,6 +94,7 @@ const BITBUCKET: Detector = Detector {
 /// and digits.
 const LINEAR: Detector = Detector {
     id: "linear-key",
+    what: "a Linear key",
     severity: Severity::High,
     keywords: &["lin_api_", "lin_oauth_"],
     search: Search::Pattern(r"lin_(?:api|oauth)_[A-Za-z0-9]{40,64}"),

@@ -15,6 +15,7 @@ pub(super) const ALL: &[Detector] = &[BEARER, BASIC, URL, ASSIGNMENT, ENVIRONMEN
 /// Bearer` and a token.
 const BEARER: Detector = Detector {
     id: "bearer-token",
+    what: "a bearer token",
     severity: Severity::High,
     keywords: &["bearer "],
     search: Search::Pattern(r"(?i:bearer) {1,3}([A-Za-z0-9._~+/-]{16,}=*)"),
@@ -37,6 +38,7 @@ const BEARER: Detector = Detector {
 /// and base64 of `name:password`.
 const BASIC: Detector = Detector {
     id: "basic-authorization",
+    what: "a name and a password",
     severity: Severity::High,
     keywords: &["basic "],
     search: Search::Pattern(r"(?i:basic) {1,3}([A-Za-z0-9+/_-]{8,}=*)"),
@@ -52,6 +54,7 @@ const BASIC: Detector = Detector {
 /// a password `@host`.
 const URL: Detector = Detector {
     id: "url-credentials",
+    what: "a password in an address",
     severity: Severity::High,
     keywords: &["://"],
     search: Search::Pattern(
@@ -77,6 +80,7 @@ const URL: Detector = Detector {
 /// of fewer than eight signs. *Example*: `password = "` a value `"`.
 const ASSIGNMENT: Detector = Detector {
     id: "secret-assignment",
+    what: "the value of a secret",
     severity: Severity::High,
     confidence: Confidence::Medium,
     keywords: &[
@@ -129,6 +133,7 @@ const ASSIGNMENT: Detector = Detector {
 /// digits or signs. *Example*: `export SERVICE_KEY=` and a value.
 const ENVIRONMENT: Detector = Detector {
     id: "environment-assignment",
+    what: "the value of a secret",
     severity: Severity::High,
     confidence: Confidence::Medium,
     keywords: &[
@@ -166,6 +171,7 @@ const ENVIRONMENT: Detector = Detector {
 /// letters and digits.
 const ENTROPY: Detector = Detector {
     id: "high-entropy",
+    what: "random characters",
     severity: Severity::Low,
     confidence: Confidence::Low,
     keywords: &[],

@@ -12,6 +12,7 @@ pub(super) const ALL: &[Detector] = &[VAULT, TERRAFORM, DATABRICKS, DOPPLER];
 /// and 24 signs). *Example*: `hvs.` and at least 24 letters, digits, `-` and `_`.
 const VAULT: Detector = Detector {
     id: "vault-token",
+    what: "a Vault token",
     keywords: &["hvs.", "hvb.", "hvr."],
     search: Search::Pattern(r"hv[sbr]\.[A-Za-z0-9_-]{24,}"),
     edge: Edge::Any,
@@ -25,6 +26,7 @@ const VAULT: Detector = Detector {
 /// known. *Example*: 14 letters and digits, `.atlasv1.` and 60 to 70 signs.
 const TERRAFORM: Detector = Detector {
     id: "terraform-token",
+    what: "a Terraform token",
     keywords: &[".atlasv1."],
     search: Search::Hand(terraform),
     edge: Edge::Any,
@@ -38,6 +40,7 @@ const TERRAFORM: Detector = Detector {
 /// 32 hexadecimal digits.
 const DATABRICKS: Detector = Detector {
     id: "databricks-token",
+    what: "a Databricks token",
     keywords: &["dapi", "dose"],
     search: Search::Pattern(r"(?:dapi|dose)[a-f0-9]{32}(?:-[0-9])?\b"),
     edge: Edge::Any,
@@ -50,6 +53,7 @@ const DATABRICKS: Detector = Detector {
 /// of a project. *Known gaps*: none known. *Example*: `dp.pt.` and 43 letters and digits.
 const DOPPLER: Detector = Detector {
     id: "doppler-token",
+    what: "a Doppler token",
     keywords: &["dp.pt.", "dp.st.", "dp.ct.", "dp.sa."],
     search: Search::Pattern(r"dp\.(?:pt|ct|sa|st(?:\.[a-z0-9_-]{2,35})?)\.[A-Za-z0-9]{40,44}"),
     edge: Edge::Any,

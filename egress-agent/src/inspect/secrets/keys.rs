@@ -15,6 +15,7 @@ pub(super) const ALL: &[Detector] = &[PRIVATE_KEY, PUTTY, AGE, JWT];
 /// KEY-----`.
 const PRIVATE_KEY: Detector = Detector {
     id: "private-key",
+    what: "a private key",
     keywords: &["-----BEGIN "],
     search: Search::Hand(pem),
     edge: Edge::Any,
@@ -35,6 +36,7 @@ const PRIVATE_KEY: Detector = Detector {
 /// ssh-ed25519`.
 const PUTTY: Detector = Detector {
     id: "putty-key",
+    what: "a private key",
     keywords: &["PuTTY-User-Key-File-"],
     search: Search::Pattern(r"PuTTY-User-Key-File-[0-9]: [a-z0-9-]{3,40}"),
     edge: Edge::Any,
@@ -51,6 +53,7 @@ const PUTTY: Detector = Detector {
 /// 58 signs.
 const AGE: Detector = Detector {
     id: "age-secret-key",
+    what: "an age secret key",
     keywords: &["AGE-SECRET-KEY-"],
     search: Search::Pattern(r"AGE-SECRET-KEY-(?:PQ-)?1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58,}"),
     edge: Edge::Any,
@@ -65,6 +68,7 @@ const AGE: Detector = Detector {
 /// signature.
 const JWT: Detector = Detector {
     id: "json-web-token",
+    what: "a JSON web token",
     severity: Severity::High,
     keywords: &["eyJ"],
     search: Search::Hand(jwt),

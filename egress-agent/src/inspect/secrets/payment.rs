@@ -18,6 +18,7 @@ pub(super) const ALL: &[Detector] = &[
 /// least 20 letters and digits.
 const STRIPE: Detector = Detector {
     id: "stripe-key",
+    what: "a Stripe key",
     keywords: &["sk_live_", "rk_live_"],
     search: Search::Pattern(r"[rs]k_live_[A-Za-z0-9]{20,}"),
     edge: Edge::Any,
@@ -31,6 +32,7 @@ const STRIPE: Detector = Detector {
 /// least 20 letters and digits.
 const STRIPE_TEST: Detector = Detector {
     id: "stripe-test-key",
+    what: "a Stripe test key",
     severity: Severity::Medium,
     keywords: &["sk_test_", "rk_test_"],
     search: Search::Pattern(r"[rs]k_test_[A-Za-z0-9]{20,}"),
@@ -45,6 +47,7 @@ const STRIPE_TEST: Detector = Detector {
 /// signs of base64.
 const STRIPE_HOOK: Detector = Detector {
     id: "stripe-webhook-secret",
+    what: "a Stripe webhook secret",
     severity: Severity::High,
     keywords: &["whsec_"],
     search: Search::Pattern(r"whsec_[A-Za-z0-9+/=]{32,}"),
@@ -59,6 +62,7 @@ const STRIPE_HOOK: Detector = Detector {
 /// and 32 hexadecimal digits.
 const SHOPIFY: Detector = Detector {
     id: "shopify-token",
+    what: "a Shopify token",
     keywords: &["shpat_", "shpca_", "shppa_", "shpss_"],
     search: Search::Pattern(r"shp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
     edge: Edge::Any,
@@ -72,6 +76,7 @@ const SHOPIFY: Detector = Detector {
 /// digits, `-` and `_`.
 const SQUARE: Detector = Detector {
     id: "square-token",
+    what: "a Square token",
     keywords: &["sq0atp-", "sq0csp-", "EAAA"],
     search: Search::Pattern(
         r"(?:sq0atp-[A-Za-z0-9_-]{22}|sq0csp-[A-Za-z0-9_-]{43}|EAAA[A-Za-z0-9_-]{60}\b)",
@@ -87,6 +92,7 @@ const SQUARE: Detector = Detector {
 /// signs, `$`, 32 hexadecimal digits.
 const PAYPAL_TOKEN: Detector = Detector {
     id: "paypal-token",
+    what: "a PayPal token",
     keywords: &["access_token$"],
     search: Search::Pattern(r"access_token\$(?:production|sandbox)\$[a-z0-9]{16}\$[a-f0-9]{32}"),
     edge: Edge::Any,
@@ -100,6 +106,7 @@ const PAYPAL_TOKEN: Detector = Detector {
 /// name near them. *Example*: `PAYPAL_CLIENT_SECRET=` and 80 letters, digits, `-` and `_`.
 const PAYPAL: Detector = Detector {
     id: "paypal-secret",
+    what: "a PayPal secret",
     keywords: &["paypal"],
     search: Search::Given(near!("paypal[a-z_. -]{0,16}secret"), r"E[A-Za-z0-9_-]{79,}"),
     edge: Edge::Any,

@@ -16,6 +16,7 @@ pub(super) const ALL: &[Detector] = &[CARD, IBAN, ABA, SSN, SSN_NEAR, HOST];
 /// a checksum.
 const CARD: Detector = Detector {
     id: "payment-card",
+    what: "the number of a payment card",
     kind: Kind::Personal,
     severity: Severity::High,
     keywords: &[],
@@ -31,6 +32,7 @@ const CARD: Detector = Detector {
 /// gaps*: lower case. *Example*: `DE`, two check digits and 18 digits, also in groups of four.
 const IBAN: Detector = Detector {
     id: "iban",
+    what: "an IBAN",
     kind: Kind::Personal,
     severity: Severity::Medium,
     keywords: &[],
@@ -45,6 +47,7 @@ const IBAN: Detector = Detector {
 /// near them. *Example*: `routing number: ` and nine digits.
 const ABA: Detector = Detector {
     id: "us-routing-number",
+    what: "a US routing number",
     kind: Kind::Personal,
     severity: Severity::Medium,
     keywords: &["routing", "aba ", "aba:", "aba_", "rtn"],
@@ -62,6 +65,7 @@ const ABA: Detector = Detector {
 /// word for them stands near. *Example*: three digits, two, four, with dashes.
 const SSN: Detector = Detector {
     id: "us-ssn",
+    what: "a US social security number",
     kind: Kind::Personal,
     severity: Severity::High,
     confidence: Confidence::Medium,
@@ -84,6 +88,7 @@ const SSN: Detector = Detector {
 /// digits.
 const SSN_NEAR: Detector = Detector {
     id: "us-ssn-number",
+    what: "a US social security number",
     kind: Kind::Personal,
     severity: Severity::High,
     confidence: Confidence::Medium,
@@ -105,6 +110,7 @@ const SSN_NEAR: Detector = Detector {
 /// public domain; give those as internal domains. *Example*: `db1.corp` behind `https://`.
 const HOST: Detector = Detector {
     id: "internal-host",
+    what: "the name of an internal host",
     kind: Kind::Personal,
     severity: Severity::Low,
     keywords: &[

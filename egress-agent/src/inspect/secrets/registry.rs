@@ -10,6 +10,7 @@ pub(super) const ALL: &[Detector] = &[NPM, PYPI, CARGO, RUBYGEMS, NUGET, DOCKER]
 /// digits, and six of checksum.
 const NPM: Detector = Detector {
     id: "npm-token",
+    what: "an npm token",
     keywords: &["npm_"],
     search: Search::Pattern(r"npm_[A-Za-z0-9]{36}\b"),
     edge: Edge::Any,
@@ -28,6 +29,7 @@ const NPM: Detector = Detector {
 /// digits, `-` and `_`.
 const PYPI: Detector = Detector {
     id: "pypi-token",
+    what: "a PyPI token",
     keywords: &["pypi-AgE"],
     search: Search::Pattern(r"pypi-AgE(?:IcHlwaS5vcmc|NdGVzdC5weXBpLm9yZw)[A-Za-z0-9_-]{40,}"),
     edge: Edge::Any,
@@ -44,6 +46,7 @@ const PYPI: Detector = Detector {
 /// *Example*: `cio` and 32 letters and digits.
 const CARGO: Detector = Detector {
     id: "cargo-token",
+    what: "a crates.io token",
     keywords: &["cio"],
     search: Search::Pattern(r"cio[A-Za-z0-9]{32}\b"),
     check: Some(check::random),
@@ -57,6 +60,7 @@ const CARGO: Detector = Detector {
 /// hexadecimal digits.
 const RUBYGEMS: Detector = Detector {
     id: "rubygems-key",
+    what: "a RubyGems key",
     keywords: &["rubygems_"],
     search: Search::Pattern(r"rubygems_[a-f0-9]{48}"),
     edge: Edge::Any,
@@ -70,6 +74,7 @@ const RUBYGEMS: Detector = Detector {
 /// letters and digits.
 const NUGET: Detector = Detector {
     id: "nuget-key",
+    what: "a NuGet key",
     keywords: &["oy2"],
     search: Search::Pattern(r"oy2[a-z0-9]{43}\b"),
     check: Some(check::random),
@@ -83,6 +88,7 @@ const NUGET: Detector = Detector {
 /// passwords. *Example*: `dckr_pat_` and 27 letters, digits, `-` and `_`.
 const DOCKER: Detector = Detector {
     id: "docker-token",
+    what: "a Docker Hub token",
     keywords: &["dckr_pat_", "dckr_oat_"],
     search: Search::Pattern(r"dckr_[po]at_[A-Za-z0-9_-]{27,32}"),
     edge: Edge::Any,

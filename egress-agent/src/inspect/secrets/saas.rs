@@ -20,6 +20,7 @@ pub(super) const ALL: &[Detector] = &[
 /// known. *Example*: `NRAK-` and 27 capital letters and digits.
 const NEW_RELIC: Detector = Detector {
     id: "new-relic-key",
+    what: "a New Relic key",
     severity: Severity::High,
     keywords: &["NRAK-", "NRJS-", "NRII-", "NRIQ-"],
     search: Search::Pattern(r"NR(?:AK-[A-Z0-9]{27}|JS-[a-f0-9]{19}|I[IQ]-[A-Za-z0-9_-]{32})"),
@@ -34,6 +35,7 @@ const NEW_RELIC: Detector = Detector {
 /// letters and digits and `NRAL`.
 const NEW_RELIC_LICENCE: Detector = Detector {
     id: "new-relic-licence",
+    what: "a New Relic licence key",
     severity: Severity::High,
     keywords: &["NRAL"],
     search: Search::Hand(licence),
@@ -49,6 +51,7 @@ const NEW_RELIC_LICENCE: Detector = Detector {
 /// hexadecimal digits.
 const DATADOG: Detector = Detector {
     id: "datadog-key",
+    what: "a Datadog key",
     severity: Severity::High,
     keywords: &["datadog", "dd_api", "dd_app", "dd-api", "dd-app"],
     search: Search::Given(
@@ -67,6 +70,7 @@ const DATADOG: Detector = Detector {
 /// (64 hexadecimal digits). *Example*: `sntrys_` and base64 of JSON, `_`, 43 signs.
 const SENTRY: Detector = Detector {
     id: "sentry-token",
+    what: "a Sentry token",
     severity: Severity::High,
     keywords: &["sntrys_", "sntryu_"],
     search: Search::Pattern(r"sntry(?:s_eyJ[A-Za-z0-9+/=_-]{40,}|u_[a-f0-9]{64})"),
@@ -81,6 +85,7 @@ const SENTRY: Detector = Detector {
 /// none known. *Example*: `ntn_` and at least 40 letters and digits.
 const NOTION: Detector = Detector {
     id: "notion-token",
+    what: "a Notion token",
     severity: Severity::High,
     keywords: &["ntn_", "secret_"],
     search: Search::Pattern(r"(?:ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43}\b)"),
@@ -95,6 +100,7 @@ const NOTION: Detector = Detector {
 /// `figd_` and 40 letters, digits, `-` and `_`.
 const FIGMA: Detector = Detector {
     id: "figma-token",
+    what: "a Figma token",
     severity: Severity::High,
     keywords: &["figd_", "figo_", "figu_", "figoh_", "figor_"],
     search: Search::Pattern(r"fig(?:[dou]|oh|or)_[A-Za-z0-9_-]{36,}"),
@@ -109,6 +115,7 @@ const FIGMA: Detector = Detector {
 /// hexadecimal digits.
 const POSTMAN: Detector = Detector {
     id: "postman-key",
+    what: "a Postman key",
     severity: Severity::High,
     keywords: &["PMAK-"],
     search: Search::Pattern(r"PMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
