@@ -1,12 +1,231 @@
 //! What stands in a text: secrets, orders hidden in it, commands that destroy, code that acts.
 //!
 //! ```text
-//!   bytes ──view──▶ views (as written, decoded, joined) ──detectors──▶ Finding
+//!   bytes ──view──▶ views (as written, decoded, joined) ──detectors──▶ Finding ──redact──▶ bytes
 //! ```
 //!
 //! Pure: bytes and options in, findings out. A finding says where something stands, never what:
-//! no secret leaves this room.
+//! no secret leaves this room. Every input is read in linear time; one that was not read to its
+//! end says so ([`Report::is_complete`]), and the caller refuses it.
 
 pub mod finding;
+mod json;
+pub mod known;
+pub mod redact;
+pub mod secrets;
+pub mod view;
+
+use std::collections::BTreeSet;
 
 pub use finding::{Confidence, Finding, Kind, Severity, View};
+pub use known::{InvalidValue, Named};
+pub use redact::{Redaction, Strategy, Tokens};
+pub use secrets::{Detector, detectors};
+pub use view::ViewText;
+
+use known::{Known, Values};
+use secrets::Engine;
+use view::Views;
+
+/// What to look for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Detectors that are left out, by id.
+    pub disabled: Vec<String>,
+    /// Detectors that are off unless they are named here: addresses of wallets.
+    pub enabled: Vec<String>,
+    /// Variables of the environment whose values are secrets.
+    pub environment: Vec<Named>,
+    /// Values of a secrets file; see [`known::parse_secrets`].
+    pub secrets: Vec<Named>,
+    /// Texts that exist only to be seen where they should not be.
+    pub canaries: Vec<String>,
+    /// Texts that mark what belongs to the organisation.
+    pub fingerprints: Vec<String>,
+    /// Domains whose names stay inside.
+    pub internal_domains: Vec<String>,
+}
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a report that is not read finds nothing"]
+pub struct Report {
+    /// In the order of the text.
+    pub findings: Vec<Finding>,
+    /// False when codings lay deeper than is read, or the budget of decoded bytes ended: something
+    /// may stand there unseen.
+    pub is_complete: bool,
+}
+
+/// Why there is no inspector: everything that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct InvalidOptions(pub Vec<InvalidOption>);
+
+/// Why an option cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOption {
+    #[error("`{id}` is no detector{}", .near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default())]
+    Detector { id: String, near: Option<String> },
+    #[error(transparent)]
+    Value(#[from] InvalidValue),
+    #[error("the detectors do not fit into memory: {0}")]
+    Size(String),
+}
+
+/// Another family of detectors: reads one text, adds what it finds. It runs over every view.
+type Family = fn(&ViewText<'_>, &mut Vec<Finding>);
+
+const FAMILIES: &[Family] = &[];
+
+/// Detectors made ready; one for many texts, from many threads.
+#[derive(Debug)]
+pub struct Inspector {
+    secrets: Engine,
+    known: Known,
+}
+
+impl Inspector {
+    pub fn new(options: Options) -> Result<Self, InvalidOptions> {
+        let Options {
+            disabled,
+            enabled,
+            environment,
+            secrets,
+            canaries,
+            fingerprints,
+            internal_domains,
+        } = options;
+        let ids: BTreeSet<&str> = detectors().map(|detector| detector.id).collect();
+        let mut wrong: Vec<InvalidOption> = disabled
+            .iter()
+            .chain(&enabled)
+            .filter(|id| !ids.contains(id.as_str()))
+            .map(|id| InvalidOption::Detector {
+                id: id.clone(),
+                near: near(id, &ids),
+            })
+            .collect();
+        let known = Known::new(&Values {
+            environment: &environment,
+            secrets: &secrets,
+            canaries: &canaries,
+            fingerprints: &fingerprints,
+            domains: &internal_domains,
+        });
+        let is_named = |list: &[String], id: &str| list.iter().any(|named| named == id);
+        let engine = Engine::new(|detector| {
+            !is_named(&disabled, detector.id)
+                && (!detector.is_optional || is_named(&enabled, detector.id))
+        });
+        match (known, engine) {
+            (Ok(known), Ok(secrets)) if wrong.is_empty() => Ok(Self { secrets, known }),
+            (known, engine) => {
+                wrong.extend(known.err().into_iter().flatten().map(InvalidOption::Value));
+                wrong.extend(
+                    engine
+                        .err()
+                        .map(|error| InvalidOption::Size(error.to_string())),
+                );
+                Err(InvalidOptions(wrong))
+            }
+        }
+    }
+
+    /// Inspects any bytes.
+    pub fn inspect(&self, bytes: &[u8]) -> Report {
+        self.report(bytes, Views::of(bytes))
+    }
+
+    /// Inspects JSON: names and values are texts of their own, and the values of one call are
+    /// also read as one. Ranges are bytes of `json`. What is not JSON is read as well as it goes.
+    pub fn inspect_json(&self, json: &[u8]) -> Report {
+        self.report(json, Views::of_json(json))
+    }
+
+    fn report(&self, bytes: &[u8], views: Views<'_>) -> Report {
+        let mut findings = Vec::new();
+        for text in &views.texts {
+            self.secrets.find(text, &mut findings);
+            self.known.find(text, &mut findings);
+            for family in FAMILIES {
+                family(text, &mut findings);
+            }
+        }
+        for finding in &mut findings {
+            on_boundaries(bytes, finding);
+        }
+        Report {
+            findings: tidy(findings),
+            is_complete: views.is_complete,
+        }
+    }
+}
+
+/// Moves the ends of a range outwards to whole characters.
+fn on_boundaries(bytes: &[u8], finding: &mut Finding) {
+    let is_inside = |at: usize| bytes.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+    for _ in 0..3 {
+        if finding.range.start > 0 && is_inside(finding.range.start) {
+            finding.range.start -= 1;
+        }
+        if is_inside(finding.range.end) {
+            finding.range.end += 1;
+        }
+    }
+}
+
+/// Findings in the order of the text. The same thing at the same place is said once, and what a
+/// format explains is not said again as something that looks secret.
+fn tidy(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let generic: BTreeSet<&str> = detectors()
+        .filter(|detector| detector.is_generic)
+        .map(|detector| detector.id)
+        .collect();
+    let is_generic = |finding: &Finding| generic.contains(finding.detector.as_str());
+    // Longer ranges first, surer ones first among equals, as written before decoded.
+    findings.sort_by(|one, other| {
+        let key = |finding: &Finding| {
+            (
+                finding.range.start,
+                std::cmp::Reverse(finding.range.end),
+                is_generic(finding),
+                std::cmp::Reverse(finding.confidence),
+                finding.view,
+            )
+        };
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| one.detector.cmp(&other.detector))
+    });
+    // How far the ranges reach that began before, by what they are.
+    let mut by_detector: std::collections::HashMap<String, usize> =
+        std::collections::HashMap::new();
+    let mut by_format = 0;
+    findings.retain(|finding| {
+        let end = finding.range.end;
+        let is_said = by_detector
+            .get(&finding.detector)
+            .is_some_and(|reach| end <= *reach)
+            || is_generic(finding) && finding.kind == Kind::Secret && end <= by_format;
+        if !is_said {
+            by_detector.insert(finding.detector.clone(), end);
+            if !is_generic(finding) && finding.kind == Kind::Secret {
+                by_format = by_format.max(end);
+            }
+        }
+        !is_said
+    });
+    findings
+}
+
+fn near(id: &str, ids: &BTreeSet<&str>) -> Option<String> {
+    ids.iter()
+        .map(|known| (strsim::damerau_levenshtein(id, known), known))
+        .filter(|(distance, _)| *distance <= 3)
+        .min()
+        .map(|(_, known)| (*known).to_owned())
+}
+
+#[cfg(test)]
+mod tests;

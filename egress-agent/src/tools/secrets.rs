@@ -1,48 +1,20 @@
-//! Secrets in the arguments of a tool: tokens whose form their issuers publish.
+//! Secrets in the arguments of a tool: what content inspection is sure of.
 //!
-//! *What it does*: finds keys by their fixed beginnings and lengths, also behind one layer of
-//! base64. *Why it matters*: an argument leaves the machine as surely as a packet. *Known gaps*:
-//! secrets without a form of their own (passwords), several layers of encoding, and secrets cut
-//! in pieces. *Example*: `ghp_` and 36 letters and digits.
+//! *What it does*: asks [`crate::inspect`] and takes the secrets that have a format of their own. *Why it matters*: an argument leaves the machine as surely as a packet. *Known
+//! gaps*: those of the detectors; passwords and other secrets without a form are left to the
+//! inspection of whole calls. *Example*: `ghp_` and 36 letters and digits, also behind base64.
 
 use std::sync::LazyLock;
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
-use regex::bytes::RegexSet;
 use serde_json::Value;
 
-/// What is found, and its form.
-const FORMS: &[(&str, &str)] = &[
-    ("an AWS access key", r"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b"),
-    (
-        "an Anthropic API key",
-        r"\bsk-ant-[a-z]+[0-9]*-[A-Za-z0-9_-]{20,}",
-    ),
-    (
-        "an OpenAI API key",
-        r"\bsk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,}",
-    ),
-    ("a GitHub token", r"\bgh[pousr]_[A-Za-z0-9]{36}"),
-    ("a GitHub token", r"\bgithub_pat_[A-Za-z0-9_]{60,}"),
-    ("a GitLab token", r"\bglpat-[A-Za-z0-9_-]{20}"),
-    ("a Slack token", r"\bxox[abeprs]-[A-Za-z0-9-]{10,}"),
-    ("a Google API key", r"\bAIza[A-Za-z0-9_-]{35}"),
-    ("a Stripe key", r"\b[rs]k_live_[A-Za-z0-9]{20,}"),
-    ("an npm token", r"\bnpm_[A-Za-z0-9]{36}\b"),
-    ("a PyPI token", r"\bpypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{40,}"),
-    ("a private key", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----"),
-];
+use crate::inspect::{Confidence, Detector, Inspector, Kind, Options, Severity, detectors};
 
-/// AWS uses keys that end in this in its documents.
-const EXAMPLE: &[u8] = b"EXAMPLE";
-/// Shorter runs hold no token.
-const SHORTEST_CODED: usize = 24;
+static INSPECTOR: LazyLock<Option<Inspector>> =
+    LazyLock::new(|| Inspector::new(Options::default()).ok());
 
-static SET: LazyLock<Option<RegexSet>> =
-    LazyLock::new(|| RegexSet::new(FORMS.iter().map(|(_, form)| form)).ok());
+/// What is said when nothing better is known.
+const SOMETHING: &str = "a secret";
 
 /// What the first secret in the arguments is.
 pub(crate) fn secret(input: &Value) -> Option<&'static str> {
@@ -51,47 +23,28 @@ pub(crate) fn secret(input: &Value) -> Option<&'static str> {
 
 /// What the first secret in a text is.
 pub fn find(text: &str) -> Option<&'static str> {
-    plain(text.as_bytes()).or_else(|| coded(text))
-}
-
-fn plain(text: &[u8]) -> Option<&'static str> {
-    // INVARIANT: the forms compile; a test reads them. Without them everything is a secret.
-    let Some(set) = SET.as_ref() else {
-        return Some("a secret");
+    // INVARIANT: the default options are valid; a test makes the inspector. Without it everything
+    // is a secret.
+    let Some(inspector) = INSPECTOR.as_ref() else {
+        return Some(SOMETHING);
     };
-    let index = set.matches(text).iter().next()?;
-    let (what, form) = FORMS.get(index)?;
-    if form.contains("AKIA") && is_only_example(text) {
-        return None;
-    }
-    Some(what)
-}
-
-fn is_only_example(text: &[u8]) -> bool {
-    let keys = text.windows(20).filter(|key| {
-        (key.starts_with(b"AKIA") || key.starts_with(b"ASIA"))
-            && key.iter().all(u8::is_ascii_alphanumeric)
+    let report = inspector.inspect(text.as_bytes());
+    let mut found = report.findings.iter().filter_map(|finding| {
+        let detector = detectors().find(|detector| detector.id == finding.detector)?;
+        is_certain(detector, finding.confidence).then_some(detector.what)
     });
-    let mut keys = keys.peekable();
-    keys.peek().is_some() && keys.all(|key| key.ends_with(EXAMPLE))
+    found.next()
 }
 
-/// Looks behind base64, standard and for URLs, padded or not.
-fn coded(text: &str) -> Option<&'static str> {
-    let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
-    let standard = GeneralPurpose::new(&alphabet::STANDARD, config);
-    let is_code = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
-    text.split(|c: char| !is_code(c))
-        .filter(|run| run.len() >= SHORTEST_CODED)
-        .find_map(|run| {
-            let run = run.replace('-', "+").replace('_', "/");
-            // A length of 4n+1 is no base64; the last sign cannot matter.
-            let whole = run.len() - usize::from(run.len() % 4 == 1);
-            let bytes = standard.decode(run.get(..whole)?).ok()?;
-            plain(&bytes)
-        })
+/// Secrets with a form of their own, which open something. An address with a password is how a
+/// local database is reached: it is for the inspection of whole calls to weigh.
+fn is_certain(detector: &Detector, confidence: Confidence) -> bool {
+    let is_address = matches!(detector.id, "database-url" | "connection-string");
+    detector.kind == Kind::Secret
+        && detector.severity >= Severity::High
+        && confidence >= Confidence::Medium
+        && !detector.is_generic
+        && !is_address
 }
 
 #[cfg(test)]
@@ -99,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_forms_compile() {
-        assert_eq!(SET.as_ref().map(RegexSet::len), Some(FORMS.len()));
+    fn the_inspector_is_made() {
+        assert!(INSPECTOR.is_some());
     }
 
     #[test]
@@ -113,7 +66,7 @@ mod tests {
             Some("a private key")
         );
         let engine = base64::engine::general_purpose::STANDARD;
-        let coded = engine.encode(format!("id: {github}\n"));
+        let coded = base64::Engine::encode(&engine, format!("id: {github}\n"));
         assert_eq!(find(&format!("data:{coded}")), Some("a GitHub token"));
         assert_eq!(find(coded.trim_end_matches('=')), Some("a GitHub token"));
         let nested = serde_json::json!({ "a": [{ "b": github }] });
@@ -133,5 +86,7 @@ mod tests {
             assert_eq!(find(text), None, "{text}");
         }
         assert!(find("AKIAIOSFODNN7EXAMPLE AKIAABCDEFGHIJKLMNOP").is_some());
+        let address = format!("psql postgres://app:{}@localhost/main", "h7".repeat(6));
+        assert_eq!(find(&address), None);
     }
 }

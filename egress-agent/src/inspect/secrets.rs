@@ -1,0 +1,382 @@
+//! Secrets and personal numbers: formats that their issuers publish, and what looks like them.
+//!
+//! One Aho-Corasick walk over a text finds keywords; the pattern of a detector is tried only where
+//! one of its keywords stands, anchored, in a window of fixed length. One walk over the words
+//! finds what has no keyword (cards, hexadecimal keys, seed phrases). Checksums come after.
+//! One combined unanchored automaton was the alternative: its states multiply with the counted
+//! classes of eighty formats, and it reports one of several matches at a place.
+//!
+//! A pattern is compiled when its keyword is first met: a process that judges one call pays for
+//! what stands in that call.
+
+mod ai;
+mod chat;
+pub(super) mod check;
+mod cloud;
+mod coin;
+mod data;
+mod forge;
+mod generic;
+mod infra;
+mod keys;
+mod payment;
+mod personal;
+mod registry;
+mod saas;
+#[cfg(test)]
+pub(super) mod sample;
+
+use std::{collections::BTreeMap, ops::Range, sync::OnceLock};
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use regex_automata::{Anchored, Input, meta::Regex, util::syntax};
+
+use super::{
+    finding::{Confidence, Finding, Kind, Severity},
+    view::{
+        ViewText,
+        words::{Word, is_alnum, words},
+    },
+};
+
+/// One kind of secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Detector {
+    /// Stable, in kebab-case.
+    pub id: &'static str,
+    /// With its article, to go on after "holds": `a GitHub token`.
+    pub what: &'static str,
+    pub kind: Kind,
+    pub severity: Severity,
+    /// Where `check` does not say it.
+    pub confidence: Confidence,
+    /// What it begins with, in any case of letters; none for detectors that look at every word.
+    pub keywords: &'static [&'static str],
+    pub search: Search,
+    /// Whether a letter or digit may stand right before it.
+    pub edge: Edge,
+    /// Says what a match is worth, or that it is none.
+    pub check: Option<fn(&[u8]) -> Option<Confidence>>,
+    /// Gives way to a detector that knows the place by its format.
+    pub is_generic: bool,
+    /// Off unless it is asked for.
+    pub is_optional: bool,
+    /// Samples with a secret; `<class:length>` stands for random signs, see the tests.
+    pub positive: &'static [&'static str],
+    /// Samples without one.
+    pub negative: &'static [&'static str],
+}
+
+/// How a detector finds the place of a secret.
+#[derive(Clone, Copy, Debug)]
+pub enum Search {
+    /// A pattern that begins with a keyword; its first group, if any, is the secret.
+    Pattern(&'static str),
+    /// A name, which begins with a keyword, with what stands after it, and the value that follows.
+    /// Two patterns, because telling groups apart takes longer than finding them.
+    Given(&'static str, &'static str),
+    /// By hand from where a keyword begins.
+    Hand(fn(&[u8], usize) -> Option<Range<usize>>),
+    /// At each word: the text, the word.
+    Word(fn(&[u8], &Range<usize>) -> Option<Range<usize>>),
+    /// Words in a row from a list.
+    Phrase,
+}
+
+/// What may stand before a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    Any,
+    /// No letter and no digit.
+    Word,
+}
+
+/// What most tokens have in common.
+const TOKEN: Detector = Detector {
+    id: "",
+    what: "",
+    kind: Kind::Secret,
+    severity: Severity::Critical,
+    confidence: Confidence::High,
+    keywords: &[],
+    search: Search::Phrase,
+    edge: Edge::Word,
+    check: None,
+    is_generic: false,
+    is_optional: false,
+    positive: &[],
+    negative: &[],
+};
+
+/// Signs from a keyword on that a pattern may see.
+const WINDOW: usize = 320;
+
+/// What stands between the name of a secret and its value.
+macro_rules! near {
+    ($name:literal) => {
+        concat!(
+            "(?i:",
+            $name,
+            r#")[A-Za-z0-9_. -]{0,40}["'\]\)]{0,2}\s{0,4}(?::=|=>|[=:,])\s{0,4}["'`]{0,2}"#
+        )
+    };
+}
+use near;
+
+/// All detectors, by family.
+pub fn detectors() -> impl Iterator<Item = &'static Detector> {
+    [
+        cloud::ALL,
+        ai::ALL,
+        forge::ALL,
+        registry::ALL,
+        chat::ALL,
+        payment::ALL,
+        saas::ALL,
+        infra::ALL,
+        data::ALL,
+        keys::ALL,
+        coin::ALL,
+        personal::ALL,
+        generic::ALL,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Detectors made ready.
+#[derive(Debug)]
+pub(super) struct Engine {
+    entries: Vec<Entry>,
+    keywords: AhoCorasick,
+    /// For each keyword, the entries that begin with it.
+    begins: Vec<Vec<usize>>,
+    by_word: Vec<usize>,
+    by_phrase: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    detector: &'static Detector,
+    pattern: OnceLock<Option<Regex>>,
+    /// Of the value, where that is a pattern of its own.
+    value: OnceLock<Option<Regex>>,
+}
+
+impl Engine {
+    /// Makes the detectors ready that `is_wanted`.
+    pub(super) fn new(
+        is_wanted: impl Fn(&Detector) -> bool,
+    ) -> Result<Self, Box<aho_corasick::BuildError>> {
+        let entries: Vec<Entry> = detectors()
+            .filter(|detector| is_wanted(detector))
+            .map(|detector| Entry {
+                detector,
+                pattern: OnceLock::new(),
+                value: OnceLock::new(),
+            })
+            .collect();
+        let mut begins: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut by_word = Vec::new();
+        let mut by_phrase = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            match entry.detector.search {
+                Search::Word(_) => by_word.push(index),
+                Search::Phrase => by_phrase.push(index),
+                Search::Pattern(_) | Search::Given(..) | Search::Hand(_) => {}
+            }
+            for keyword in entry.detector.keywords {
+                begins.entry(keyword).or_default().push(index);
+            }
+        }
+        let keywords = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .match_kind(MatchKind::Standard)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(begins.keys())
+            .map_err(Box::new)?;
+        Ok(Self {
+            entries,
+            keywords,
+            begins: begins.into_values().collect(),
+            by_word,
+            by_phrase,
+        })
+    }
+
+    /// Adds what stands in a text.
+    pub(super) fn find(&self, text: &ViewText<'_>, findings: &mut Vec<Finding>) {
+        self.by_keyword(text, findings);
+        if !text.is_joined() {
+            self.by_word(text, findings);
+        }
+    }
+
+    fn by_keyword(&self, text: &ViewText<'_>, findings: &mut Vec<Finding>) {
+        let bytes = text.bytes();
+        // A match is not looked into again by the same detector.
+        let mut done = vec![0; self.entries.len()];
+        for hit in self.keywords.find_overlapping_iter(bytes) {
+            let start = hit.start();
+            let is_edge = start == 0
+                || bytes.get(start - 1).is_none_or(|byte| !is_alnum(*byte))
+                || text.is_start(start);
+            let begins = self.begins.get(hit.pattern().as_usize());
+            for index in begins.into_iter().flatten() {
+                let (Some(entry), Some(done)) = (self.entries.get(*index), done.get_mut(*index))
+                else {
+                    continue;
+                };
+                if start < *done || (entry.detector.edge == Edge::Word && !is_edge) {
+                    continue;
+                }
+                if let Some((range, end)) = entry.at(bytes, start)
+                    && let Some(whole) = entry.add(text, range, findings)
+                {
+                    *done = whole.max(end);
+                }
+            }
+        }
+    }
+
+    fn by_word(&self, text: &ViewText<'_>, findings: &mut Vec<Finding>) {
+        let bytes = text.bytes();
+        let mut phrase = coin::Phrase::default();
+        let mut done = 0;
+        for word in words(bytes) {
+            if let Some(phrase) = phrase.take(bytes, &word) {
+                self.phrase(text, phrase, findings);
+            }
+            if !is_candidate(&word) || word.range.start < done {
+                continue;
+            }
+            for index in &self.by_word {
+                let Some(entry) = self.entries.get(*index) else {
+                    continue;
+                };
+                let Search::Word(find) = entry.detector.search else {
+                    continue;
+                };
+                if let Some(range) = find(bytes, &word.range) {
+                    done = done.max(entry.add(text, range, findings).unwrap_or_default());
+                }
+            }
+        }
+        if let Some(phrase) = phrase.finish() {
+            self.phrase(text, phrase, findings);
+        }
+    }
+
+    fn phrase(&self, text: &ViewText<'_>, phrase: Vec<Range<usize>>, findings: &mut Vec<Finding>) {
+        for index in &self.by_phrase {
+            let Some(entry) = self.entries.get(*index) else {
+                continue;
+            };
+            for range in coin::seed_phrases(text.bytes(), &phrase) {
+                entry.add(text, range, findings);
+            }
+        }
+    }
+}
+
+/// Whether a word can be or begin a number, a key or an account.
+fn is_candidate(word: &Word) -> bool {
+    use super::view::words::DIGIT;
+    word.length() >= 2 && word.has(DIGIT)
+}
+
+impl Entry {
+    /// The secret that begins with the keyword at `start`, and where the match ends.
+    fn at(&self, bytes: &[u8], start: usize) -> Option<(Range<usize>, usize)> {
+        let pattern = match self.detector.search {
+            Search::Pattern(pattern) => pattern,
+            Search::Given(name, value) => {
+                let name = self.pattern.get_or_init(|| compile(name)).as_ref()?;
+                let value = self.value.get_or_init(|| compile(value)).as_ref()?;
+                let start = name.search(&window(bytes, start))?.end();
+                let range = value.search(&window(bytes, start))?.range();
+                let end = range.end;
+                return Some((range, end));
+            }
+            Search::Hand(find) => {
+                let range = find(bytes, start)?;
+                let end = range.end;
+                return Some((range, end));
+            }
+            Search::Word(_) | Search::Phrase => return None,
+        };
+        let pattern = self.pattern.get_or_init(|| compile(pattern)).as_ref()?;
+        let input = window(bytes, start);
+        if pattern.captures_len() == 1 {
+            let range = pattern.search(&input)?.range();
+            let end = range.end;
+            return Some((range, end));
+        }
+        let mut captures = pattern.create_captures();
+        pattern.search_captures(&input, &mut captures);
+        let whole = captures.get_match()?.range();
+        let range = captures
+            .get_group(1)
+            .map_or(whole.clone(), |group| group.start..group.end);
+        Some((range, whole.end))
+    }
+
+    /// Adds a match that is one; gives the end of the secret.
+    fn add(
+        &self,
+        text: &ViewText<'_>,
+        range: Range<usize>,
+        findings: &mut Vec<Finding>,
+    ) -> Option<usize> {
+        let detector = self.detector;
+        if check::is_worn(text.part(range.clone())) {
+            return None;
+        }
+        let confidence = match detector.check {
+            Some(check) => check(text.part(range.clone()))?,
+            None => detector.confidence,
+        };
+        // A join makes words that nobody wrote: only a format of its own counts there.
+        if text.is_joined() && (!text.is_across(&range) || confidence < Confidence::High) {
+            return None;
+        }
+        let range = whole(text, detector, range);
+        findings.push(Finding {
+            detector: detector.id.to_owned(),
+            kind: detector.kind,
+            severity: detector.severity,
+            confidence,
+            view: text.view(),
+            range: text.origin(&range),
+        });
+        Some(range.end)
+    }
+}
+
+/// What a pattern may see from a place on.
+fn window(bytes: &[u8], start: usize) -> Input<'_> {
+    let end = start.saturating_add(WINDOW).min(bytes.len());
+    Input::new(bytes).range(start..end).anchored(Anchored::Yes)
+}
+
+/// A token to its end: a pattern that saw only its window leaves the rest.
+fn whole(text: &ViewText<'_>, detector: &Detector, range: Range<usize>) -> Range<usize> {
+    if range.len() < WINDOW / 2 || !matches!(detector.search, Search::Pattern(_)) {
+        return range;
+    }
+    let rest = text.bytes().get(range.end..).unwrap_or_default();
+    let is_token = |byte: &&u8| is_alnum(**byte) || b"-_.+/=".contains(byte);
+    range.start..range.end + rest.iter().take_while(is_token).count()
+}
+
+fn compile(pattern: &str) -> Option<Regex> {
+    // INVARIANT: the patterns compile; a test reads them all.
+    Regex::builder()
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .configure(Regex::config().utf8_empty(false))
+        .build(pattern)
+        .ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Keys to coins.
+
+use super::{Detector, Edge, Search, TOKEN, check, near};
+use std::ops::Range;
+
+use bip39::{Language, Mnemonic};
+
+use crate::inspect::{
+    finding::{Confidence, Kind, Severity},
+    view::words::{DIGIT, LOWER, UPPER, Word},
+};
+
+pub(super) const ALL: &[Detector] = &[
+    WIF,
+    EXTENDED,
+    ETHEREUM,
+    SEED,
+    BITCOIN,
+    SEGWIT,
+    ETHEREUM_ADDRESS,
+];
+
+/// *What it does*: finds private keys in wallet import format; base58check makes it certain. *Why
+/// it matters*: whoever reads it takes the coins. *Known gaps*: none known. *Example*: `K`, `L` or
+/// `5` and 50 or 51 signs of base 58.
+const WIF: Detector = Detector {
+    id: "bitcoin-wif",
+    what: "a Bitcoin key",
+    keywords: &[],
+    search: Search::Word(wif),
+    check: Some(check::wif),
+    positive: &["<wif>", "key <wif>"],
+    negative: &["K<an:51>"],
+    ..TOKEN
+};
+
+/// *What it does*: finds extended private keys (BIP 32, SLIP 132); base58check makes it certain.
+/// *Why it matters*: whoever reads it takes the coins of every key below it. *Known gaps*: none
+/// known. *Example*: `xprv` and 107 signs of base 58.
+const EXTENDED: Detector = Detector {
+    id: "extended-private-key",
+    what: "an extended private key",
+    keywords: &["xprv", "yprv", "zprv", "tprv", "uprv", "vprv"],
+    search: Search::Pattern(r"[xyztuv]prv[1-9A-HJ-NP-Za-km-z]{105,109}\b"),
+    edge: Edge::Any,
+    check: Some(check::base58),
+    positive: &["<xprv>"],
+    negative: &["xprv<an:107>"],
+    ..TOKEN
+};
+
+/// *What it does*: finds 64 hexadecimal digits that are given to a name such as `private_key`.
+/// *Why it matters*: whoever reads it takes the coins. *Known gaps*: keys without such a name near
+/// them look like any hash. *Example*: `PRIVATE_KEY=0x` and 64 hexadecimal digits.
+const ETHEREUM: Detector = Detector {
+    id: "ethereum-key",
+    what: "an Ethereum key",
+    keywords: &[
+        "private",
+        "privkey",
+        "priv_key",
+        "eth_key",
+        "wallet_key",
+        "deployer",
+        "signer",
+    ],
+    search: Search::Given(
+        near!("private[_ -]?key|priv_?key|eth_key|wallet_key|deployer|signer"),
+        r"(?:0x)?[0-9a-fA-F]{64}\b",
+    ),
+    edge: Edge::Any,
+    check: Some(check::curve_key),
+    positive: &[
+        "PRIVATE_KEY=0x<hex:64>",
+        r#""privateKey": "<hex:64>""#,
+        "deployer_key: 0x<hex:64>",
+    ],
+    negative: &["private_key: &Path", "0x<hex:64>"],
+    ..TOKEN
+};
+
+/// *What it does*: finds 12, 15, 18, 21 or 24 English words of BIP 39 in a row; their checksum
+/// makes it likely. *Why it matters*: whoever reads it takes every coin of the wallet. *Known
+/// gaps*: other languages; words in disorder. *Example*: twelve words of the list.
+const SEED: Detector = Detector {
+    id: "seed-phrase",
+    what: "a seed phrase",
+    keywords: &[],
+    search: Search::Phrase,
+    positive: &[
+        "<seed:12>",
+        "my words: <seed:24>.",
+        "<seed:15>",
+        "<seed:18>",
+        "<seed:21>",
+    ],
+    negative: &["the quick brown fox jumps over the lazy dog and then some more words follow it"],
+    ..TOKEN
+};
+
+/// *What it does*: finds addresses of Bitcoin in base58check. *Why it matters*: an address is no
+/// secret; a swapped one takes the money. *Known gaps*: segregated-witness addresses are
+/// `bitcoin-segwit-address`. *Example*: `1` or `3` and 25 to 34 signs.
+const BITCOIN: Detector = Detector {
+    id: "bitcoin-address",
+    what: "a Bitcoin address",
+    kind: Kind::Personal,
+    severity: Severity::Info,
+    keywords: &[],
+    search: Search::Word(address),
+    check: Some(check::base58),
+    is_optional: true,
+    positive: &["<p2pkh>"],
+    negative: &["1<an:30>"],
+    ..TOKEN
+};
+
+/// *What it does*: finds addresses of Bitcoin in Bech32; the checksum is not looked at. *Why it
+/// matters*: an address is no secret; a swapped one takes the money. *Known gaps*: a mistyped
+/// address counts. *Example*: `bc1` and 39 or 59 signs.
+const SEGWIT: Detector = Detector {
+    id: "bitcoin-segwit-address",
+    what: "a Bitcoin address",
+    kind: Kind::Personal,
+    severity: Severity::Info,
+    confidence: Confidence::Medium,
+    keywords: &["bc1", "tb1"],
+    search: Search::Pattern(r"(?:bc|tb)1[qpzry9x8gf2tvdw0s3jn54khce6mua7l]{38,59}\b"),
+    is_optional: true,
+    positive: &["bc1<bech:39>", "bc1<bech:59>"],
+    negative: &["bc1x"],
+    ..TOKEN
+};
+
+/// *What it does*: finds addresses of Ethereum; the checksum in the case of letters is not looked
+/// at. *Why it matters*: an address is no secret; a swapped one takes the money. *Known gaps*:
+/// other numbers of 20 bytes. *Example*: `0x` and 40 hexadecimal digits.
+const ETHEREUM_ADDRESS: Detector = Detector {
+    id: "ethereum-address",
+    what: "an Ethereum address",
+    kind: Kind::Personal,
+    severity: Severity::Info,
+    confidence: Confidence::Medium,
+    keywords: &["0x"],
+    search: Search::Pattern(r"0x[0-9a-fA-F]{40}\b"),
+    is_optional: true,
+    positive: &["0x<hex:40>"],
+    negative: &["0xff", "0x<hex:64>"],
+    ..TOKEN
+};
+
+fn wif(bytes: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
+    let key = bytes.get(word.clone())?;
+    let is_key = matches!(key.len(), 51 | 52) && b"5KL9c".contains(key.first()?);
+    is_key.then(|| word.clone())
+}
+
+fn address(bytes: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
+    let address = bytes.get(word.clone())?;
+    let is_address = (26..=35).contains(&address.len()) && b"13".contains(address.first()?);
+    is_address.then(|| word.clone())
+}
+
+/// The least number of words in a phrase.
+const LEAST_WORDS: usize = 12;
+/// What may stand between two words.
+const LONGEST_GAP: usize = 6;
+
+/// Words in a row that may be a seed phrase.
+#[derive(Debug, Default)]
+pub(super) struct Phrase {
+    words: Vec<Range<usize>>,
+    end: usize,
+}
+
+impl Phrase {
+    /// Takes a word; gives the row that it ends, if that is long enough.
+    pub(super) fn take(&mut self, bytes: &[u8], word: &Word) -> Option<Vec<Range<usize>>> {
+        let is_close = || {
+            let gap = bytes.get(self.end..word.range.start).unwrap_or_default();
+            gap.len() <= LONGEST_GAP && gap.iter().all(|byte| b" \t\r\n,;.\"'\\()".contains(byte))
+        };
+        let is_word = (3..=8).contains(&word.length())
+            && (word.all | word.any) & DIGIT == 0
+            && word.is_all(super::super::view::words::ALNUM)
+            && (word.is_all(LOWER) || word.has(UPPER));
+        // The numbers of a list.
+        let is_number = word.is_all(DIGIT) && word.length() <= 2;
+        let row = if self.words.is_empty() || (is_word || is_number) && is_close() {
+            None
+        } else {
+            self.finish()
+        };
+        if is_word {
+            self.words.push(word.range.clone());
+        }
+        self.end = word.range.end;
+        row
+    }
+
+    pub(super) fn finish(&mut self) -> Option<Vec<Range<usize>>> {
+        if self.words.len() < LEAST_WORDS {
+            self.words.clear();
+            return None;
+        }
+        Some(std::mem::take(&mut self.words))
+    }
+}
+
+/// The phrases in a row of words: those of the list whose checksum is right.
+pub(super) fn seed_phrases(bytes: &[u8], row: &[Range<usize>]) -> Vec<Range<usize>> {
+    let word = |range: &Range<usize>| {
+        let word = str::from_utf8(bytes.get(range.clone())?)
+            .ok()?
+            .to_ascii_lowercase();
+        Language::English.find_word(&word).map(|_| word)
+    };
+    let words: Vec<Option<String>> = row.iter().map(word).collect();
+    let mut found = Vec::new();
+    let mut at = 0;
+    for listed in words.split(Option::is_none) {
+        let ranges = row.get(at..at + listed.len()).unwrap_or_default();
+        at += listed.len() + 1;
+        let mut next = 0;
+        while next + LEAST_WORDS <= listed.len() {
+            let length = [24, 21, 18, 15, 12].into_iter().find(|length| {
+                let phrase: Option<Vec<&str>> = listed
+                    .get(next..next + length)
+                    .and_then(|words| words.iter().map(Option::as_deref).collect());
+                phrase.is_some_and(|phrase| {
+                    Mnemonic::parse_in_normalized(Language::English, &phrase.join(" ")).is_ok()
+                })
+            });
+            if let (Some(length), Some(first)) = (length, ranges.get(next))
+                && let Some(last) = ranges.get(next + length - 1)
+            {
+                found.push(first.start..last.end);
+            }
+            next += length.unwrap_or(1);
+        }
+    }
+    found
+}

@@ -1,0 +1,126 @@
+//! How long it takes. Run with `--release -- --ignored --nocapture measures`.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::*;
+
+const MIB: usize = 1 << 20;
+
+/// Seconds of this thread on a processor: others may run beside it.
+fn now() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    f64::from(u32::try_from(now.tv_sec).unwrap())
+        + f64::from(u32::try_from(now.tv_nsec).unwrap()) / 1e9
+}
+
+fn time(name: &str, text: &[u8], inspect: impl Fn(&[u8]) -> Report) -> f64 {
+    let mut best = f64::MAX;
+    let mut found = (0, true);
+    for _ in 0..5 {
+        let start = now();
+        let report = inspect(text);
+        best = best.min(now() - start);
+        found = (report.findings.len(), report.is_complete);
+    }
+    let speed = f64::from(u32::try_from(text.len()).unwrap()) / 1e6 / best;
+    println!(
+        "{name:20} {:>9} bytes {:>9.2} ms {speed:>8.1} MB/s {:>6} findings, complete: {}",
+        text.len(),
+        best * 1e3,
+        found.0,
+        found.1
+    );
+    best
+}
+
+fn source_text() -> Vec<u8> {
+    // Our own sources: this module is what a tool would send.
+    let parts = [
+        include_str!("../view.rs"),
+        include_str!("../view/runs.rs"),
+        include_str!("../redact.rs"),
+        include_str!("../json.rs"),
+        include_str!("../../inspect.rs"),
+    ];
+    let text = parts.concat();
+    text.repeat(10 * MIB / text.len() + 1).into_bytes()
+}
+
+fn json_text() -> Vec<u8> {
+    let mut random = Random(1);
+    let mut records = Vec::new();
+    let mut length = 0;
+    while length < 10 * MIB {
+        let record = serde_json::json!({
+            "id": random.sample("<hex:8>-<hex:4>-4<hex:3>-a<hex:3>-<hex:12>"),
+            "name": format!("record number {}", records.len()),
+            "path": "/var/lib/service/data/file.txt",
+            "text": "An ordinary sentence, as people write them, with a few words.\nAnd one more.",
+            "size": random.below(1_000_000),
+            "url": "https://www.example.com/articles/2024/05/a-title?page=2&lang=en",
+            "tags": ["alpha", "beta", "gamma"],
+        })
+        .to_string();
+        length += record.len() + 1;
+        records.push(record);
+    }
+    format!("[{}]", records.join(",")).into_bytes()
+}
+
+#[test]
+#[ignore = "measures: time, with no other load"]
+fn measures() {
+    let inspector = inspector();
+    let source = source_text();
+    let json = json_text();
+    time("source text", &source, |text| inspector.inspect(text));
+    time("JSON as bytes", &json, |text| inspector.inspect(text));
+    time("JSON as JSON", &json, |text| inspector.inspect_json(text));
+    time("1 KB of source", &source[..1000], |text| {
+        inspector.inspect(text)
+    });
+    time("10 KB of source", &source[..10_000], |text| {
+        inspector.inspect(text)
+    });
+    let mut nested = b"an ordinary text, coded again and again. ".repeat(MIB / 160);
+    while nested.len() < MIB {
+        nested = STANDARD.encode(&nested).into_bytes();
+    }
+    nested.truncate(MIB);
+    let hostile: Vec<(&str, Vec<u8>)> = vec![
+        ("nested base64", nested),
+        ("hexadecimal", b"6162".repeat(MIB / 4)),
+        ("percent of percent", b"%25".repeat(MIB / 3)),
+        ("dots", b"ab.cd.".repeat(MIB / 6)),
+        ("zeros", vec![0; MIB]),
+        ("0xff", vec![0xff; MIB]),
+        ("random bytes", Random(2).bytes(MIB)),
+        ("keywords", b"sk-proj-".repeat(MIB / 8)),
+        ("more keywords", b"token=password=secret:".repeat(MIB / 22)),
+        ("starts of tokens", b"eyJ-eyJ.".repeat(MIB / 8)),
+        (
+            "starts of keys",
+            b"-----BEGIN PRIVATE KEY----- ".repeat(MIB / 28),
+        ),
+        ("addresses", b"postgres://a:b".repeat(MIB / 14)),
+        ("digits", b"4111 ".repeat(MIB / 5)),
+        ("words of the list", b"abandon ability ".repeat(MIB / 16)),
+        ("questions", b"?a=b&c=d".repeat(MIB / 8)),
+        ("wide letters", "\u{ff41}".repeat(MIB / 3).into_bytes()),
+        ("queries", b"a=b?".repeat(MIB / 4)),
+        ("one long name", vec![b'a'; MIB]),
+        (
+            "short base64",
+            b"aGVsbG8gd29ybGQgdGhpcw== ".repeat(MIB / 25),
+        ),
+        ("slashes", b"////".repeat(MIB / 4)),
+        ("internal hosts", b"a.internal".repeat(MIB / 10)),
+    ];
+    for (name, text) in &hostile {
+        time(name, text, |text| inspector.inspect(text));
+    }
+    let escapes = format!("\"{}\"", r"\u0041\n".repeat(MIB / 8)).into_bytes();
+    time("escapes", &escapes, |text| inspector.inspect_json(text));
+    let quotes = b"\"a\",".repeat(MIB / 4);
+    time("strings", &quotes, |text| inspector.inspect_json(text));
+}
