@@ -8,5 +8,7 @@
 //! no secret leaves this room.
 
 pub mod finding;
+mod fold;
+pub mod injection;
 
 pub use finding::{Confidence, Finding, Kind, Severity, View};
