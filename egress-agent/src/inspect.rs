@@ -7,6 +7,7 @@
 //! Pure: bytes and options in, findings out. A finding says where something stands, never what:
 //! no secret leaves this room.
 
+pub mod destructive;
 pub mod finding;
 mod fold;
 pub mod injection;

@@ -10,7 +10,7 @@ use super::{Code, Command, Contact, Reach, Remote};
 /// Reasons beyond these say nothing new.
 const MOST_REASONS: usize = 16;
 /// Bytes of commands and code that are kept; each word and each text counts a little more.
-const MOST_KEPT: usize = 512 * 1024;
+const MOST_KEPT: usize = 256 * 1024;
 const EACH_KEPT: usize = 32;
 
 type Key = (String, Option<u16>, String, bool, Option<String>);
