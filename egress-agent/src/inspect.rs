@@ -8,7 +8,10 @@
 //! no secret leaves this room. Every input is read in linear time; one that was not read to its
 //! end says so ([`Report::is_complete`]), and the caller refuses it.
 
+pub mod destructive;
 pub mod finding;
+mod fold;
+pub mod injection;
 mod json;
 pub mod known;
 pub mod redact;

@@ -80,6 +80,23 @@ impl Remote {
     }
 }
 
+/// A command that runs, as its program gets it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Command {
+    /// The program and its words, unquoted; what is not known before it runs stands as `*`.
+    pub words: Vec<String>,
+    /// What flows into it, where the text tells.
+    pub input: Option<String>,
+}
+
+/// Code that an interpreter gets on its command line or through a pipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// `python3`, `node`; `interpreter` where only a here-document is known.
+    pub program: String,
+    pub text: String,
+}
+
 /// All that was read from a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
@@ -99,6 +116,12 @@ pub struct Reach {
     pub acts: Vec<String>,
     /// What cannot be told from the text: built at run time, an interpreter's code, a script.
     pub unclear: Vec<String>,
+    /// The commands that run, wrappers before what they wrap.
+    pub commands: Vec<Command>,
+    /// Code within them.
+    pub code: Vec<Code>,
+    /// There were more of both than are kept.
+    pub is_cut: bool,
 }
 
 /// Reads a command of bash. Never fails: what cannot be read is unclear.

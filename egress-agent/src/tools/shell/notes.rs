@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use super::options::Args;
 use super::place::Place;
 use super::word::{is_known, shown};
-use super::{Contact, Reach, Remote};
+use super::{Code, Command, Contact, Reach, Remote};
 
 /// Reasons beyond these say nothing new.
 const MOST_REASONS: usize = 16;
+/// Bytes of commands and code that are kept; each word and each text counts a little more.
+const MOST_KEPT: usize = 256 * 1024;
+const EACH_KEPT: usize = 32;
 
 type Key = (String, Option<u16>, String, bool, Option<String>);
 
@@ -17,6 +21,7 @@ pub(super) struct Notes {
     contacts: BTreeSet<Key>,
     reads: BTreeSet<String>,
     writes: BTreeSet<String>,
+    kept: usize,
 }
 
 impl Notes {
@@ -116,6 +121,40 @@ impl Notes {
         if self.reach.unclear.len() < MOST_REASONS && !self.reach.unclear.contains(&why) {
             self.reach.unclear.push(why);
         }
+    }
+
+    /// A command that runs.
+    pub(super) fn command(&mut self, words: Args<'_, '_>, input: Option<&str>) {
+        if words
+            .first()
+            .is_some_and(|program| matches!(&**program, ":" | "true" | "false"))
+        {
+            return;
+        }
+        let length: usize = words.iter().map(|word| word.len() + EACH_KEPT).sum();
+        if self.keep(length + input.map_or(0, str::len)) {
+            self.reach.commands.push(Command {
+                words: words.iter().map(|word| shown(word)).collect(),
+                input: input.map(shown),
+            });
+        }
+    }
+
+    /// Code for an interpreter.
+    pub(super) fn code(&mut self, program: &str, text: &str) {
+        if self.keep(program.len() + text.len() + EACH_KEPT) {
+            self.reach.code.push(Code {
+                program: program.to_owned(),
+                text: shown(text),
+            });
+        }
+    }
+
+    fn keep(&mut self, length: usize) -> bool {
+        self.kept = self.kept.saturating_add(length);
+        let fits = self.kept <= MOST_KEPT;
+        self.reach.is_cut |= !fits;
+        fits
     }
 
     pub(super) fn into_reach(self) -> Reach {

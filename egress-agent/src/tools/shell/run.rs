@@ -231,6 +231,7 @@ impl Shell {
         let Some((program, rest)) = args.split_first() else {
             return Done::default();
         };
+        self.notes.command(args, input.text.as_deref());
         let place = self.scope.place(program);
         if is_fetched(program) || self.scope.downloads.contains(&place) {
             self.notes

@@ -348,3 +348,31 @@ proptest! {
         kept(&seen(&command), &seen(&longer))?;
     }
 }
+
+#[test]
+fn commands_and_code_are_kept_as_they_run() {
+    let reach = reach(
+        "sudo r'm' -rf \"$X/a b\"; echo 'DROP TABLE t' | psql; python3 -c 'import os' && node <<'E'\nlet a = 1;\nE\n",
+        None,
+    );
+    let words: Vec<String> = reach.commands.iter().map(|it| it.words.join("|")).collect();
+    assert_eq!(
+        words,
+        [
+            "sudo|rm|-rf|*/a b",
+            "rm|-rf|*/a b",
+            "echo|DROP TABLE t",
+            "psql",
+            "python3|-c|import os",
+            "node"
+        ]
+    );
+    assert_eq!(
+        reach.commands.get(3).and_then(|it| it.input.as_deref()),
+        Some("DROP TABLE t\n")
+    );
+    assert_eq!(reach.code.len(), 2);
+    assert!(!reach.is_cut);
+    let long = super::reach(&"ls x\n".repeat(100_000), None);
+    assert!(long.is_cut && long.commands.len() < 20_000);
+}

@@ -248,6 +248,7 @@ fn mentions(code: &str, words: &[&str]) -> bool {
 
 /// Reads code of any language for what stands in it as text.
 pub(in crate::tools::shell) fn read(shell: &mut Shell, name: &str, code: &str) {
+    shell.notes.code(name, code);
     if is_fetched(code) {
         shell
             .notes

@@ -1,0 +1,498 @@
+//! Orders to a model in texts that should only inform it: web pages, results and descriptions of
+//! tools, files, issues.
+//!
+//! ```text
+//!   text ──fold──▶ forms ──keywords──▶ windows ──patterns──▶ quoted, or told about? ──▶ Finding
+//! ```
+//!
+//! Each detector is data in `injection/detectors.rs`. One automaton looks for the keywords of all;
+//! only what stands around a keyword is read by a detector's patterns, each of which takes linear
+//! time. A text about such orders (a security guide, an issue) holds them too: where they are
+//! reported, the confidence is low.
+//!
+//! # Known gaps
+//!
+//! Orders without any usual word ("the build only passes when the key file is in the report"),
+//! languages other than English, Chinese, Japanese and Korean, and orders that are made to look
+//! like a report about orders: those are found with low confidence only.
+
+mod detectors;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::fold::{self, Folded};
+use super::{Confidence, Finding, Kind, Severity, View};
+
+/// One kind of order, as data.
+#[derive(Debug)]
+pub struct Detector {
+    /// Stable, in kebab-case.
+    pub id: &'static str,
+    pub severity: Severity,
+    /// Without one of these nearby (in any case of letters) the patterns are not tried.
+    pub keywords: &'static [&'static str],
+    /// Patterns and how sure each is. A blank stands for anything that parts words, a name in
+    /// angle brackets for one of the lists in `injection/detectors.rs`.
+    pub patterns: &'static [(Confidence, &'static str)],
+    /// Texts that it finds.
+    pub positive: &'static [&'static str],
+    /// Texts in which it finds nothing.
+    pub negative: &'static [&'static str],
+}
+
+/// All detectors of orders.
+pub fn detectors() -> &'static [Detector] {
+    detectors::ALL
+}
+
+/// The orders in a text, in the order in which they stand, each with its place in the text.
+pub fn findings(text: &str) -> Vec<Finding> {
+    // INVARIANT: the patterns compile; a test reads them. Without them every text is suspect.
+    let Some(engine) = ENGINE.as_ref() else {
+        return vec![Finding {
+            detector: "instruction-override".to_owned(),
+            kind: Kind::Injection,
+            severity: Severity::High,
+            confidence: Confidence::High,
+            view: View::Raw,
+            range: 0..text.len(),
+        }];
+    };
+    let mut found = Found {
+        text,
+        findings: Vec::new(),
+    };
+    let folded = fold::fold(text);
+    engine.read(&folded, Spacing::Kept, &mut found);
+    if let Some(squeezed) = folded.squeezed() {
+        engine.read(&squeezed, Spacing::Lost, &mut found);
+    }
+    if let Some(apart) = fold::fold_apart(text) {
+        engine.read(&apart, Spacing::Kept, &mut found);
+    }
+    if let Some(smuggled) = fold::smuggled(text) {
+        engine.read(&smuggled, Spacing::Kept, &mut found);
+    }
+    found.findings.extend(invisible(text));
+    found
+        .findings
+        .sort_by(|a, b| (a.range.start, &a.detector).cmp(&(b.range.start, &b.detector)));
+    found.findings
+}
+
+/// Findings of one detector in one form beyond these say nothing new.
+const MOST_OF_ONE: usize = 8;
+/// What a pattern may see before and after a keyword.
+const BEFORE: usize = 96;
+const AFTER: usize = 256;
+/// Keywords of this many letters are parts of too many words.
+const SHORT: usize = 3;
+/// What may say that an order is only reported.
+const CONTEXT: usize = 192;
+
+static ENGINE: LazyLock<Option<Engine>> = LazyLock::new(|| Engine::new(detectors::ALL));
+
+/// Whether the form still has what parts words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spacing {
+    Kept,
+    Lost,
+}
+
+struct Engine {
+    keywords: AhoCorasick,
+    /// The detector of each keyword.
+    owners: Vec<usize>,
+    detectors: Vec<Compiled>,
+}
+
+struct Compiled {
+    detector: &'static Detector,
+    patterns: Vec<(Confidence, Regex)>,
+    /// The same for texts whose blanks are lost, made when the first one comes.
+    squeezed: LazyLock<Vec<(Confidence, Regex)>, Box<dyn FnOnce() -> Squeezed + Send + Sync>>,
+}
+
+type Squeezed = Vec<(Confidence, Regex)>;
+
+struct Found<'t> {
+    text: &'t str,
+    findings: Vec<Finding>,
+}
+
+impl Engine {
+    fn new(all: &'static [Detector]) -> Option<Self> {
+        let mut keywords = Vec::new();
+        let mut owners = Vec::new();
+        let mut compiled = Vec::new();
+        for (at, detector) in all.iter().enumerate() {
+            for keyword in detector.keywords {
+                keywords.push(*keyword);
+                owners.push(at);
+            }
+            compiled.push(Compiled {
+                detector,
+                patterns: compile(detector, Spacing::Kept)?,
+                squeezed: LazyLock::new(Box::new(move || {
+                    compile(detector, Spacing::Lost).unwrap_or_default()
+                })),
+            });
+        }
+        Some(Self {
+            keywords: AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .match_kind(MatchKind::Standard)
+                .kind(Some(AhoCorasickKind::DFA))
+                .build(keywords)
+                .ok()?,
+            owners,
+            detectors: compiled,
+        })
+    }
+
+    /// Reads a form, and once more where digits in it stand for letters.
+    fn read(&self, form: &Folded<'_>, spacing: Spacing, found: &mut Found<'_>) {
+        self.pass(form, None, spacing, found);
+        if let Some((leet, changed)) = form.leet() {
+            self.pass(&leet, Some(&changed), spacing, found);
+        }
+    }
+
+    /// Reads windows around keywords; where something was changed before, only those with it.
+    fn pass(
+        &self,
+        form: &Folded<'_>,
+        changed: Option<&[usize]>,
+        spacing: Spacing,
+        found: &mut Found<'_>,
+    ) {
+        let text = form.text.as_ref();
+        let mut windows: Vec<Option<Range<usize>>> = vec![None; self.detectors.len()];
+        let mut counts = vec![0; self.detectors.len()];
+        let mut read = |owner: usize, window: Range<usize>, found: &mut Found<'_>| {
+            let is_new = changed.is_none_or(|changed| {
+                let next = changed.partition_point(|at| *at < window.start);
+                changed.get(next).is_some_and(|at| *at < window.end)
+            });
+            if is_new {
+                self.window(owner, form, &window, spacing, &mut counts, found);
+            }
+        };
+        for hit in self.keywords.find_overlapping_iter(text) {
+            let Some(&owner) = self.owners.get(hit.pattern().as_usize()) else {
+                continue;
+            };
+            if spacing == Spacing::Kept && !is_word(text.as_bytes(), hit.start(), hit.end()) {
+                continue;
+            }
+            let window = hit.start().saturating_sub(BEFORE)..(hit.end() + AFTER).min(text.len());
+            let Some(open) = windows.get_mut(owner) else {
+                continue;
+            };
+            match open {
+                Some(open) if open.end >= window.start => open.end = window.end,
+                Some(_) | None => {
+                    if let Some(whole) = open.replace(window) {
+                        read(owner, whole, found);
+                    }
+                }
+            }
+        }
+        for (owner, window) in windows.into_iter().enumerate() {
+            if let Some(window) = window {
+                read(owner, window, found);
+            }
+        }
+    }
+
+    fn window(
+        &self,
+        owner: usize,
+        form: &Folded<'_>,
+        window: &Range<usize>,
+        spacing: Spacing,
+        counts: &mut [usize],
+        found: &mut Found<'_>,
+    ) {
+        let (Some(compiled), Some(count)) = (self.detectors.get(owner), counts.get_mut(owner))
+        else {
+            return;
+        };
+        let patterns = match spacing {
+            Spacing::Kept => &compiled.patterns,
+            Spacing::Lost => &*compiled.squeezed,
+        };
+        let bytes = form.text.as_bytes();
+        for (confidence, pattern) in patterns {
+            let mut at = window.start;
+            while *count < MOST_OF_ONE
+                && let Some(near) = bytes.get(..window.end)
+                && let Some(one) = pattern.find_at(near, at)
+            {
+                at = one.end().max(at + 1);
+                *count += 1;
+                found.add(compiled.detector, *confidence, form, one.range());
+            }
+        }
+    }
+}
+
+impl Found<'_> {
+    fn add(
+        &mut self,
+        detector: &Detector,
+        confidence: Confidence,
+        form: &Folded<'_>,
+        range: Range<usize>,
+    ) {
+        // A pattern over bytes may end inside of a letter.
+        let range =
+            form.text.floor_char_boundary(range.start)..form.text.ceil_char_boundary(range.end);
+        let place = form.original(&range);
+        let as_written = self.text.get(place.clone()) == form.text.get(range.clone());
+        let confidence = if as_written {
+            reported(&form.text, range.start, confidence)
+        } else {
+            confidence
+        };
+        let known = self.findings.iter_mut().find(|finding| {
+            finding.detector == detector.id
+                && finding.range.start < place.end.max(place.start + 1)
+                && place.start < finding.range.end.max(finding.range.start + 1)
+        });
+        if let Some(known) = known {
+            known.confidence = known.confidence.max(confidence);
+            return;
+        }
+        self.findings.push(Finding {
+            detector: detector.id.to_owned(),
+            kind: Kind::Injection,
+            severity: detector.severity,
+            confidence,
+            view: if as_written { View::Raw } else { View::Folded },
+            range: place,
+        });
+    }
+}
+
+/// How sure it still is after what stands before it: whoever writes about orders quotes them.
+fn reported(text: &str, at: usize, confidence: Confidence) -> Confidence {
+    let from = text.floor_char_boundary(at.saturating_sub(CONTEXT));
+    let before = text.get(from..at).unwrap_or_default();
+    let paragraph = before.rsplit("\n\n").next().unwrap_or_default();
+    let sentence = last_sentence(paragraph);
+    if NEGATED
+        .as_ref()
+        .is_some_and(|it| it.is_match(sentence.as_bytes()))
+    {
+        return Confidence::Low;
+    }
+    let Some(about) = ABOUT.as_ref() else {
+        return confidence;
+    };
+    if about.is_match(sentence.as_bytes()) {
+        return Confidence::Low;
+    }
+    if about.is_match(paragraph.as_bytes()) {
+        return if is_quoted(paragraph) {
+            Confidence::Low
+        } else {
+            confidence.min(Confidence::Medium)
+        };
+    }
+    confidence
+}
+
+fn last_sentence(text: &str) -> &str {
+    let mut start = 0;
+    let mut before = ' ';
+    for (at, letter) in text.char_indices() {
+        let so_far = text.get(..at).unwrap_or_default();
+        if letter.is_whitespace() && matches!(before, '.' | '!' | '?') && !so_far.ends_with("e.g.")
+        {
+            start = at;
+        }
+        before = letter;
+    }
+    text.get(start..).unwrap_or_default()
+}
+
+fn is_quoted(before: &str) -> bool {
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let odd = |sign: char| line.matches(sign).count() % 2 == 1;
+    odd('"')
+        || odd('`')
+        || line.matches('\u{201C}').count() > line.matches('\u{201D}').count()
+        || line.trim_start().starts_with(['>', '-', '*'])
+        || line.ends_with('\'')
+}
+
+/// Words of those who write about orders.
+static ABOUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r"\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
+        false,
+    )
+});
+
+/// What turns an order round.
+static NEGATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(
+        r"(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
+        false,
+    )
+});
+
+/// Whether a keyword begins a word, and is the whole of it when it is short.
+fn is_word(text: &[u8], start: usize, end: usize) -> bool {
+    let is_letter = |at: Option<usize>| {
+        at.and_then(|at| text.get(at))
+            .is_some_and(u8::is_ascii_alphanumeric)
+    };
+    if !is_letter(Some(start)) {
+        return true;
+    }
+    if is_letter(start.checked_sub(1)) {
+        return false;
+    }
+    let after = match text.get(end) {
+        Some(b's' | b'S') => end + 1,
+        Some(_) | None => end,
+    };
+    end - start > SHORT || !is_letter(Some(after))
+}
+
+fn compile(detector: &Detector, spacing: Spacing) -> Option<Squeezed> {
+    let between = match spacing {
+        Spacing::Kept => r#"(?:[\s*_~`"'+|\\/,-]+|[.])"#,
+        Spacing::Lost => r#"[\s*_~`"'+|\\/,.-]*"#,
+    };
+    detector
+        .patterns
+        .iter()
+        .map(|(confidence, text)| {
+            let mut text = (*text).to_owned();
+            for (name, list) in detectors::LISTS {
+                text = text.replace(name, list);
+            }
+            // A word's edge is lost with its blank.
+            let text = match spacing {
+                Spacing::Kept => text,
+                Spacing::Lost => text.replace(r"\b", ""),
+            };
+            Some((
+                *confidence,
+                pattern(&text.replace(' ', between), !text.is_ascii())?,
+            ))
+        })
+        .collect()
+}
+
+fn pattern(text: &str, unicode: bool) -> Option<Regex> {
+    RegexBuilder::new(text)
+        .case_insensitive(true)
+        .multi_line(true)
+        .unicode(unicode)
+        .size_limit(8 << 20)
+        .dfa_size_limit(1 << 20)
+        .build()
+        .ok()
+}
+
+/// # What it does
+///
+/// Finds characters that show nothing where no script needs them: tags, long runs of variation
+/// selectors, overrides of the direction, zero-width characters within words of Latin letters.
+///
+/// # Why it matters
+///
+/// A person reads another text than the model.
+///
+/// # Known gaps
+///
+/// Zero-width characters between letters of other scripts, which some need.
+///
+/// # Example
+///
+/// `pass<U+200B>word` in a tool's description.
+fn invisible(text: &str) -> Vec<Finding> {
+    if text.is_ascii() {
+        return Vec::new();
+    }
+    let mut tags = Run::default();
+    let mut selectors = Run::default();
+    let mut turned = Run::default();
+    let mut hidden = Run::default();
+    let mut before = '\0';
+    let mut run = 0usize;
+    let mut flag = false;
+    let mut letters = text.char_indices().peekable();
+    while let Some((at, letter)) = letters.next() {
+        let end = at + letter.len_utf8();
+        let next = letters.peek().map_or('\0', |(_, next)| *next);
+        match u32::from(letter) {
+            // A flag of a region is a black flag and tags.
+            0x1F3F4 => flag = true,
+            0xE0001..=0xE007F if flag => flag = letter != '\u{E007F}',
+            0xE0001..=0xE007F => tags.add(at..end),
+            0xFE00..=0xFE0F | 0xE0100..=0xE01EF => {
+                run += 1;
+                if run >= 3 {
+                    selectors.add(at..end);
+                }
+            }
+            0x202D | 0x202E => turned.add(at..end),
+            0x200B..=0x200D | 0x2060..=0x2064 | 0xFEFF | 0x180E | 0x34F
+                if before.is_ascii_alphanumeric() && next.is_ascii_alphanumeric() =>
+            {
+                hidden.add(at..end);
+            }
+            _ => flag = false,
+        }
+        if !fold::is_invisible(letter) {
+            run = 0;
+            before = letter;
+        }
+    }
+    [
+        (tags, 4, Severity::High, Confidence::High),
+        (selectors, 2, Severity::High, Confidence::High),
+        (turned, 1, Severity::Medium, Confidence::Medium),
+        (hidden, 3, Severity::Medium, Confidence::Medium),
+    ]
+    .into_iter()
+    .filter(|(run, fewest, ..)| run.count >= *fewest)
+    .map(|(run, _, severity, confidence)| Finding {
+        detector: "invisible-characters".to_owned(),
+        kind: Kind::Injection,
+        severity,
+        confidence,
+        view: View::Raw,
+        range: run.range,
+    })
+    .collect()
+}
+
+/// Characters of one kind: how many, and from where to where.
+#[derive(Default)]
+struct Run {
+    count: usize,
+    range: Range<usize>,
+}
+
+impl Run {
+    fn add(&mut self, range: Range<usize>) {
+        if self.count == 0 {
+            self.range = range;
+        } else {
+            self.range.end = range.end;
+        }
+        self.count += 1;
+    }
+}
