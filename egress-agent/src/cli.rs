@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod hook;
 pub mod journal;
 pub mod log;
+pub mod mcp;
 pub mod policy;
 pub mod run;
 pub mod session;

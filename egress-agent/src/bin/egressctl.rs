@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, policy, run,
+        self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, mcp, policy, run,
         session, status, why,
     },
     control::DEFAULT_SOCKET,
@@ -43,6 +43,8 @@ enum Verb {
     Policy(policy::Command),
     /// Judge the tool calls of an agent, one event at a time; install that in its settings.
     Hook(hook::HookArgs),
+    /// Stand between an agent and an MCP server, and judge every message.
+    Mcp(mcp::McpArgs),
     /// Explain one tool call, read as an event of an agent from standard input; exit 1 unless it
     /// is allowed.
     ExplainCall(classify::ExplainCallArgs),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &mut screen),
         Verb::Hook(args) => hook::run(args, &socket, &mut screen),
+        Verb::Mcp(args) => mcp::run(args, &socket, &mut screen),
         Verb::ExplainCall(args) => {
             classify::explain_call(&args, std::io::stdin().lock(), &mut screen)
         }

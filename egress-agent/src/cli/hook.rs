@@ -4,7 +4,7 @@
 //! An agent starts it for every call, so nothing is set up that one event does not need: see
 //! [`quick`]. Whatever goes wrong before a call, denies it.
 
-mod ask;
+pub(super) mod ask;
 mod install;
 mod settings;
 
