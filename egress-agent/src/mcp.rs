@@ -14,16 +14,19 @@
 //! | [`gate`], [`ruling`] | the questions that a session asks, and the policy that answers |
 //! | [`store`] | the file in which tools are remembered |
 //! | [`lines`], [`stdio`] | a server that is started, between pipes |
+//! | [`sse`], [`http`] | a server that listens, behind a reverse proxy |
 
 pub mod budget;
 pub mod drift;
 pub mod gate;
 pub mod glimpse;
+pub mod http;
 pub mod inventory;
 pub mod lines;
 pub mod message;
 pub mod revision;
 pub mod ruling;
 pub mod session;
+pub mod sse;
 pub mod stdio;
 pub mod store;

@@ -10,6 +10,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io,
+    net::SocketAddr,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -18,6 +19,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
 use super::{Exit, Screen, complain, confirm};
 use crate::{
@@ -25,6 +30,7 @@ use crate::{
     mcp::{
         budget::Budget,
         gate::Gate,
+        http::{self, Proxy, Upstream},
         inventory::Inventory,
         message::Framing,
         ruling::{Forms, PolicyGate},
@@ -61,6 +67,15 @@ struct Guarding {
     /// Judge by this policy, without a daemon.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// Listen on this address for clients of a server that speaks HTTP, such as `127.0.0.1:0`.
+    #[arg(long, value_name = "ADDR", requires = "upstream", conflicts_with_all = ["run", "command"])]
+    listen: Option<SocketAddr>,
+    /// The server behind that address.
+    #[arg(long, value_name = "URL", requires = "listen")]
+    upstream: Option<String>,
+    /// Listen where other machines can call, and let them.
+    #[arg(long, requires = "listen")]
+    allow_remote: bool,
     /// Where the tools of the server are remembered (default: below `$XDG_STATE_HOME`).
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -79,7 +94,7 @@ struct Guarding {
     #[arg(long, hide = true)]
     no_args: bool,
     /// The server and its arguments, behind `--`.
-    #[arg(required = true, last = true)]
+    #[arg(required_unless_present = "listen", last = true)]
     command: Vec<OsString>,
 }
 
@@ -110,6 +125,9 @@ pub fn run(args: McpArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<
 }
 
 fn guard(args: Guarding, socket: &Path) -> anyhow::Result<Exit> {
+    if let (Some(address), Some(upstream)) = (args.listen, &args.upstream) {
+        return listen(&args, address, upstream, socket);
+    }
     let name = args.name.clone().unwrap_or_else(|| name(&args.command));
     let guard = Arc::new(args.guard_of(&name, socket)?);
     let command = args.command(socket)?;
@@ -131,6 +149,55 @@ fn guard(args: Guarding, socket: &Path) -> anyhow::Result<Exit> {
     runtime.shutdown_background();
     let status = ended.with_context(|| format!("start the server `{}`", show(&command)))?;
     Ok(Exit::Child(parent::code(status)))
+}
+
+fn listen(
+    args: &Guarding,
+    address: SocketAddr,
+    upstream: &str,
+    socket: &Path,
+) -> anyhow::Result<Exit> {
+    ensure!(
+        address.ip().is_loopback() || args.allow_remote,
+        "{address} can be called by other machines: use 127.0.0.1, or say --allow-remote"
+    );
+    let upstream = Upstream::parse(upstream)?;
+    let name = args
+        .name
+        .clone()
+        .unwrap_or_else(|| upstream.host().to_owned());
+    let guard = args.guard_of(&name, socket)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.with_context(|| format!("listen on {address}"))?;
+        let bound = listener.local_addr()?;
+        let names = (!args.allow_remote).then(|| http::own_names(bound));
+        let server = name.clone();
+        let witness = Box::new(move |note: &Note| tell(&server, note));
+        let proxy = Arc::new(Proxy::new(guard, upstream, names, witness)?);
+        complain(&format!(
+            "egressctl mcp {name}: listening on http://{bound}/"
+        ));
+        proxy.serve(listener, ended()).await?;
+        Ok(Exit::Ok)
+    })
+}
+
+/// Comes when somebody ends this process.
+async fn ended() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
 }
 
 impl Guarding {

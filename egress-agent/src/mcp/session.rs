@@ -114,6 +114,17 @@ pub struct Action {
     pub notes: Vec<Note>,
 }
 
+impl Action {
+    /// A message of the client that is denied before it is read.
+    pub fn denied(id: Option<&Id>, block: Block) -> Self {
+        let step = Step::Reply(error(id, &block, DENIED));
+        action((
+            step,
+            vec![note(Side::Client, None, None, id.cloned(), Some(block))],
+        ))
+    }
+}
+
 /// Who sent a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -185,6 +196,21 @@ impl Session {
         self.revision
     }
 
+    /// Takes the revision that a transport tells, where none was agreed on.
+    pub fn assume(&mut self, revision: Revision) {
+        self.revision.get_or_insert(revision);
+    }
+
+    /// Whether a request of the client with this id waits for its answer.
+    pub fn waits(&self, id: &Id) -> bool {
+        self.asked.contains_key(id)
+    }
+
+    /// Whether a request of the server with this id waits for its answer.
+    pub fn waits_back(&self, id: &Id) -> bool {
+        self.asked_back.contains_key(id)
+    }
+
     /// One line or body of the client; `now` counts from any fixed moment.
     pub fn from_client(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
         match message::read(bytes, self.framing) {
@@ -253,43 +279,49 @@ impl Session {
     /// Requests that have waited too long.
     pub fn expired(&mut self, now: Duration) -> Vec<Expired> {
         let patience = self.guard.limits.answer;
-        let late = |open: &Open| {
-            now.saturating_sub(open.since) >= patience && !PATIENT.contains(&open.method.as_str())
-        };
-        let ids: Vec<_> = self
-            .asked
-            .iter()
-            .filter(|(_, open)| late(open))
-            .map(|(id, _)| id.clone())
-            .collect();
         // Clients forget requests of a server as they like; nobody waits for those.
         self.asked_back
             .retain(|_, open| now.saturating_sub(open.since) < patience.saturating_mul(2));
+        let ids: Vec<_> = self.asked.keys().cloned().collect();
         ids.into_iter()
-            .filter_map(|id| self.asked.remove(&id).map(|open| (id, open)))
-            .map(|(id, open)| {
-                let block = Block::new(
-                    "no-answer",
-                    format!("the server did not answer within {} s", patience.as_secs()),
-                    "try something smaller, or look at what the server does",
-                );
-                let cancel = json!({
-                    "jsonrpc": "2.0", "method": "notifications/cancelled",
-                    "params": { "requestId": id.to_value(), "reason": "no answer in time" },
-                });
-                Expired {
-                    to_client: error(Some(&id), &block, NO_ANSWER),
-                    to_server: cancel.to_string().into_bytes(),
-                    note: note(
-                        Side::Server,
-                        Some(open.method),
-                        open.tool,
-                        Some(id),
-                        Some(block),
-                    ),
-                }
-            })
+            .filter_map(|id| self.expire(&id, now))
             .collect()
+    }
+
+    /// One request, when it has waited too long.
+    pub fn expire(&mut self, id: &Id, now: Duration) -> Option<Expired> {
+        let patience = self.guard.limits.answer;
+        let open = self.asked.get(id)?;
+        let is_late = now.saturating_sub(open.since) >= patience;
+        if !is_late || PATIENT.contains(&open.method.as_str()) {
+            return None;
+        }
+        let open = self.asked.remove(id)?;
+        let block = Block::new(
+            "no-answer",
+            format!("the server did not answer within {} s", patience.as_secs()),
+            "try something smaller, or look at what the server does",
+        );
+        let cancel = json!({
+            "jsonrpc": "2.0", "method": "notifications/cancelled",
+            "params": { "requestId": id.to_value(), "reason": "no answer in time" },
+        });
+        Some(Expired {
+            to_client: error(Some(id), &block, NO_ANSWER),
+            to_server: cancel.to_string().into_bytes(),
+            note: note(
+                Side::Server,
+                Some(open.method),
+                open.tool,
+                Some(id.clone()),
+                Some(block),
+            ),
+        })
+    }
+
+    /// From now on it has a budget of its own.
+    pub fn alone(&mut self) {
+        self.budget = Arc::default();
     }
 
     /// The server is gone: an error for every request that waits for it.
