@@ -32,22 +32,39 @@ pub struct Events {
     /// The last byte was a carriage return: a line feed belongs to it.
     after_return: bool,
     has_begun: bool,
+    /// The stream ends its lines with both.
+    has_pairs: bool,
+    /// An event is whole but for the line feed that belongs to its last carriage return.
+    waits: bool,
 }
 
 impl Events {
     /// The events that end in these bytes.
     pub fn take(&mut self, bytes: &[u8]) -> Result<Vec<Event>, TooLong> {
         let mut done = Vec::new();
-        for byte in bytes {
-            self.event.raw.push(*byte);
+        for (at, byte) in bytes.iter().enumerate() {
             let follows = std::mem::replace(&mut self.after_return, *byte == b'\r');
             if follows && *byte == b'\n' {
                 // The line has ended already.
+                self.has_pairs = true;
+                self.event.raw.push(*byte);
                 self.line = self.event.raw.len();
+                done.extend(self.end());
                 continue;
             }
+            done.extend(self.end());
+            self.event.raw.push(*byte);
             if matches!(byte, b'\n' | b'\r') {
-                done.extend(self.line_ends());
+                if self.line_ends() {
+                    // Some readers wait for the line feed: it goes with its event.
+                    let comes = bytes
+                        .get(at + 1)
+                        .map_or(self.has_pairs, |next| *next == b'\n');
+                    self.waits = true;
+                    if *byte == b'\n' || !comes {
+                        done.extend(self.end());
+                    }
+                }
             } else if self.event.raw.len() > LONGEST + LONGEST_FIELDS {
                 return Err(TooLong);
             }
@@ -55,12 +72,22 @@ impl Events {
         Ok(done)
     }
 
+    /// The event that was whole when the stream ended.
+    pub fn end(&mut self) -> Option<Event> {
+        if !std::mem::take(&mut self.waits) {
+            return None;
+        }
+        self.line = 0;
+        Some(std::mem::take(&mut self.event))
+    }
+
     /// Bytes that are held.
     pub fn held(&self) -> usize {
         self.event.raw.len() + self.event.data.as_ref().map_or(0, Vec::len)
     }
 
-    fn line_ends(&mut self) -> Option<Event> {
+    /// Whether the event has ended too.
+    fn line_ends(&mut self) -> bool {
         let end = self.event.raw.len() - 1;
         let line = self.event.raw.get(self.line..end).unwrap_or_default();
         let mut line = line.to_vec();
@@ -71,8 +98,7 @@ impl Events {
             line = rest.to_vec();
         }
         if line.is_empty() {
-            self.line = 0;
-            return Some(std::mem::take(&mut self.event));
+            return true;
         }
         let (field, value) = match line.iter().position(|byte| *byte == b':') {
             Some(colon) => {
@@ -96,7 +122,7 @@ impl Events {
             b"retry" => self.event.retry = Some(text()),
             _ => {}
         }
-        None
+        false
     }
 }
 
@@ -146,10 +172,12 @@ mod tests {
 
     fn events(bytes: &[u8], at_a_time: usize) -> Vec<Event> {
         let mut events = Events::default();
-        bytes
-            .chunks(at_a_time)
-            .flat_map(|chunk| events.take(chunk).unwrap())
-            .collect()
+        let mut all = Vec::new();
+        for chunk in bytes.chunks(at_a_time) {
+            all.extend(events.take(chunk).unwrap());
+        }
+        all.extend(events.end());
+        all
     }
 
     fn data(event: &Event) -> Option<String> {
@@ -187,12 +215,14 @@ mod tests {
                 let events = events(text.as_bytes(), at_a_time);
                 let found: Vec<_> = events.iter().filter_map(data).collect();
                 assert_eq!(found, ["a", "b\nc"], "{end:?}");
-                let raw: Vec<u8> = events.into_iter().flat_map(|event| event.raw).collect();
-                assert!(text.as_bytes().starts_with(&raw));
                 assert!(
-                    text.len() - raw.len() <= 1,
-                    "a line feed may come with the next event"
+                    events
+                        .iter()
+                        .all(|event| event.raw.ends_with(end.as_bytes())),
+                    "{end:?} {at_a_time}"
                 );
+                let raw: Vec<u8> = events.into_iter().flat_map(|event| event.raw).collect();
+                assert_eq!(raw, text.as_bytes());
             }
         }
     }

@@ -184,6 +184,11 @@ impl Exchange {
                 }
             };
             let Some(Ok(frame)) = frame else {
+                if let Some(event) = events.end()
+                    && self.event(event, &to, &mut announced).await.is_err()
+                {
+                    break Ended::ClientGone;
+                }
                 break Ended::Server(Failed::Unreadable(
                     "with a stream that ended before its answer",
                 ));
