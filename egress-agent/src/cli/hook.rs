@@ -5,7 +5,7 @@
 //! [`quick`]. Whatever goes wrong before a call, denies it.
 
 pub(super) mod ask;
-mod install;
+pub(super) mod install;
 mod settings;
 
 use std::{

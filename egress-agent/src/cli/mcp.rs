@@ -5,6 +5,8 @@
 
 mod accept;
 mod daemon;
+mod install;
+mod wrap;
 
 use std::{
     ffi::OsString,
@@ -55,6 +57,10 @@ pub struct McpArgs {
 enum Verb {
     /// Take the tools of a server as they are now.
     Accept(accept::AcceptArgs),
+    /// Put the servers of an agent behind the guard.
+    Install(install::InstallArgs),
+    /// Take the guard away from the servers of an agent, and nothing else.
+    Uninstall(install::InstallArgs),
 }
 
 /// What is guarded, and how.
@@ -120,6 +126,8 @@ struct Budgets {
 pub fn run(args: McpArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
     match args.verb {
         Some(Verb::Accept(args)) => accept::run(&args, screen),
+        Some(Verb::Install(args)) => install::install(&args, screen),
+        Some(Verb::Uninstall(args)) => install::uninstall(&args, screen),
         None => guard(args.guarding, socket),
     }
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::gate::{Block, Gate, Inspect, Subject};
 use crate::{
-    policy::Policy,
-    tools::{self, Call, Judgement, Verdict, confirm},
+    policy::{Policy, quote},
+    tools::{self, Call, Class, Judgement, Verdict, confirm},
 };
 
 /// Judges by a policy, without a daemon.
@@ -64,37 +64,37 @@ impl Inspect for PolicyGate {
 pub fn block(tool: &str, judgement: Judgement) -> Option<Block> {
     let Judgement {
         verdict,
-        class: _,
+        class,
         reason,
         text,
         hosts: _,
         rule,
         unclear: _,
     } = judgement;
+    if verdict == Verdict::Allow {
+        return None;
+    }
+    if class == Class::Confirm || verdict == Verdict::Ask {
+        return Some(Block {
+            code: reason.map_or("needs-confirmation".into(), Cow::Owned),
+            rule,
+            reason: format!("a person must confirm the call of {}", quote(tool)),
+            hint: format!(
+                "ask them to run `egressctl confirm {tool}` in a terminal of their own, and call \
+                 it again within {} s",
+                confirm::LIFETIME.as_secs()
+            ),
+        });
+    }
     // A judgement says what happened and then, behind the last semicolon, what to do.
     let (why, hint) = text
         .rsplit_once("; ")
-        .unwrap_or((&text, "do something else; trying again changes nothing"));
-    let (code, hint) = match verdict {
-        Verdict::Allow => return None,
-        Verdict::Deny => (
-            reason.unwrap_or_else(|| "denied".to_owned()),
-            hint.to_owned(),
-        ),
-        Verdict::Ask => (
-            reason.unwrap_or_else(|| "confirm".to_owned()),
-            format!(
-                "ask the person to run `egressctl confirm {tool}` in a terminal of their own, and \
-                 call it again within {} s",
-                confirm::LIFETIME.as_secs()
-            ),
-        ),
-    };
+        .unwrap_or((&text, "do something else, for trying again changes nothing"));
     Some(Block {
-        code: code.into(),
+        code: reason.map_or("denied".into(), Cow::Owned),
         rule,
         reason: why.to_owned(),
-        hint,
+        hint: hint.to_owned(),
     })
 }
 

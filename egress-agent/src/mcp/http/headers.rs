@@ -190,14 +190,24 @@ pub(super) fn check(
     Ok(())
 }
 
-/// A host without its port.
+/// A host without its port; all of it when what follows is no port.
 fn host(authority: &str) -> &str {
     let end = match authority.strip_prefix('[') {
         Some(rest) => rest.find(']').map(|end| end + 2),
         None => authority.find(':'),
     };
-    end.and_then(|end| authority.get(..end))
-        .unwrap_or(authority)
+    let parts = end.and_then(|end| authority.split_at_checked(end));
+    match parts {
+        Some((host, port)) if is_port(port) => host,
+        Some(_) | None => authority,
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.is_empty()
+        || text
+            .strip_prefix(':')
+            .is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// Whether a body can be a message.
@@ -381,6 +391,7 @@ mod tests {
             "localhost.evil.test:80",
             "[::1].evil",
             "evil.test:80@localhost",
+            "localhost:80@evil.test",
             "",
         ] {
             assert_eq!(check(&[("host", host)]), Err(Refused::Host), "{host}");
