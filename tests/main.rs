@@ -10,4 +10,5 @@ mod clients;
 mod faults;
 mod guarantees;
 mod kernel;
+mod mcp;
 mod world;

@@ -10,6 +10,7 @@ pub mod export;
 pub mod hook;
 pub mod journal;
 pub mod log;
+pub mod mcp;
 pub mod policy;
 mod remotes;
 pub mod replay;

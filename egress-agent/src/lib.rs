@@ -22,6 +22,7 @@
 //! | `fuzz` | what must hold for any foreign bytes; only in tests and under the fuzzer |
 //! | [`inspect`] | what stands in a text: secrets, hidden orders, destructive commands; pure |
 //! | [`launch`] | entering a session and giving up everything that could undo it |
+//! | [`mcp`] | the guard between an agent and its MCP servers |
 //! | [`cli`] | the verbs of `egressctl` |
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
@@ -42,6 +43,7 @@ pub mod fuzz;
 pub mod inspect;
 pub mod kernel;
 pub mod launch;
+pub mod mcp;
 pub mod policy;
 pub mod rules;
 pub mod tools;

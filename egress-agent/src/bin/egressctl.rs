@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, policy, replay,
-        rules, run, scan, selftest, session, status, why,
+        self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, mcp, policy,
+        replay, rules, run, scan, selftest, session, status, why,
     },
     control::DEFAULT_SOCKET,
     rules::Forms,
@@ -55,6 +55,8 @@ enum Verb {
     Selftest(selftest::SelftestArgs),
     /// Judge the tool calls of an agent, one event at a time; install that in its settings.
     Hook(hook::HookArgs),
+    /// Stand between an agent and an MCP server, and judge every message.
+    Mcp(mcp::McpArgs),
     /// Explain one tool call, read as an event of an agent from standard input; exit 1 unless it
     /// is allowed.
     ExplainCall(classify::ExplainCallArgs),
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Verb::Scan(args) => scan::run(&args, std::io::stdin().lock(), &Forms, &mut screen),
         Verb::Selftest(args) => selftest::run(&args, &Forms, &mut screen),
         Verb::Hook(args) => hook::run(args, &socket, &mut screen),
+        Verb::Mcp(args) => mcp::run(args, &socket, &mut screen),
         Verb::ExplainCall(args) => {
             classify::explain_call(&args, std::io::stdin().lock(), &mut screen)
         }

@@ -4,8 +4,8 @@
 //! An agent starts it for every call, so nothing is set up that one event does not need: see
 //! [`quick`]. Whatever goes wrong before a call, denies it.
 
-mod ask;
-mod install;
+pub(super) mod ask;
+pub(super) mod install;
 mod settings;
 
 use std::{

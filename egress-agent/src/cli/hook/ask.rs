@@ -16,7 +16,7 @@ use crate::control::message::{Failure, Reply, Request, parse_reply};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskError {
+pub(in crate::cli) enum AskError {
     #[error("egressd is not reached at `{}` ({source}): start it with `systemctl start egressd`, or see whether this user is in the group of the socket", path.display())]
     Unreachable {
         path: PathBuf,
@@ -36,7 +36,11 @@ pub(super) enum AskError {
 /// Longer answers are not read. Bytes.
 const LONGEST_REPLY: usize = 4 << 20;
 
-pub(super) fn ask(path: &Path, request: &Request, patience: Duration) -> Result<Reply, AskError> {
+pub(in crate::cli) fn ask(
+    path: &Path,
+    request: &Request,
+    patience: Duration,
+) -> Result<Reply, AskError> {
     let line = request.line().map_err(AskError::Request)?;
     let clock = Clock {
         begun: Instant::now(),

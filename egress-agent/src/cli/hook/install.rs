@@ -174,7 +174,7 @@ fn quoted(path: &Path) -> anyhow::Result<String> {
 }
 
 /// Keeps the text beside the file, under a name that no other backup has.
-fn back_up(path: &Path, text: &str) -> anyhow::Result<PathBuf> {
+pub(in crate::cli) fn back_up(path: &Path, text: &str) -> anyhow::Result<PathBuf> {
     for number in 1..1_000 {
         let mut name = path.as_os_str().to_owned();
         name.push(format!(".egressctl-{number}"));
@@ -199,7 +199,7 @@ fn back_up(path: &Path, text: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Puts a new file in place of the old one.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(in crate::cli) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let directory = path.parent().context("the file is in no directory")?;
     fs::create_dir_all(directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
@@ -233,7 +233,7 @@ fn like(path: &Path, file: &File) -> io::Result<()> {
 }
 
 /// The lines that differ: what is between the lines that both have at their beginning and end.
-fn changes(before: &str, after: &str) -> Vec<String> {
+pub(in crate::cli) fn changes(before: &str, after: &str) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
     let start = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let ends = old.iter().rev().zip(new.iter().rev());
