@@ -61,6 +61,9 @@ pub(super) struct Shell {
     /// Bytes of scripts that may still be read.
     budget: usize,
     depth: u8,
+    /// Every command that was run, for tests that compare with what bash runs.
+    #[cfg(test)]
+    pub(super) ran: Vec<Vec<String>>,
 }
 
 impl Shell {
@@ -70,6 +73,8 @@ impl Shell {
             scope: Scope::new(cwd),
             budget: length.saturating_mul(2).saturating_add(64 * 1024),
             depth: 0,
+            #[cfg(test)]
+            ran: Vec::new(),
         }
     }
 
@@ -231,6 +236,8 @@ impl Shell {
         let Some((program, rest)) = args.split_first() else {
             return Done::default();
         };
+        #[cfg(test)]
+        self.record(args);
         let place = self.scope.place(program);
         if is_fetched(program) || self.scope.downloads.contains(&place) {
             self.notes
@@ -259,6 +266,14 @@ impl Shell {
         done.fetched |= called.fetched;
         done.output = done.output.or(called.output);
         done
+    }
+
+    /// Long ones would measure the record, not the reader.
+    #[cfg(test)]
+    fn record(&mut self, args: Args<'_, '_>) {
+        if self.ran.len() < 4096 && args.len() < 256 {
+            self.ran.push(owned(args));
+        }
     }
 
     fn builtin(&mut self, name: &str, args: Args<'_, '_>, input: Input) -> Done {
