@@ -1,27 +1,80 @@
-//! `{a,b}` and `{1..3}`: one word that stands for several.
+//! `{a,b}` and `{1..3}`, and values of which a run chooses one: a word that stands for several.
 
-use super::word::{CLOSE, COMMA, OPEN};
+use super::word::{CLOSE, COMMA, EITHER, END, OPEN, OR};
 
-/// More words or text than this out of one word is not read.
+/// More words than this out of one word are not read.
 const MOST_WORDS: usize = 256;
 const MOST_BYTES: usize = 64 * 1024;
 
 /// All words that a marked word stands for; `None` when there are too many.
 pub(super) fn expand(word: &str) -> Option<Vec<String>> {
+    let mut words = all(word, [OPEN, COMMA, CLOSE], choices)?;
+    for word in &mut words {
+        if word.contains([OPEN, COMMA, CLOSE]) {
+            *word = plain(word);
+        }
+    }
+    Some(words)
+}
+
+/// Braces that are nothing but text.
+pub(super) fn plain(word: &str) -> String {
+    word.replace(OPEN, "{").replace(COMMA, ",").replace(CLOSE, "}")
+}
+
+/// All texts that a text with choices may be; `None` when there are too many.
+pub(super) fn alternatives(text: &str) -> Option<Vec<String>> {
+    let mut texts = all(text, [EITHER, OR, END], |inside| {
+        inside.split(OR).map(str::to_owned).collect()
+    })?;
+    // In order, each once.
+    let mut seen = std::collections::BTreeSet::new();
+    texts.retain(|text| seen.insert(text.clone()));
+    Some(texts)
+}
+
+/// The text with the choice of this number in each group: few texts in which each choice stands.
+pub(super) fn chosen(text: &str, number: usize) -> String {
+    let mut out = String::new();
+    let mut open: Vec<(String, Vec<String>)> = Vec::new();
+    for letter in text.chars() {
+        match letter {
+            EITHER => open.push((std::mem::take(&mut out), Vec::new())),
+            OR if !open.is_empty() => {
+                if let Some((_, choices)) = open.last_mut() {
+                    choices.push(std::mem::take(&mut out));
+                }
+            }
+            END => {
+                if let Some((before, mut choices)) = open.pop() {
+                    choices.push(std::mem::replace(&mut out, before));
+                    let at = number % choices.len();
+                    out.push_str(choices.get(at).map_or("", |it| it));
+                }
+            }
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+/// Every text, with each choice of each group.
+fn all(
+    word: &str,
+    marks: [char; 3],
+    choices: impl Fn(&str) -> Vec<String>,
+) -> Option<Vec<String>> {
+    let most = MOST_BYTES + 4 * word.len();
     let mut done = Vec::new();
     let mut todo = vec![word.to_owned()];
     let mut bytes = 0;
     while let Some(next) = todo.pop() {
         bytes += next.len();
-        if bytes > MOST_BYTES || done.len() + todo.len() > MOST_WORDS {
+        if bytes > most || done.len() + todo.len() > MOST_WORDS {
             return None;
         }
-        match innermost(&next) {
-            None => done.push(
-                next.replace(OPEN, "{")
-                    .replace(COMMA, ",")
-                    .replace(CLOSE, "}"),
-            ),
+        match innermost(&next, marks) {
+            None => done.push(next),
             Some((before, inside, after)) => {
                 let choices = choices(inside);
                 // Last first, so that they come out in order.
@@ -35,13 +88,13 @@ pub(super) fn expand(word: &str) -> Option<Vec<String>> {
 }
 
 /// The first group that holds no other group.
-fn innermost(word: &str) -> Option<(&str, &str, &str)> {
-    let close = word.find(CLOSE)?;
-    let open = word.get(..close)?.rfind(OPEN)?;
+fn innermost(word: &str, [open, _, close]: [char; 3]) -> Option<(&str, &str, &str)> {
+    let end = word.find(close)?;
+    let start = word.get(..end)?.rfind(open)?;
     Some((
-        word.get(..open)?,
-        word.get(open + OPEN.len_utf8()..close)?,
-        word.get(close + CLOSE.len_utf8()..)?,
+        word.get(..start)?,
+        word.get(start + open.len_utf8()..end)?,
+        word.get(end + close.len_utf8()..)?,
     ))
 }
 
@@ -57,19 +110,40 @@ fn choices(inside: &str) -> Vec<String> {
 
 fn range(inside: &str) -> Option<Vec<String>> {
     let (from, to) = inside.split_once("..")?;
-    let to = to.split_once("..").map_or(to, |(to, _)| to);
-    if let (Ok(from), Ok(to)) = (from.parse::<i64>(), to.parse::<i64>()) {
-        let (low, high) = (from.min(to), from.max(to));
-        return (high.checked_sub(low)? < 256)
-            .then(|| (low..=high).map(|number| number.to_string()).collect());
+    let (to, step) = match to.split_once("..") {
+        Some((to, step)) => (to, step.parse::<i64>().ok()?.unsigned_abs().max(1)),
+        None => (to, 1),
+    };
+    let step = i64::try_from(step).ok()?;
+    if let (Ok(first), Ok(last)) = (from.parse::<i64>(), to.parse::<i64>()) {
+        let padded = |text: &str| text.trim_start_matches('-').starts_with('0');
+        let width = if [from, to].iter().any(|it| padded(it) && it.len() > 1) {
+            from.len().max(to.len())
+        } else {
+            0
+        };
+        return counted(first, last, step, |it| Some(format!("{it:0width$}")));
     }
     let (from, to) = (single(from)?, single(to)?);
-    Some(
-        (from.min(to)..=from.max(to))
-            .take(256)
-            .map(|letter| letter.to_string())
-            .collect(),
-    )
+    counted(u32::from(from).into(), u32::from(to).into(), step, |it| {
+        Some(char::from_u32(u32::try_from(it).ok()?)?.to_string())
+    })
+}
+
+fn counted(
+    first: i64,
+    last: i64,
+    step: i64,
+    write: impl Fn(i64) -> Option<String>,
+) -> Option<Vec<String>> {
+    let distance = first.checked_sub(last)?.checked_abs()?;
+    if distance / step >= 256 {
+        return None;
+    }
+    let step = if first <= last { step } else { -step };
+    (0..=distance / step.abs())
+        .map(|turn| write(first + turn * step))
+        .collect()
 }
 
 fn single(text: &str) -> Option<char> {
@@ -97,6 +171,16 @@ mod tests {
         check("{a,b}{1..2}", &["a1", "a2", "b1", "b2"]);
         check("{a,{b,c}}", &["a", "b", "a", "c"]);
         check("{one}", &["{one}"]);
+    }
+
+    #[test]
+    fn ranges_go_both_ways_and_in_steps() {
+        check("{3..1}", &["3", "2", "1"]);
+        check("{1..9..4}", &["1", "5", "9"]);
+        check("{01..03}", &["01", "02", "03"]);
+        check("{c..a..1}", &["c", "b", "a"]);
+        check("{-1..1}", &["-1", "0", "1"]);
+        check("{1..b}", &["{1..b}"]);
     }
 
     #[test]

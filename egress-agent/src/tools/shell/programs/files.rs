@@ -253,20 +253,25 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 fn echo(args: Args<'_, '_>) -> Done {
-    let skip = args
-        .iter()
-        .take_while(|arg| matches!(&***arg, "-n" | "-e" | "-E" | "-ne" | "-en"))
-        .count();
-    let words = args.get(skip..).unwrap_or_default();
+    let is_option = |arg: &str| {
+        arg.strip_prefix('-').is_some_and(|letters| {
+            !letters.is_empty() && letters.bytes().all(|byte| b"neE".contains(&byte))
+        })
+    };
+    let skip = args.iter().take_while(|arg| is_option(arg)).count();
+    let (options, words) = args.split_at_checked(skip).unwrap_or_default();
+    let letters = || options.iter().flat_map(|option| option.chars());
     let length: usize = words.iter().map(|word| word.len()).sum();
     if length > 64 * 1024 || !words.iter().all(|word| is_known(word)) {
         return Done::default();
     }
     let mut text = words.join(" ");
-    if text.contains('\\') && skip > 0 {
+    if text.contains('\\') && letters().rfind(|letter| *letter != 'n') == Some('e') {
         text = escaped(&text);
     }
-    text.push('\n');
+    if !letters().any(|letter| letter == 'n') {
+        text.push('\n');
+    }
     Done::output(text)
 }
 
@@ -327,7 +332,14 @@ fn printf(shell: &mut Shell, args: Args<'_, '_>) -> Done {
         return Done::default();
     };
     let length: usize = rest.iter().map(|word| word.len()).sum();
-    if length > 64 * 1024 || !rest.iter().all(|word| is_known(word)) {
+    let formats = format.matches('%').count();
+    if length > 64 * 1024
+        || !rest.iter().all(|word| is_known(word))
+        || formats != format.matches("%s").count()
+    {
+        if let Some(variable) = variable {
+            shell.scope.set(variable, UNKNOWN.to_string());
+        }
         return Done::default();
     }
     let format = escaped(format);
@@ -347,11 +359,9 @@ fn printf(shell: &mut Shell, args: Args<'_, '_>) -> Done {
             break;
         }
     }
-    if format.contains("%b") || format.contains("%d") || format.contains("%c") {
-        return Done::default();
-    }
     if let Some(variable) = variable {
-        shell.scope.set(variable, out.clone());
+        shell.scope.set(variable, out);
+        return Done::output(String::new());
     }
     Done::output(out)
 }

@@ -198,7 +198,7 @@ fn compare(seed: u8, count: usize) {
                 ran.iter().filter(|argv| read.ran.contains(argv)).count();
             *tally.entry("unclear").or_default() += usize::from(!read.unclear.is_empty());
             *tally.entry("idle").or_default() += usize::from(ran.is_empty());
-            if !missed(&read, ran).is_empty() && report.len() < 8_000 {
+            if !missed(&read, ran).is_empty() && report.len() < 6_000 {
                 explain(&shortest(tree), &mut report);
             }
         }
@@ -221,7 +221,7 @@ fn shortest(tree: &mut impl ValueTree<Value = String>) -> String {
     let mut best = tree.current();
     let mut turns = 0;
     let mut moved = tree.simplify();
-    while moved && turns < 150 {
+    while moved && turns < 60 {
         turns += 1;
         let script = tree.current();
         moved = if fails(&script) {
