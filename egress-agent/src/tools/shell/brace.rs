@@ -6,9 +6,12 @@ use super::word::{CLOSE, COMMA, EITHER, END, OPEN, OR};
 const MOST_WORDS: usize = 256;
 const MOST_BYTES: usize = 64 * 1024;
 
+const BRACES: [char; 3] = [OPEN, COMMA, CLOSE];
+const CHOICE: [char; 3] = [EITHER, OR, END];
+
 /// All words that a marked word stands for; `None` when there are too many.
 pub(super) fn expand(word: &str) -> Option<Vec<String>> {
-    let mut words = all(word, [OPEN, COMMA, CLOSE], choices)?;
+    let mut words = all(word, BRACES, choices)?;
     for word in &mut words {
         if word.contains([OPEN, COMMA, CLOSE]) {
             *word = plain(word);
@@ -24,9 +27,7 @@ pub(super) fn plain(word: &str) -> String {
 
 /// All texts that a text with choices may be; `None` when there are too many.
 pub(super) fn alternatives(text: &str) -> Option<Vec<String>> {
-    let mut texts = all(text, [EITHER, OR, END], |inside| {
-        inside.split(OR).map(str::to_owned).collect()
-    })?;
+    let mut texts = all(text, CHOICE, |inside| split(inside, CHOICE))?;
     // In order, each once.
     let mut seen = std::collections::BTreeSet::new();
     texts.retain(|text| seen.insert(text.clone()));
@@ -73,7 +74,7 @@ fn all(
         if bytes > most || done.len() + todo.len() > MOST_WORDS {
             return None;
         }
-        match innermost(&next, marks) {
+        match outermost(&next, marks) {
             None => done.push(next),
             Some((before, inside, after)) => {
                 let choices = choices(inside);
@@ -87,10 +88,27 @@ fn all(
     Some(done)
 }
 
-/// The first group that holds no other group.
-fn innermost(word: &str, [open, _, close]: [char; 3]) -> Option<(&str, &str, &str)> {
-    let end = word.find(close)?;
-    let start = word.get(..end)?.rfind(open)?;
+/// The first group that no other group holds. What is opened and not closed is no group.
+fn outermost(word: &str, [open, _, close]: [char; 3]) -> Option<(&str, &str, &str)> {
+    let mut starts = Vec::new();
+    let mut found: Option<(usize, usize)> = None;
+    for (at, letter) in word.char_indices() {
+        if letter == open {
+            if let (Some(_), true) = (found, starts.is_empty()) {
+                break;
+            }
+            starts.push(at);
+        } else if letter == close
+            && let Some(start) = starts.pop()
+            && found.is_none_or(|(first, _)| start < first)
+        {
+            found = Some((start, at));
+            if starts.is_empty() {
+                break;
+            }
+        }
+    }
+    let (start, end) = found?;
     Some((
         word.get(..start)?,
         word.get(start + open.len_utf8()..end)?,
@@ -98,9 +116,29 @@ fn innermost(word: &str, [open, _, close]: [char; 3]) -> Option<(&str, &str, &st
     ))
 }
 
+/// The text between marks that stand in no group.
+fn split(inside: &str, [open, parting, close]: [char; 3]) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut depth = 0usize;
+    let mut from = 0;
+    for (at, letter) in inside.char_indices() {
+        if letter == open {
+            depth += 1;
+        } else if letter == close {
+            depth = depth.saturating_sub(1);
+        } else if letter == parting && depth == 0 {
+            parts.push(inside.get(from..at).unwrap_or_default().to_owned());
+            from = at + parting.len_utf8();
+        }
+    }
+    parts.push(inside.get(from..).unwrap_or_default().to_owned());
+    parts
+}
+
 fn choices(inside: &str) -> Vec<String> {
-    if inside.contains(COMMA) {
-        return inside.split(COMMA).map(str::to_owned).collect();
+    let parts = split(inside, BRACES);
+    if parts.len() > 1 {
+        return parts;
     }
     if let Some(range) = range(inside) {
         return range;
@@ -169,8 +207,12 @@ mod tests {
     fn groups_multiply_and_nest() {
         check("a{b,c}d", &["abd", "acd"]);
         check("{a,b}{1..2}", &["a1", "a2", "b1", "b2"]);
-        check("{a,{b,c}}", &["a", "b", "a", "c"]);
+        check("{a,{b,c}}", &["a", "b", "c"]);
+        check("{{h1,h2},h3}.tld", &["h1.tld", "h2.tld", "h3.tld"]);
         check("{one}", &["{one}"]);
+        check("{{a,b}", &["{a", "{b"]);
+        check("{{a,b}}", &["{a}", "{b}"]);
+        check("{a,b}}{c,d}", &["a}c", "a}d", "b}c", "b}d"]);
     }
 
     #[test]

@@ -185,6 +185,7 @@ impl<'t> Reader<'t, '_> {
                     if level.groups.last().is_some_and(|group| group.kind == Kind::Case) {
                         // A pattern of `case`.
                         level.words.clear();
+                        self.branch(&mut level, Kind::Case);
                         continue;
                     }
                     self.command_ends(&mut level);
@@ -246,6 +247,12 @@ impl<'t> Reader<'t, '_> {
         if level.words.is_empty() && !level.test && self.assignment(level) {
             return;
         }
+        let declares = level.words.first().is_some_and(|it| {
+            matches!(&**it, "export" | "declare" | "typeset" | "local" | "readonly")
+        });
+        if declares && !level.test && self.array_follows() && self.assignment(level) {
+            return;
+        }
         if let Some(word) = self.plain_word() {
             if matches!(self.peek(), Some(b'<' | b'>')) && word.bytes().all(|b| b.is_ascii_digit())
             {
@@ -267,12 +274,6 @@ impl<'t> Reader<'t, '_> {
         {
             self.at += 1;
             self.mark_body(level);
-            return;
-        }
-        let declares = level.words.first().is_some_and(|it| {
-            matches!(&**it, "export" | "declare" | "typeset" | "local" | "readonly")
-        });
-        if declares && !level.test && self.array_follows() && self.assignment(level) {
             return;
         }
         self.whole = declares && self.assigned_name().is_some();
@@ -520,7 +521,8 @@ impl<'t> Reader<'t, '_> {
                 "{" => self.group(level, Kind::Curly),
                 "if" => self.group(level, Kind::If),
                 "while" | "until" => self.group(level, Kind::Loop),
-                "then" | "else" | "elif" | "do" | "!" => {}
+                "else" | "elif" => self.branch(level, Kind::If),
+                "then" | "do" | "!" => {}
                 "time" => level.timed = true,
                 "-p" | "--" if timed => level.timed = true,
                 "coproc" => level.coproc = true,
@@ -563,6 +565,13 @@ impl<'t> Reader<'t, '_> {
                 true
             }
             _ => false,
+        }
+    }
+
+    /// What another branch has set is not set in this one.
+    fn branch(&mut self, level: &mut Level<'t>, kind: Kind) {
+        if let Some(group) = level.groups.last().filter(|group| group.kind == kind) {
+            self.shell.scope.end(group.mark);
         }
     }
 
@@ -680,6 +689,9 @@ impl<'t> Reader<'t, '_> {
             return;
         }
         self.swap_prefix(level);
+        for (name, _) in &level.prefix {
+            self.shell.scope.export(name);
+        }
         let words = std::mem::take(&mut level.words);
         let stdin = level.stdin.take();
         let file = level.stdin_file.take();

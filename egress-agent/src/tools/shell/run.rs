@@ -145,7 +145,9 @@ impl Shell {
     fn read_apart(&mut self, script: &str, arguments: Vec<String>) -> Output {
         let certain = std::mem::replace(&mut self.scope.certain, false);
         let mark = self.scope.mark();
+        self.scope.process = self.scope.process.saturating_add(1);
         let output = self.read_with(script, arguments);
+        self.scope.process = self.scope.process.saturating_sub(1);
         self.scope.end(mark);
         self.scope.certain = certain;
         output
@@ -289,7 +291,7 @@ impl Shell {
         if program.contains('/')
             && let Some(script) = self.scope.scripts.get(&place).cloned()
         {
-            self.read_with(&script, owned(args));
+            self.read_apart(&script, owned(args));
         }
         let mut done = self.builtin(name, rest, input);
         done.fetched |= called.fetched;
@@ -308,6 +310,10 @@ impl Shell {
     fn builtin(&mut self, name: &str, args: Args<'_, '_>, input: Input) -> Done {
         match name {
             "eval" => {
+                let args = match args {
+                    [first, rest @ ..] if first == "--" => rest,
+                    args => args,
+                };
                 let script = args.join(" ");
                 if !is_known(&script) {
                     self.unclear("eval: the command is made at run time");
@@ -406,7 +412,7 @@ impl Shell {
             }
             "source" | "." => {
                 if let Some(file) = args.first() {
-                    self.script_file(file, owned(args), &input);
+                    self.script_file(file, owned(args), &input, false);
                 }
             }
             "sh" | "bash" | "zsh" | "dash" | "ksh" | "mksh" | "ash" | "fish" | "rbash" | "csh"
@@ -414,7 +420,16 @@ impl Shell {
             "command" if args.first().is_some_and(|arg| arg == "-v" || arg == "-V") => {}
             _ => return self.wrapped(name, args, input),
         }
-        Done::default()
+        let silent = matches!(
+            name,
+            "shift" | "unset" | "let" | "read" | "mapfile" | "readarray" | "for" | "cd"
+        ) || !args.is_empty()
+            && matches!(name, "trap" | "alias" | "declare" | "local" | "export" | "readonly" | "set");
+        if silent {
+            Done::output(String::new())
+        } else {
+            Done::default()
+        }
     }
 
     fn declare(&mut self, name: &str, args: Args<'_, '_>) {
@@ -428,6 +443,7 @@ impl Shell {
         let changes = args
             .iter()
             .any(|arg| arg.starts_with('-') && arg.contains(['i', 'l', 'u', 'n', 'c']));
+        let exports = name == "export" || args.iter().any(|arg| arg.starts_with("-x"));
         for arg in args.iter().filter(|arg| !arg.starts_with('-')) {
             match arg.split_once('=') {
                 Some((variable, value)) => {
@@ -440,9 +456,12 @@ impl Shell {
                     if changes {
                         self.scope.forget(variable);
                     }
+                    if exports {
+                        self.scope.export(variable);
+                    }
                 }
-                None if name != "export" => self.scope.forget(arg),
-                None => {}
+                None if exports => self.scope.export(arg),
+                None => self.scope.forget(arg),
             }
         }
     }
@@ -474,6 +493,11 @@ impl Shell {
     /// The lists before stay possible.
     fn arguments_may_be(&mut self, list: Vec<String>) {
         let length = list.iter().map(String::len).sum();
+        if self.scope.arguments.is_empty() && !self.scope.certain {
+            self.scope
+                .arguments
+                .push(vec!["bash".to_owned(), UNKNOWN.to_string()]);
+        }
         if self.scope.arguments.len() >= 8 || !self.spend(length) {
             self.scope.arguments = vec![vec!["bash".to_owned(), UNKNOWN.to_string()]];
         }
@@ -553,7 +577,8 @@ impl Shell {
         }
     }
 
-    fn script_file(&mut self, file: &str, arguments: Vec<String>, input: &Input) {
+    /// `apart` where it runs in a shell of its own.
+    fn script_file(&mut self, file: &str, arguments: Vec<String>, input: &Input, apart: bool) {
         if self.device(file) {
             self.notes
                 .executes("a shell reads its commands from the network".to_owned());
@@ -566,7 +591,11 @@ impl Shell {
         } else if matches!(file, "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") {
             self.stdin_script(input);
         } else if let Some(script) = self.scope.scripts.get(&place).cloned() {
-            self.read_with(&script, arguments);
+            if apart {
+                self.read_apart(&script, arguments);
+            } else {
+                self.read_with(&script, arguments);
+            }
         } else {
             self.notes.read(&place);
             self.notes
@@ -578,11 +607,12 @@ impl Shell {
         if input.fetched {
             self.notes
                 .executes("what is downloaded is piped into a shell".to_owned());
-        } else if let Some(text) = &input.text {
+        }
+        if let Some(text) = &input.text {
             self.read_apart(text, vec!["bash".to_owned()]);
         } else if let Some(file) = &input.file {
             let file = file.clone();
-            self.script_file(&file, Vec::new(), &Input::default());
+            self.script_file(&file, Vec::new(), &Input::default(), true);
         }
     }
 
@@ -600,7 +630,7 @@ impl Shell {
                 "-o" | "-O" | "+o" | "+O" => rest = rest.get(1..).unwrap_or_default(),
                 "--rcfile" | "--init-file" => {
                     if let Some((file, after)) = rest.split_first() {
-                        self.script_file(file, Vec::new(), &Input::default());
+                        self.script_file(file, Vec::new(), &Input::default(), false);
                         rest = after;
                     }
                 }
@@ -642,7 +672,7 @@ impl Shell {
                 if let Some(text) = &input.text {
                     self.read(text);
                 }
-                self.script_file(file, owned(rest), input);
+                self.script_file(file, owned(rest), input, true);
             }
             Some(_) | None => self.stdin_script(input),
         }
@@ -722,6 +752,18 @@ impl Shell {
             Item::Option("I" | "replace" | "i", value) => Some(value.unwrap_or("{}")),
             Item::Option(..) | Item::Word(_) => None,
         });
+        let by_line = options
+            .iter()
+            .any(|item| matches!(item, Item::Option("L" | "l" | "max-lines", _)));
+        if let Some(text) = input.text.as_ref().filter(|_| by_line && mark.is_none())
+            && name == "xargs"
+        {
+            for line in text.lines().take(64) {
+                let mut command = rest.to_vec();
+                command.extend(pieces(line, options, false).into_iter().map(Cow::Owned));
+                self.run(&command, Input::default());
+            }
+        }
         let fed: Vec<String> = match &input.text {
             Some(text) => pieces(text, options, mark.is_some() || name != "xargs"),
             None => vec![UNKNOWN.to_string()],
@@ -750,7 +792,7 @@ impl Shell {
             return done;
         }
         let each = options.iter().find_map(|item| match item {
-            Item::Option("n" | "max-args" | "L" | "l" | "max-lines", count) => {
+            Item::Option("n" | "max-args", count) => {
                 Some(count.and_then(|it| it.parse().ok()).unwrap_or(1usize).max(1))
             }
             Item::Option(..) | Item::Word(_) => None,

@@ -48,6 +48,9 @@ impl Value {
 struct Variable {
     values: Vec<Value>,
     live: usize,
+    /// The process that set it: one that another one starts does not get it.
+    process: u8,
+    exported: bool,
 }
 
 impl Variable {
@@ -85,6 +88,8 @@ pub(super) struct Scope {
     fresh: Vec<String>,
     /// Nothing that only a run would tell decides whether the command at hand is reached.
     pub(super) certain: bool,
+    /// How many shells there are above the one at hand.
+    pub(super) process: u8,
     pub(super) functions: BTreeMap<String, String>,
     /// `$0`, `$1` and so on, where a command gave them: the lists that they may be.
     pub(super) arguments: Vec<Vec<String>>,
@@ -118,13 +123,30 @@ impl Scope {
         for name in INHERITED {
             scope.set(name, UNKNOWN.to_string());
         }
+        for variable in scope.variables.values_mut() {
+            variable.exported = true;
+        }
         scope.fresh.clear();
         scope.home_is = cwd.and_then(home_above);
         scope
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&[Value]> {
-        self.variables.get(name).map(|it| it.values.as_slice())
+    /// All values that a variable may have.
+    pub(super) fn get(&self, name: &str) -> Option<Vec<Value>> {
+        let variable = self.variables.get(name)?;
+        let mut values = variable.values.clone();
+        let empty = Value::Text(String::new());
+        if variable.process < self.process && !variable.exported && !values.contains(&empty) {
+            values.push(empty);
+        }
+        Some(values)
+    }
+
+    /// Shells that this one starts get it.
+    pub(super) fn export(&mut self, name: &str) {
+        if let Some(variable) = self.variables.get_mut(name) {
+            variable.exported = true;
+        }
     }
 
     /// Adds a value. The ones before stay possible: an assignment may not be reached.
@@ -137,7 +159,9 @@ impl Scope {
         if !self.variables.contains_key(name) {
             self.fresh.push(name.to_owned());
         }
+        let process = self.process;
         let variable = self.variables.entry(name.to_owned()).or_default();
+        variable.process = variable.process.max(process);
         variable.add(value, certain);
     }
 

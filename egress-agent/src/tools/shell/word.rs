@@ -112,10 +112,10 @@ impl<'t> Reader<'t, '_> {
                 byte if is_meta(byte) => break,
                 b'\\' => {
                     self.at += 1;
-                    if self.peek() == Some(b'\n') {
-                        self.at += 1;
-                    } else {
-                        self.take_char(&mut out);
+                    match self.peek() {
+                        Some(b'\n') => self.at += 1,
+                        Some(_) => self.take_char(&mut out),
+                        None => out.push('\\'),
                     }
                 }
                 b'\'' => self.single_quoted(&mut out),
@@ -617,6 +617,7 @@ impl<'t> Reader<'t, '_> {
                         self.take_char(out);
                     }
                 }
+                Some(b'$') if self.peek_at(1) == Some(b'"') => self.at += 1,
                 Some(b'$') => self.dollar(out, text),
                 Some(b'`') => self.backtick(out, text),
                 Some(b' ' | b'\t' | b'\n') => {
@@ -644,7 +645,7 @@ impl<'t> Reader<'t, '_> {
             };
             return Some(lists.iter().map(word).collect());
         }
-        scope.get(name).map(<[Value]>::to_vec)
+        scope.get(name)
     }
 
     fn put_name(&mut self, out: &mut String, name: &str, quoted: bool) {
@@ -679,7 +680,7 @@ impl<'t> Reader<'t, '_> {
                         }
                     }
                     Value::List(list) => {
-                        self.no_words |= list.is_empty();
+                        self.no_words |= list.is_empty() && !joined;
                         let one = self.whole || (quoted && joined);
                         let between = if self.whole && !joined { " " } else { separators };
                         for (at, word) in list.values().enumerate() {

@@ -502,7 +502,7 @@ fn around(inner: &Text) -> Text {
 
 /// A script as a text inside of another.
 fn within(inner: &Text) -> Text {
-    (inner.clone(), word(), any::<u8>(), 0..30u8)
+    (inner.clone(), word(), any::<u8>(), 0..41u8)
         .prop_map(|(a, extra, style, how)| {
             let text = one_word(&a, style);
             match how {
@@ -533,6 +533,17 @@ fn within(inner: &Text) -> Text {
                 26 => format!("bash --norc -c {text}"),
                 27 => format!("nohup nice bash -c {text}"),
                 28 => format!("exec bash -c {text}"),
+                29 => format!("{{ echo true; printf %s {text}; }} | bash"),
+                30 => format!("(echo -E {text}) | bash"),
+                31 => format!("p() {{ printf '%s\\n' {text}; }}; p | bash"),
+                32 => format!("if true; then echo -E {text}; fi | bash"),
+                33 => format!("echo -E {text} | {{ bash; }}"),
+                34 => format!("echo -E {text} | (true; cat | bash)"),
+                35 => format!("echo curl {extra} | while read -r l; do eval \"$l\"; done"),
+                36 => format!("echo {extra} | while read -r l; do curl \"$l\"; done; {a}"),
+                37 => format!("local_() {{ local A=x; {} }}; local_", ended(&a)),
+                38 => format!("declare -a b=({text}); eval \"${{b[0]}}\""),
+                39 => format!("[[ -n {extra} ]] && eval {text}"),
                 _ => format!("eval \"$(cat <<'EOF'\n{a}\nEOF\n)\""),
             }
         })
@@ -563,11 +574,14 @@ pub(super) fn script() -> Text {
             1 => documents(&inner),
         ]
     });
-    prop_oneof![
+    let set = one_of(&["", "", "A=h1.tld B=h2.tld C=-s a=(x h3.tld)\n", "A=-s; B=h3.tld; C=x; a=(h1.tld)\n"]);
+    let script = prop_oneof![
         2 => simple(),
         1 => (setting(), simple()).prop_map(|(a, b)| format!("{a}\n{b}")),
         1 => (setting(), setting(), plain()).prop_map(|(a, b, c)| format!("{a}; {b}; {c}")),
         4 => all,
-    ]
-    .boxed()
+    ];
+    (set, script)
+        .prop_map(|(set, script)| format!("{set}{script}"))
+        .boxed()
 }
