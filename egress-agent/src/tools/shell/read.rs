@@ -368,7 +368,7 @@ impl<'t> Reader<'t, '_> {
         (0..most).map(|number| brace::chosen(text, number)).collect()
     }
 
-    /// The lists of words that words with choices may be.
+    /// The lists of words that words with choices may be; words without are no longer marked.
     fn combinations(&mut self, words: &[Cow<'_, str>]) -> Vec<Vec<String>> {
         let choices: Vec<Vec<String>> = words.iter().map(|word| self.alternatives(word)).collect();
         let most = choices.iter().map(Vec::len).max().unwrap_or(1);
@@ -392,13 +392,17 @@ impl<'t> Reader<'t, '_> {
             .map(|turn| {
                 let mut left = turn;
                 let mut out = Vec::new();
-                for list in &choices {
+                for (word, list) in words.iter().zip(&choices) {
                     let at = if every { left % list.len() } else { turn % list.len() };
                     if every {
                         left /= list.len();
                     }
-                    if let Some(word) = list.get(at) {
-                        self.fields(word.clone(), &mut out);
+                    match list.get(at) {
+                        Some(chosen) if word.contains(EITHER) => {
+                            self.fields(chosen.clone(), &mut out);
+                        }
+                        Some(word) => out.push(word.clone()),
+                        None => {}
                     }
                 }
                 out
@@ -503,11 +507,22 @@ impl<'t> Reader<'t, '_> {
                     let line = rest.iter().position(|byte| *byte == b'\n');
                     self.at += line.unwrap_or(rest.len());
                 }
-                b'<' | b'>' if self.peek_at(1) == Some(b'(') => {
-                    words.push(Cow::Owned(self.marked_word()));
+                byte if is_meta(byte) && self.peek_at(1) != Some(b'(') => self.at += 1,
+                _ => {
+                    let before = self.at;
+                    let marked = self.marked_word();
+                    if self.at == before {
+                        // INVARIANT: every turn of the loop moves on.
+                        self.at += 1;
+                    }
+                    if marked.contains(EITHER) {
+                        words.push(Cow::Owned(marked));
+                    } else {
+                        let mut settled = Vec::new();
+                        self.fields(marked, &mut settled);
+                        words.extend(settled.into_iter().map(Cow::Owned));
+                    }
                 }
-                byte if is_meta(byte) => self.at += 1,
-                _ => words.push(Cow::Owned(self.marked_word())),
             }
         }
         self.combinations(&words).into_iter().map(array_of).collect()
@@ -523,6 +538,7 @@ impl<'t> Reader<'t, '_> {
                 "while" | "until" => self.group(level, Kind::Loop),
                 "else" | "elif" => self.branch(level, Kind::If),
                 "then" | "do" | "!" => {}
+                "time" if level.sub => return false,
                 "time" => level.timed = true,
                 "-p" | "--" if timed => level.timed = true,
                 "coproc" => level.coproc = true,

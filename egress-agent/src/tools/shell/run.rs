@@ -589,7 +589,7 @@ impl Shell {
             self.notes
                 .executes(format!("`{}` was downloaded", super::word::shown(file)));
         } else if matches!(file, "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") {
-            self.stdin_script(input);
+            self.stdin_script(input, arguments);
         } else if let Some(script) = self.scope.scripts.get(&place).cloned() {
             if apart {
                 self.read_apart(&script, arguments);
@@ -603,13 +603,15 @@ impl Shell {
         }
     }
 
-    fn stdin_script(&mut self, input: &Input) {
+    fn stdin_script(&mut self, input: &Input, words: Vec<String>) {
         if input.fetched {
             self.notes
                 .executes("what is downloaded is piped into a shell".to_owned());
         }
         if let Some(text) = &input.text {
-            self.read_apart(text, vec!["bash".to_owned()]);
+            let mut arguments = vec!["bash".to_owned()];
+            arguments.extend(words);
+            self.read_apart(text, arguments);
         } else if let Some(file) = &input.file {
             let file = file.clone();
             self.script_file(&file, Vec::new(), &Input::default(), true);
@@ -674,7 +676,7 @@ impl Shell {
                 }
                 self.script_file(file, owned(rest), input, true);
             }
-            Some(_) | None => self.stdin_script(input),
+            Some(_) | None => self.stdin_script(input, owned(rest)),
         }
         Done {
             stdin: Some(Stdin::Shell),

@@ -521,19 +521,13 @@ impl<'t> Reader<'t, '_> {
             let plus = rest.starts_with('+');
             let mut shown = String::new();
             shown.push(EITHER);
-            if plus && own.is_none() {
+            if plus {
+                if quoted {
+                    shown.push(EMPTY);
+                }
                 shown.push(OR);
-            } else if !plus {
-                match &own {
-                    Some(own) => self.put(&mut shown, Some(own), quoted, joined),
-                    None if all => {}
-                    None => {}
-                }
-                if own.is_some() {
-                    shown.push(OR);
-                }
-            } else {
-                shown.push(EMPTY);
+            } else if let Some(own) = &own {
+                self.put(&mut shown, Some(own), quoted, joined);
                 shown.push(OR);
             }
             shown.push_str(other);
