@@ -56,6 +56,7 @@ struct Group {
     mark: usize,
     /// The pipeline in which it stands.
     pipe_mark: usize,
+    chain_mark: usize,
     sub: bool,
     /// The function whose body this is, and where the body starts.
     function: Option<(String, usize)>,
@@ -105,6 +106,8 @@ struct Level<'t> {
     /// What was set before this pipeline, and whether its commands have shells of their own.
     pipe_mark: usize,
     sub: bool,
+    /// What was set before this chain of `&&` and `||`.
+    chain_mark: usize,
 }
 
 impl<'t> Reader<'t, '_> {
@@ -124,6 +127,7 @@ impl<'t> Reader<'t, '_> {
             known: true,
             certain,
             pipe_mark: self.shell.scope.mark(),
+            chain_mark: self.shell.scope.mark(),
             ..Level::default()
         };
         while let Some(byte) = self.peek() {
@@ -150,12 +154,11 @@ impl<'t> Reader<'t, '_> {
                     self.at += if both { 2 } else { 1 };
                     self.command_ends(&mut level);
                     level.sub |= !both;
-                    let mark = level.pipe_mark;
                     self.pipeline_ends(&mut level);
                     if both {
                         self.condition(&mut level);
                     } else {
-                        level.conditional.get_or_insert(mark);
+                        level.conditional = Some(level.chain_mark);
                         self.condition_ends(&mut level);
                     }
                 }
@@ -518,9 +521,13 @@ impl<'t> Reader<'t, '_> {
                     if marked.contains(EITHER) {
                         words.push(Cow::Owned(marked));
                     } else {
+                        // What braces make is no `[place]=word`.
+                        let braced = marked.contains(OPEN) && marked.starts_with('[');
                         let mut settled = Vec::new();
                         self.fields(marked, &mut settled);
-                        words.extend(settled.into_iter().map(Cow::Owned));
+                        for word in settled {
+                            words.push(Cow::Owned(if braced { format!("{EMPTY}{word}") } else { word }));
+                        }
                     }
                 }
             }
@@ -605,10 +612,12 @@ impl<'t> Reader<'t, '_> {
             conditional: level.conditional.take(),
             mark: self.shell.scope.mark(),
             pipe_mark: level.pipe_mark,
+            chain_mark: level.chain_mark,
             sub: std::mem::take(&mut level.sub),
             function,
         });
         level.pipe_mark = self.shell.scope.mark();
+        level.chain_mark = level.pipe_mark;
         level.count = 0;
     }
 
@@ -686,6 +695,7 @@ impl<'t> Reader<'t, '_> {
         level.stdin = None;
         level.conditional = group.conditional;
         level.pipe_mark = group.pipe_mark;
+        level.chain_mark = group.chain_mark;
         level.sub = group.sub;
         if let Some((name, start)) = group.function {
             let end = self.at.saturating_sub(1);
@@ -803,6 +813,7 @@ impl<'t> Reader<'t, '_> {
             self.shell.scope.end(mark);
         }
         level.pipe_mark = self.shell.scope.mark();
+        level.chain_mark = level.pipe_mark;
     }
 
     fn pipeline_ends(&mut self, level: &mut Level<'t>) {
@@ -1048,7 +1059,7 @@ fn array_of(words: Vec<String>) -> Value {
             .map(|(place, word)| (place.parse().unwrap_or(at), word.to_owned()));
         let (place, word) = placed.unwrap_or((at, word));
         at = place.saturating_add(1);
-        list.insert(place, word);
+        list.insert(place, word.replace(EMPTY, ""));
     }
     Value::List(list)
 }

@@ -1,7 +1,9 @@
 //! Commands: builtins, scripts within scripts, wrappers; the rest goes to the programs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::Reach;
 use super::notes::Notes;
@@ -685,7 +687,7 @@ impl Shell {
     }
 
     fn wrapped(&mut self, name: &str, args: Args<'_, '_>, input: Input) -> Done {
-        let Some(wrapper) = WRAPPERS.iter().find(|wrapper| wrapper.name == name) else {
+        let Some(wrapper) = BY_NAME.get(&(name.len(), name)) else {
             return programs::run(self, name, args, input);
         };
         let (options, mut rest) = wrapper.spec.leading(args);
@@ -858,6 +860,10 @@ fn pieces(text: &str, options: &[Item<'_>], lines: bool) -> Vec<String> {
                 (_, letter) => word.get_or_insert_default().push(letter),
             }
         }
+        if quote.is_some() {
+            // xargs ends here.
+            break;
+        }
         out.extend(word);
     }
     out.truncate(MOST);
@@ -892,7 +898,12 @@ const fn wrapper(
     }
 }
 
-const WRAPPERS: &[Wrapper] = &[
+static BY_NAME: LazyLock<BTreeMap<(usize, &str), &Wrapper>> = LazyLock::new(|| {
+    let named = |wrapper: &'static Wrapper| ((wrapper.name.len(), wrapper.name), wrapper);
+    WRAPPERS.iter().map(named).collect()
+});
+
+static WRAPPERS: &[Wrapper] = &[
     wrapper(
         "sudo",
         "ugpCcDRTthrU",

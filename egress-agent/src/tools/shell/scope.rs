@@ -135,7 +135,7 @@ impl Scope {
     pub(super) fn get(&self, name: &str) -> Option<Vec<Value>> {
         let variable = self.variables.get(name)?;
         let mut values = variable.values.clone();
-        let empty = Value::Text(String::new());
+        let empty = Value::List(BTreeMap::new());
         if variable.process < self.process && !variable.exported && !values.contains(&empty) {
             values.push(empty);
         }
@@ -160,8 +160,14 @@ impl Scope {
             self.fresh.push(name.to_owned());
         }
         let process = self.process;
-        let variable = self.variables.entry(name.to_owned()).or_default();
-        variable.process = variable.process.max(process);
+        let variable = self
+            .variables
+            .entry(name.to_owned())
+            .or_insert_with(|| Variable {
+                process,
+                ..Variable::default()
+            });
+        variable.process = variable.process.min(process);
         variable.add(value, certain);
     }
 
@@ -181,8 +187,12 @@ impl Scope {
             self.set_value(name, more.clone());
             return;
         };
-        let longer: Vec<Value> = variable
-            .live()
+        let values = if self.certain {
+            variable.live()
+        } else {
+            variable.values.as_slice()
+        };
+        let longer: Vec<Value> = values
             .iter()
             .map(|value| appended(value, more))
             .collect();

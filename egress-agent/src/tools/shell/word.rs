@@ -675,6 +675,9 @@ impl<'t> Reader<'t, '_> {
                     }
                     Value::List(list) => {
                         self.no_words |= list.is_empty() && !joined;
+                        if list.is_empty() && joined && quoted {
+                            text.push(EMPTY);
+                        }
                         let one = self.whole || (quoted && joined);
                         let between = if self.whole && !joined { " " } else { separators };
                         for (at, word) in list.values().enumerate() {

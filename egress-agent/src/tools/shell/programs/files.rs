@@ -1,5 +1,8 @@
 //! Programs that work on files and text, and those of which nothing is known.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use crate::tools::shell::options::{Args, Item, Spec, words};
@@ -199,12 +202,37 @@ const QUIET: &[&str] = &[
     "say",
 ];
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Own,
+    Quiet,
+    Searcher,
+    Writer,
+    Reader,
+}
+
+/// One look-up instead of a search through every table.
+static KINDS: LazyLock<BTreeMap<(usize, &str), Kind>> = LazyLock::new(|| {
+    let mut kinds = BTreeMap::new();
+    // Earlier tables go before later ones.
+    for (names, kind) in [
+        (READERS, Kind::Reader),
+        (WRITERS, Kind::Writer),
+        (SEARCHERS, Kind::Searcher),
+        (QUIET, Kind::Quiet),
+        (&["echo", "printf", "find"], Kind::Own),
+    ] {
+        kinds.extend(names.iter().map(|name| ((name.len(), *name), kind)));
+    }
+    kinds
+});
+
+fn kind(name: &str) -> Option<Kind> {
+    KINDS.get(&(name.len(), name)).copied()
+}
+
 pub(super) fn is_text_tool(name: &str) -> bool {
-    matches!(name, "echo" | "printf" | "find")
-        || QUIET.contains(&name)
-        || READERS.contains(&name)
-        || SEARCHERS.contains(&name)
-        || WRITERS.contains(&name)
+    kind(name).is_some()
 }
 
 pub(super) fn text_tool(shell: &mut Shell, name: &str, args: Args<'_, '_>, input: Input) -> Done {
@@ -214,10 +242,12 @@ pub(super) fn text_tool(shell: &mut Shell, name: &str, args: Args<'_, '_>, input
         "find" => return find(shell, args),
         "true" | "false" | ":" | "test" | "[" | "sleep" | "wait" | "return" | "exit" | "break"
         | "continue" => return Done::output(String::new()),
-        _ if QUIET.contains(&name) => return Done::default(),
-        _ if SEARCHERS.contains(&name) => searcher(shell, name, args),
-        _ if WRITERS.contains(&name) => writer(shell, name, args, &input),
-        _ => reader(shell, name, args),
+        _ => match kind(name) {
+            Some(Kind::Quiet) => return Done::default(),
+            Some(Kind::Searcher) => searcher(shell, name, args),
+            Some(Kind::Writer) => writer(shell, name, args, &input),
+            Some(Kind::Reader | Kind::Own) | None => reader(shell, name, args),
+        },
     }
     let decodes = args.iter().any(|arg| {
         matches!(&**arg, "-d" | "-D" | "--decode" | "-r")

@@ -116,6 +116,10 @@ fn records(log: &[u8]) -> Vec<Argv> {
     let mut argv = Vec::new();
     for word in log.split(|byte| *byte == 0) {
         if word == b"\x01" {
+            // Bash 5.2 gives a command of `coproc` that is not found this word of its own.
+            if argv.first().is_some_and(|it| it == "COPROC") {
+                argv.remove(0);
+            }
             all.push(std::mem::take(&mut argv));
         } else {
             argv.push(String::from_utf8_lossy(word).into_owned());
@@ -144,8 +148,8 @@ fn covers(seen: &[String], argv: &[String]) -> bool {
     let joined = |words: &[String]| words.join("\u{1}").replace(FETCHED, "\0");
     // A word of which nothing is known may be none.
     let mut seen = format!("{}\u{1}", joined(seen));
-    while seen.contains("\u{1}\0\u{1}") {
-        seen = seen.replace("\u{1}\0\u{1}", "\0\u{1}");
+    while seen.contains("\u{1}\0\u{1}") || seen.contains("\0\0") {
+        seen = seen.replace("\u{1}\0\u{1}", "\0\u{1}").replace("\0\0", "\0");
     }
     let seen = seen.strip_suffix('\u{1}').unwrap_or_default();
     let seen = seen.rsplit_once('/').filter(|_| !seen.contains('\u{1}')).map_or(seen, |it| it.1);
