@@ -20,6 +20,7 @@
 //! and take a host in another form than a URL: the kernel decides about them.
 
 mod brace;
+mod glob;
 mod notes;
 mod options;
 mod place;

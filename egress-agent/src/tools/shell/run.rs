@@ -1,7 +1,9 @@
 //! Commands: builtins, scripts within scripts, wrappers; the rest goes to the programs.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::Reach;
 use super::notes::Notes;
@@ -9,8 +11,8 @@ use super::options::{Args, Item, Spec};
 use super::place::{self, Place};
 use super::programs;
 use super::read::{Output, Reader};
-use super::scope::Scope;
-use super::word::{FIELD, UNKNOWN, is_fetched, is_known};
+use super::scope::{Scope, Value};
+use super::word::{FETCHED, UNKNOWN, is_fetched, is_known, unmarked};
 
 /// Scripts inside of scripts beyond this are not read.
 const MOST_DEEP: u8 = 12;
@@ -60,7 +62,12 @@ pub(super) struct Shell {
     pub(super) scope: Scope,
     /// Bytes of scripts that may still be read.
     budget: usize,
+    /// Bytes of values that may still stand in words.
+    expansion: usize,
     depth: u8,
+    /// Every command that was run, for tests that compare with what bash runs.
+    #[cfg(test)]
+    pub(super) ran: Vec<Vec<String>>,
 }
 
 impl Shell {
@@ -69,7 +76,10 @@ impl Shell {
             notes: Notes::default(),
             scope: Scope::new(cwd),
             budget: length.saturating_mul(2).saturating_add(64 * 1024),
+            expansion: length.saturating_mul(4).saturating_add(1024 * 1024),
             depth: 0,
+            #[cfg(test)]
+            ran: Vec::new(),
         }
     }
 
@@ -79,6 +89,20 @@ impl Shell {
 
     pub(super) fn unclear(&mut self, why: &str) {
         self.notes.unclear(why.to_owned());
+    }
+
+    /// Whether this many more bytes of values may be read.
+    pub(super) fn spend(&mut self, bytes: usize) -> bool {
+        match self.expansion.checked_sub(bytes) {
+            Some(left) => {
+                self.expansion = left;
+                true
+            }
+            None => {
+                self.unclear("the values of variables are too long to read them all");
+                false
+            }
+        }
     }
 
     /// Reads a script, wherever it stood.
@@ -103,6 +127,8 @@ impl Shell {
             shell: self,
             nested: 0,
             sums_are_over: false,
+            whole: false,
+            no_words: false,
         }
         .list(None);
         self.depth -= 1;
@@ -111,16 +137,28 @@ impl Shell {
 
     /// Reads a script that gets words of its own as `$0`, `$1` and so on.
     fn read_with(&mut self, script: &str, arguments: Vec<String>) -> Output {
-        let before = std::mem::replace(&mut self.scope.arguments, arguments);
+        let before = std::mem::replace(&mut self.scope.arguments, vec![arguments]);
         let output = self.read(script);
         self.scope.arguments = before;
+        output
+    }
+
+    /// Reads a script that runs in a shell of its own.
+    fn read_apart(&mut self, script: &str, arguments: Vec<String>) -> Output {
+        let certain = std::mem::replace(&mut self.scope.certain, false);
+        let mark = self.scope.mark();
+        self.scope.process = self.scope.process.saturating_add(1);
+        let output = self.read_with(script, arguments);
+        self.scope.process = self.scope.process.saturating_sub(1);
+        self.scope.end(mark);
+        self.scope.certain = certain;
         output
     }
 
     pub(super) fn execute(&mut self, stdin: Stdin, text: &str) {
         match stdin {
             Stdin::Shell => {
-                self.read(text);
+                self.read_apart(text, vec!["bash".to_owned()]);
             }
             Stdin::Code => programs::code::read(self, "interpreter", text),
         }
@@ -232,6 +270,8 @@ impl Shell {
             return Done::default();
         };
         self.notes.command(args, input.text.as_deref());
+        #[cfg(test)]
+        self.record(args);
         let place = self.scope.place(program);
         if is_fetched(program) || self.scope.downloads.contains(&place) {
             self.notes
@@ -254,7 +294,7 @@ impl Shell {
         if program.contains('/')
             && let Some(script) = self.scope.scripts.get(&place).cloned()
         {
-            self.read_with(&script, owned(args));
+            self.read_apart(&script, owned(args));
         }
         let mut done = self.builtin(name, rest, input);
         done.fetched |= called.fetched;
@@ -262,9 +302,21 @@ impl Shell {
         done
     }
 
+    /// Long ones would measure the record, not the reader.
+    #[cfg(test)]
+    fn record(&mut self, args: Args<'_, '_>) {
+        if self.ran.len() < 4096 && args.len() < 256 {
+            self.ran.push(owned(args));
+        }
+    }
+
     fn builtin(&mut self, name: &str, args: Args<'_, '_>, input: Input) -> Done {
         match name {
             "eval" => {
+                let args = match args {
+                    [first, rest @ ..] if first == "--" => rest,
+                    args => args,
+                };
                 let script = args.join(" ");
                 if !is_known(&script) {
                     self.unclear("eval: the command is made at run time");
@@ -289,11 +341,31 @@ impl Shell {
             }
             "export" | "declare" | "typeset" | "local" | "readonly" => self.declare(name, args),
             "set" if args.is_empty() => self.notes.environment(),
-            "set" => {
-                if let Some(at) = args.iter().position(|arg| arg == "--") {
-                    let mut arguments = vec!["bash".to_owned()];
-                    arguments.extend(args.iter().skip(at + 1).map(ToString::to_string));
-                    self.scope.arguments = arguments;
+            "set" => self.set_arguments(args),
+            "shift" => {
+                let count = match args.first() {
+                    Some(count) => count.parse().unwrap_or(1),
+                    None => 1usize,
+                };
+                let mut shifted = self.scope.arguments.clone();
+                for list in &mut shifted {
+                    let end = list.len().min(count.saturating_add(1));
+                    list.drain(end.min(1)..end);
+                }
+                for list in shifted {
+                    self.arguments_may_be(list);
+                }
+            }
+            "unset" => {
+                for name in args {
+                    self.scope
+                        .forget(name.split('[').next().unwrap_or_default());
+                }
+            }
+            "let" => {
+                for name in args.iter().filter_map(|arg| arg.split('=').next()) {
+                    let name = name.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+                    self.scope.forget(name);
                 }
             }
             "printenv" => {
@@ -304,20 +376,33 @@ impl Shell {
             "compgen" if args.iter().any(|arg| arg == "-e" || arg == "-v") => {
                 self.notes.environment();
             }
-            "read" | "mapfile" | "readarray" => {
-                if let (Some(text), Some(variable)) = (input.text, args.last()) {
-                    for line in text.lines().take(8) {
-                        self.scope.set(variable, line.trim().to_owned());
-                    }
-                }
+            "read" => self.read_line(args, &input),
+            "mapfile" | "readarray" => {
+                let variable = args
+                    .iter()
+                    .rev()
+                    .find(|arg| !arg.starts_with('-'))
+                    .map_or("MAPFILE", |it| it);
+                let value = match &input.text {
+                    _ if input.fetched => Value::Text(FETCHED.to_string()),
+                    Some(text) => Value::list(text.lines().map(str::to_owned)),
+                    None => Value::unknown(),
+                };
+                self.scope.set_value(variable, value);
             }
             "for" | "select" => {
                 if let Some((variable, list)) = args.split_first() {
-                    let list: Vec<String> = list.iter().skip(1).map(ToString::to_string).collect();
-                    if list.len() > 8 {
+                    if list.is_empty() {
+                        let lists = self.scope.arguments.clone();
+                        let words = lists.into_iter().flat_map(|list| list.into_iter().skip(1));
+                        self.scope.set_any(variable, words.map(Value::Text));
+                    }
+                    let list = list.iter().skip(1);
+                    if list.len() > 24 {
                         self.unclear("a loop goes over more words than are followed");
                     }
-                    self.scope.set_any(variable, list);
+                    self.scope
+                        .set_any(variable, list.map(|it| Value::Text(it.to_string())));
                 }
             }
             "cd" | "pushd" => {
@@ -331,7 +416,7 @@ impl Shell {
             }
             "source" | "." => {
                 if let Some(file) = args.first() {
-                    self.script_file(file, owned(args), &input);
+                    self.script_file(file, owned(args), &input, false);
                 }
             }
             "sh" | "bash" | "zsh" | "dash" | "ksh" | "mksh" | "ash" | "fish" | "rbash" | "csh"
@@ -339,7 +424,19 @@ impl Shell {
             "command" if args.first().is_some_and(|arg| arg == "-v" || arg == "-V") => {}
             _ => return self.wrapped(name, args, input),
         }
-        Done::default()
+        let silent = matches!(
+            name,
+            "shift" | "unset" | "let" | "read" | "mapfile" | "readarray" | "for" | "cd"
+        ) || !args.is_empty()
+            && matches!(
+                name,
+                "trap" | "alias" | "declare" | "local" | "export" | "readonly" | "set"
+            );
+        if silent {
+            Done::output(String::new())
+        } else {
+            Done::default()
+        }
     }
 
     fn declare(&mut self, name: &str, args: Args<'_, '_>) {
@@ -349,15 +446,157 @@ impl Shell {
         if prints && (name == "export" || !args.is_empty()) {
             self.notes.environment();
         }
-        for arg in args {
-            if let Some((variable, value)) = arg.split_once('=') {
-                self.environment_is(variable, value);
-                self.scope.set(variable, value.replace(FIELD, " "));
+        // A number, another case, another variable: what it makes of a value is not followed.
+        let changes = args
+            .iter()
+            .any(|arg| arg.starts_with('-') && arg.contains(['i', 'l', 'u', 'n', 'c']));
+        let exports = name == "export" || args.iter().any(|arg| arg.starts_with("-x"));
+        for arg in args.iter().filter(|arg| !arg.starts_with('-')) {
+            match arg.split_once('=') {
+                Some((variable, value)) => {
+                    let value = unmarked(value.to_owned());
+                    self.environment_is(variable, &value);
+                    match variable.strip_suffix('+') {
+                        Some(variable) => self.scope.append(variable, &Value::Text(value)),
+                        None => self.scope.set(variable, value),
+                    }
+                    if changes {
+                        self.scope.forget(variable);
+                    }
+                    if exports {
+                        self.scope.export(variable);
+                    }
+                }
+                None if exports => self.scope.export(arg),
+                None => self.scope.forget(arg),
             }
         }
     }
 
-    fn script_file(&mut self, file: &str, arguments: Vec<String>, input: &Input) {
+    /// `set`, as far as it gives `$1` and what follows.
+    fn set_arguments(&mut self, args: Args<'_, '_>) {
+        let mut rest = args;
+        let mut given = false;
+        while let Some((first, after)) = rest.split_first() {
+            if !first.starts_with(['-', '+']) {
+                break;
+            }
+            rest = after;
+            if first == "--" {
+                given = true;
+                break;
+            }
+            if first.ends_with('o') {
+                rest = rest.get(1..).unwrap_or_default();
+            }
+        }
+        if given || !rest.is_empty() {
+            let mut list = vec!["bash".to_owned()];
+            list.extend(owned(rest));
+            self.arguments_may_be(list);
+        }
+    }
+
+    /// The lists before stay possible.
+    fn arguments_may_be(&mut self, list: Vec<String>) {
+        let length = list.iter().map(String::len).sum();
+        if self.scope.arguments.is_empty() && !self.scope.certain {
+            self.scope
+                .arguments
+                .push(vec!["bash".to_owned(), UNKNOWN.to_string()]);
+        }
+        if self.scope.arguments.len() >= 8 || !self.spend(length) {
+            self.scope.arguments = vec![vec!["bash".to_owned(), UNKNOWN.to_string()]];
+        }
+        if !self.scope.arguments.contains(&list) {
+            self.scope.arguments.push(list);
+        }
+    }
+
+    /// `read`: each line may be the one that is read.
+    fn read_line(&mut self, args: Args<'_, '_>, input: &Input) {
+        const SPEC: Spec = Spec {
+            short: "adinNptu",
+            long: &[],
+        };
+        let (options, names) = SPEC.leading(args);
+        let array = options.iter().find_map(|item| match item {
+            Item::Option("a", Some(name)) => Some(*name),
+            Item::Option(..) | Item::Word(_) => None,
+        });
+        let names: Vec<&str> = names.iter().map(|it| &**it).chain(array).collect();
+        let names = if names.is_empty() {
+            vec!["REPLY"]
+        } else {
+            names
+        };
+        let plain = options
+            .iter()
+            .all(|item| matches!(item, Item::Option("r" | "s" | "e" | "p" | "t" | "a", _)));
+        let Some(text) = input.text.as_ref().filter(|_| plain) else {
+            for name in names {
+                let mark = if input.fetched { FETCHED } else { UNKNOWN };
+                self.scope.set(name, mark.to_string());
+            }
+            return;
+        };
+        let separators: Vec<String> = match self.scope.get("IFS") {
+            Some(values) => values.iter().map(|it| it.text().to_owned()).collect(),
+            None => vec![" \t\n".to_owned()],
+        };
+        let mut lines = text.lines();
+        let certain = self.scope.certain;
+        let raw = options
+            .iter()
+            .any(|item| matches!(item, Item::Option("r", _)));
+        for line in lines.by_ref().take(16) {
+            for separators in &separators {
+                let line = if raw {
+                    line.to_owned()
+                } else {
+                    line.replace('\\', "")
+                };
+                self.read_fields(&names, array.is_some(), &line, separators);
+                self.scope.certain = false;
+            }
+        }
+        if lines.next().is_some() || text.is_empty() {
+            for name in names {
+                self.scope.forget(name);
+            }
+        }
+        self.scope.certain = certain;
+    }
+
+    fn read_fields(&mut self, names: &[&str], array: bool, line: &str, separators: &str) {
+        let is_separator = |c: char| separators.contains(c);
+        let blank = |c: char| is_separator(c) && c.is_ascii_whitespace();
+        if array {
+            let words: Vec<String> = line
+                .trim_matches(blank)
+                .split(is_separator)
+                .filter(|word| !word.is_empty())
+                .map(str::to_owned)
+                .collect();
+            for name in names {
+                self.scope
+                    .set_value(name, Value::list(words.iter().cloned()));
+            }
+            return;
+        }
+        let mut rest = line.trim_matches(blank);
+        for (at, name) in names.iter().enumerate() {
+            let (word, after) = match rest.split_once(is_separator) {
+                Some((word, after)) if at + 1 < names.len() => (word, after),
+                Some(_) | None => (rest, ""),
+            };
+            self.scope.set(name, word.to_owned());
+            rest = after.trim_start_matches(blank);
+        }
+    }
+
+    /// `apart` where it runs in a shell of its own.
+    fn script_file(&mut self, file: &str, arguments: Vec<String>, input: &Input, apart: bool) {
         if self.device(file) {
             self.notes
                 .executes("a shell reads its commands from the network".to_owned());
@@ -368,9 +607,13 @@ impl Shell {
             self.notes
                 .executes(format!("`{}` was downloaded", super::word::shown(file)));
         } else if matches!(file, "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") {
-            self.stdin_script(input);
+            self.stdin_script(input, arguments);
         } else if let Some(script) = self.scope.scripts.get(&place).cloned() {
-            self.read_with(&script, arguments);
+            if apart {
+                self.read_apart(&script, arguments);
+            } else {
+                self.read_with(&script, arguments);
+            }
         } else {
             self.notes.read(&place);
             self.notes
@@ -378,15 +621,18 @@ impl Shell {
         }
     }
 
-    fn stdin_script(&mut self, input: &Input) {
+    fn stdin_script(&mut self, input: &Input, words: Vec<String>) {
         if input.fetched {
             self.notes
                 .executes("what is downloaded is piped into a shell".to_owned());
-        } else if let Some(text) = &input.text {
-            self.read(text);
+        }
+        if let Some(text) = &input.text {
+            let mut arguments = vec!["bash".to_owned()];
+            arguments.extend(words);
+            self.read_apart(text, arguments);
         } else if let Some(file) = &input.file {
             let file = file.clone();
-            self.script_file(&file, Vec::new(), &Input::default());
+            self.script_file(&file, Vec::new(), &Input::default(), true);
         }
     }
 
@@ -404,7 +650,7 @@ impl Shell {
                 "-o" | "-O" | "+o" | "+O" => rest = rest.get(1..).unwrap_or_default(),
                 "--rcfile" | "--init-file" => {
                     if let Some((file, after)) = rest.split_first() {
-                        self.script_file(file, Vec::new(), &Input::default());
+                        self.script_file(file, Vec::new(), &Input::default(), false);
                         rest = after;
                     }
                 }
@@ -432,7 +678,12 @@ impl Shell {
                 self.notes
                     .unclear(format!("{name} -c: the command is made at run time"));
             }
-            let output = self.read_with(script, owned(after));
+            let arguments = if after.is_empty() {
+                vec![name.to_owned()]
+            } else {
+                owned(after)
+            };
+            let output = self.read_apart(script, arguments);
             return Done {
                 fetched: output.fetched,
                 output: output.text,
@@ -445,9 +696,9 @@ impl Shell {
                 if let Some(text) = &input.text {
                     self.read(text);
                 }
-                self.script_file(file, owned(rest), input);
+                self.script_file(file, owned(rest), input, true);
             }
-            Some(_) | None => self.stdin_script(input),
+            Some(_) | None => self.stdin_script(input, owned(rest)),
         }
         Done {
             stdin: Some(Stdin::Shell),
@@ -456,7 +707,7 @@ impl Shell {
     }
 
     fn wrapped(&mut self, name: &str, args: Args<'_, '_>, input: Input) -> Done {
-        let Some(wrapper) = WRAPPERS.iter().find(|wrapper| wrapper.name == name) else {
+        let Some(wrapper) = BY_NAME.get(&(name.len(), name)) else {
             return programs::run(self, name, args, input);
         };
         let (options, mut rest) = wrapper.spec.leading(args);
@@ -495,7 +746,7 @@ impl Shell {
                 self.read(&rest.join(" "));
                 Done::default()
             }
-            "xargs" | "parallel" => self.fed(&options, rest, &input),
+            "xargs" | "parallel" => self.fed(name, &options, rest, &input),
             "watch" => {
                 self.read(&rest.join(" "));
                 Done::default()
@@ -514,19 +765,25 @@ impl Shell {
     }
 
     /// A command that gets words from its input.
-    fn fed(&mut self, options: &[Item<'_>], rest: Args<'_, '_>, input: &Input) -> Done {
-        let mark = options.iter().find_map(|item| match item {
+    fn fed(&mut self, name: &str, options: &[Item<'_>], rest: Args<'_, '_>, input: &Input) -> Done {
+        let mark = options.iter().rev().find_map(|item| match item {
             Item::Option("I" | "replace" | "i", value) => Some(value.unwrap_or("{}")),
             Item::Option(..) | Item::Word(_) => None,
         });
+        let by_line = options
+            .iter()
+            .any(|item| matches!(item, Item::Option("L" | "l" | "max-lines", _)));
+        if let Some(text) = input.text.as_ref().filter(|_| by_line && mark.is_none())
+            && name == "xargs"
+        {
+            for line in text.lines().take(64) {
+                let mut command = rest.to_vec();
+                command.extend(pieces(line, options, false).into_iter().map(Cow::Owned));
+                self.run(&command, Input::default());
+            }
+        }
         let fed: Vec<String> = match &input.text {
-            // In place of a mark stands a whole line.
-            Some(text) if mark.is_some() => text.lines().take(256).map(str::to_owned).collect(),
-            Some(text) => text
-                .split_whitespace()
-                .take(256)
-                .map(str::to_owned)
-                .collect(),
+            Some(text) => pieces(text, options, mark.is_some() || name != "xargs"),
             None => vec![UNKNOWN.to_string()],
         };
         // `parallel cmd ::: words`.
@@ -538,7 +795,9 @@ impl Shell {
             None => (rest, Default::default()),
         };
         let fed: Vec<String> = if given.is_empty() { fed } else { owned(given) };
-        let mark = mark.or_else(|| command.iter().any(|it| it.contains("{}")).then_some("{}"));
+        let mark = mark.or_else(|| {
+            (name != "xargs" && command.iter().any(|it| it.contains("{}"))).then_some("{}")
+        });
         if let Some(mark) = mark.filter(|mark| !mark.is_empty()) {
             let mut done = Done::default();
             for word in fed.iter().take(64) {
@@ -548,17 +807,88 @@ impl Shell {
                     .collect();
                 done.fetched |= self.run(&command, Input::default()).fetched;
             }
-            done
+            return done;
+        }
+        let each = options.iter().find_map(|item| match item {
+            Item::Option("n" | "max-args", count) => Some(
+                count
+                    .and_then(|it| it.parse().ok())
+                    .unwrap_or(1usize)
+                    .max(1),
+            ),
+            Item::Option(..) | Item::Word(_) => None,
+        });
+        let mut done = Done::default();
+        let all = fed.len().max(1);
+        let each = if name == "xargs" {
+            each.unwrap_or(all)
         } else {
+            each.unwrap_or(1)
+        };
+        if fed.len().div_ceil(each) > 64 {
+            self.unclear("a command is run with more words than are followed");
+        }
+        for words in fed.chunks(each).take(64) {
             let mut command = command.to_vec();
-            command.extend(fed.into_iter().map(Cow::Owned));
+            command.extend(words.iter().map(|word| Cow::Borrowed(word.as_str())));
             let piped = Input {
                 fetched: input.fetched,
                 ..Input::default()
             };
-            self.run(&command, piped)
+            let one = self.run(&command, piped);
+            done.fetched |= one.fetched;
+            done.output = one.output.filter(|_| all <= each);
+            done.stdin = one.stdin;
         }
+        if fed.is_empty() {
+            return self.run(command, Input::default());
+        }
+        done
     }
+}
+
+/// What xargs makes of its input: lines where a mark stands for them, else words.
+fn pieces(text: &str, options: &[Item<'_>], lines: bool) -> Vec<String> {
+    const MOST: usize = 256;
+    let parting = options.iter().rev().find_map(|item| match item {
+        Item::Option("0" | "null", None) => Some('\0'),
+        Item::Option("d" | "delimiter", Some(text)) => match *text {
+            "\\n" => Some('\n'),
+            "\\t" => Some('\t'),
+            "\\0" => Some('\0'),
+            text => text.chars().next(),
+        },
+        Item::Option(..) | Item::Word(_) => None,
+    });
+    if let Some(parting) = parting {
+        let text = text.strip_suffix(parting).unwrap_or(text);
+        return text.split(parting).take(MOST).map(str::to_owned).collect();
+    }
+    let mut out = Vec::new();
+    for line in text.lines().take(MOST) {
+        let mut word: Option<String> = None;
+        let mut quote = None;
+        let mut letters = line.trim_start().chars();
+        while let Some(letter) = letters.next() {
+            match (quote, letter) {
+                (Some(open), letter) if open == letter => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(letter);
+                    word.get_or_insert_default();
+                }
+                (None, '\\') => word.get_or_insert_default().extend(letters.next()),
+                (None, ' ' | '\t') if !lines => out.extend(word.take()),
+                (_, letter) => word.get_or_insert_default().push(letter),
+            }
+        }
+        if quote.is_some() {
+            // xargs ends here.
+            break;
+        }
+        out.extend(word);
+    }
+    out.truncate(MOST);
+    out
 }
 
 fn owned(args: Args<'_, '_>) -> Vec<String> {
@@ -589,7 +919,12 @@ const fn wrapper(
     }
 }
 
-const WRAPPERS: &[Wrapper] = &[
+static BY_NAME: LazyLock<BTreeMap<(usize, &str), &Wrapper>> = LazyLock::new(|| {
+    let named = |wrapper: &'static Wrapper| ((wrapper.name.len(), wrapper.name), wrapper);
+    WRAPPERS.iter().map(named).collect()
+});
+
+static WRAPPERS: &[Wrapper] = &[
     wrapper(
         "sudo",
         "ugpCcDRTthrU",
@@ -633,7 +968,7 @@ const WRAPPERS: &[Wrapper] = &[
     wrapper("watch", "nq", &["interval", "equexit"], 0),
     wrapper(
         "xargs",
-        "adEeILlnPsS",
+        "adEILnPsS",
         &[
             "arg-file",
             "delimiter",

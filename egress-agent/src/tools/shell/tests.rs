@@ -1,3 +1,5 @@
+mod bash;
+
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,8 @@
 //! Programs that work on files and text, and those of which nothing is known.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 
 use crate::tools::shell::options::{Args, Item, Spec, words};
@@ -199,12 +202,37 @@ const QUIET: &[&str] = &[
     "say",
 ];
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Own,
+    Quiet,
+    Searcher,
+    Writer,
+    Reader,
+}
+
+/// One look-up instead of a search through every table.
+static KINDS: LazyLock<BTreeMap<(usize, &str), Kind>> = LazyLock::new(|| {
+    let mut kinds = BTreeMap::new();
+    // Earlier tables go before later ones.
+    for (names, kind) in [
+        (READERS, Kind::Reader),
+        (WRITERS, Kind::Writer),
+        (SEARCHERS, Kind::Searcher),
+        (QUIET, Kind::Quiet),
+        (&["echo", "printf", "find"], Kind::Own),
+    ] {
+        kinds.extend(names.iter().map(|name| ((name.len(), *name), kind)));
+    }
+    kinds
+});
+
+fn kind(name: &str) -> Option<Kind> {
+    KINDS.get(&(name.len(), name)).copied()
+}
+
 pub(super) fn is_text_tool(name: &str) -> bool {
-    matches!(name, "echo" | "printf" | "find")
-        || QUIET.contains(&name)
-        || READERS.contains(&name)
-        || SEARCHERS.contains(&name)
-        || WRITERS.contains(&name)
+    kind(name).is_some()
 }
 
 pub(super) fn text_tool(shell: &mut Shell, name: &str, args: Args<'_, '_>, input: Input) -> Done {
@@ -212,10 +240,14 @@ pub(super) fn text_tool(shell: &mut Shell, name: &str, args: Args<'_, '_>, input
         "echo" => return echo(args),
         "printf" => return printf(shell, args),
         "find" => return find(shell, args),
-        _ if QUIET.contains(&name) => return Done::default(),
-        _ if SEARCHERS.contains(&name) => searcher(shell, name, args),
-        _ if WRITERS.contains(&name) => writer(shell, name, args, &input),
-        _ => reader(shell, name, args),
+        "true" | "false" | ":" | "test" | "[" | "sleep" | "wait" | "return" | "exit" | "break"
+        | "continue" => return Done::output(String::new()),
+        _ => match kind(name) {
+            Some(Kind::Quiet) => return Done::default(),
+            Some(Kind::Searcher) => searcher(shell, name, args),
+            Some(Kind::Writer) => writer(shell, name, args, &input),
+            Some(Kind::Reader | Kind::Own) | None => reader(shell, name, args),
+        },
     }
     let decodes = args.iter().any(|arg| {
         matches!(&**arg, "-d" | "-D" | "--decode" | "-r")
@@ -253,20 +285,25 @@ fn decoded(text: &str) -> Option<String> {
 }
 
 fn echo(args: Args<'_, '_>) -> Done {
-    let skip = args
-        .iter()
-        .take_while(|arg| matches!(&***arg, "-n" | "-e" | "-E" | "-ne" | "-en"))
-        .count();
-    let words = args.get(skip..).unwrap_or_default();
+    let is_option = |arg: &str| {
+        arg.strip_prefix('-').is_some_and(|letters| {
+            !letters.is_empty() && letters.bytes().all(|byte| b"neE".contains(&byte))
+        })
+    };
+    let skip = args.iter().take_while(|arg| is_option(arg)).count();
+    let (options, words) = args.split_at_checked(skip).unwrap_or_default();
+    let letters = || options.iter().flat_map(|option| option.chars());
     let length: usize = words.iter().map(|word| word.len()).sum();
     if length > 64 * 1024 || !words.iter().all(|word| is_known(word)) {
         return Done::default();
     }
     let mut text = words.join(" ");
-    if text.contains('\\') && skip > 0 {
+    if text.contains('\\') && letters().rfind(|letter| *letter != 'n') == Some('e') {
         text = escaped(&text);
     }
-    text.push('\n');
+    if !letters().any(|letter| letter == 'n') {
+        text.push('\n');
+    }
     Done::output(text)
 }
 
@@ -327,7 +364,14 @@ fn printf(shell: &mut Shell, args: Args<'_, '_>) -> Done {
         return Done::default();
     };
     let length: usize = rest.iter().map(|word| word.len()).sum();
-    if length > 64 * 1024 || !rest.iter().all(|word| is_known(word)) {
+    let formats = format.matches('%').count();
+    if length > 64 * 1024
+        || !rest.iter().all(|word| is_known(word))
+        || formats != format.matches("%s").count()
+    {
+        if let Some(variable) = variable {
+            shell.scope.set(variable, UNKNOWN.to_string());
+        }
         return Done::default();
     }
     let format = escaped(format);
@@ -347,11 +391,9 @@ fn printf(shell: &mut Shell, args: Args<'_, '_>) -> Done {
             break;
         }
     }
-    if format.contains("%b") || format.contains("%d") || format.contains("%c") {
-        return Done::default();
-    }
     if let Some(variable) = variable {
-        shell.scope.set(variable, out.clone());
+        shell.scope.set(variable, out);
+        return Done::output(String::new());
     }
     Done::output(out)
 }
