@@ -145,6 +145,7 @@ fn decide(fixture: &Fixture, ground: &Ground, inspect: &dyn Inspect) -> Got {
         tool: fixture.tool_name.clone(),
         input: fixture.arguments.clone(),
         cwd: fixture.cwd.clone(),
+        remotes: Vec::new(),
     };
     let seen = Seen::new(&call, inspect);
     let labels = fixture.labels.clone().unwrap_or_else(|| ground.labels());

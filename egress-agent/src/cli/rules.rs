@@ -266,6 +266,7 @@ impl Case {
             tool: self.tool.clone(),
             input: self.input.clone(),
             cwd: None,
+            remotes: Vec::new(),
         };
         let mut seen = Seen::new(&call, &Forms);
         for text in &self.findings {

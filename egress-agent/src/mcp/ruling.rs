@@ -39,11 +39,7 @@ impl PolicyGate {
 
 impl Gate for PolicyGate {
     fn call(&self, tool: &str, arguments: &Value, _id: &str) -> Option<Block> {
-        let call = Call {
-            tool: tool.to_owned(),
-            input: arguments.clone(),
-            cwd: None,
-        };
+        let call = Call::new(tool, arguments.clone());
         let judgement = tools::judge(&self.policy, &call);
         let judgement = match &self.confirmations {
             Some(dir) => confirm::settle(judgement, tool, dir, SystemTime::now()),

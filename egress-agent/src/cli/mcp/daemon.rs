@@ -29,11 +29,7 @@ pub(super) struct DaemonGate {
 impl Gate for DaemonGate {
     fn call(&self, tool: &str, arguments: &Value, id: &str) -> Option<Block> {
         let request = Request::Judge {
-            call: Call {
-                tool: tool.to_owned(),
-                input: arguments.clone(),
-                cwd: None,
-            },
+            call: Call::new(tool, arguments.clone()),
             id: Some(id.to_owned()),
             session: None,
         };

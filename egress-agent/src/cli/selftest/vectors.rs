@@ -139,6 +139,7 @@ fn call(tool: &str, input: Value) -> Probe {
         tool: tool.to_owned(),
         input,
         cwd: None,
+        remotes: Vec::new(),
     })
 }
 
