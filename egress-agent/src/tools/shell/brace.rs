@@ -22,7 +22,9 @@ pub(super) fn expand(word: &str) -> Option<Vec<String>> {
 
 /// Braces that are nothing but text.
 pub(super) fn plain(word: &str) -> String {
-    word.replace(OPEN, "{").replace(COMMA, ",").replace(CLOSE, "}")
+    word.replace(OPEN, "{")
+        .replace(COMMA, ",")
+        .replace(CLOSE, "}")
 }
 
 /// All texts that a text with choices may be; `None` when there are too many.
@@ -60,11 +62,7 @@ pub(super) fn chosen(text: &str, number: usize) -> String {
 }
 
 /// Every text, with each choice of each group.
-fn all(
-    word: &str,
-    marks: [char; 3],
-    choices: impl Fn(&str) -> Vec<String>,
-) -> Option<Vec<String>> {
+fn all(word: &str, marks: [char; 3], choices: impl Fn(&str) -> Vec<String>) -> Option<Vec<String>> {
     let most = MOST_BYTES + 4 * word.len();
     let mut done = Vec::new();
     let mut todo = vec![word.to_owned()];

@@ -73,7 +73,10 @@ fn matches(parts: &[Part], text: &[char]) -> bool {
             Some(Part::One) => true,
             Some(Part::Letter(wanted)) => *wanted == letter,
             Some(Part::Set(not, ranges)) => {
-                ranges.iter().any(|(first, last)| (*first..=*last).contains(&letter)) != *not
+                ranges
+                    .iter()
+                    .any(|(first, last)| (*first..=*last).contains(&letter))
+                    != *not
             }
             None => false,
         };
@@ -88,7 +91,11 @@ fn matches(parts: &[Part], text: &[char]) -> bool {
             return false;
         }
     }
-    parts.get(part..).unwrap_or_default().iter().all(|part| matches!(part, Part::Any))
+    parts
+        .get(part..)
+        .unwrap_or_default()
+        .iter()
+        .all(|part| matches!(part, Part::Any))
 }
 
 /// The value without its shortest or longest start that the pattern matches.
@@ -100,7 +107,11 @@ pub(super) fn without_start(value: &str, pattern: &str, longest: bool) -> Option
     let letters: Vec<char> = value.chars().collect();
     let mut ends = 0..=letters.len();
     let fits = |end: &usize| matches(&parts, letters.get(..*end).unwrap_or_default());
-    let end = if longest { ends.rfind(fits) } else { ends.find(fits) };
+    let end = if longest {
+        ends.rfind(fits)
+    } else {
+        ends.find(fits)
+    };
     Some(letters.get(end.unwrap_or(0)..)?.iter().collect())
 }
 
@@ -113,8 +124,17 @@ pub(super) fn without_end(value: &str, pattern: &str, longest: bool) -> Option<S
     let letters: Vec<char> = value.chars().collect();
     let mut starts = 0..=letters.len();
     let fits = |start: &usize| matches(&parts, letters.get(*start..).unwrap_or_default());
-    let start = if longest { starts.find(fits) } else { starts.rfind(fits) };
-    Some(letters.get(..start.unwrap_or(letters.len()))?.iter().collect())
+    let start = if longest {
+        starts.find(fits)
+    } else {
+        starts.rfind(fits)
+    };
+    Some(
+        letters
+            .get(..start.unwrap_or(letters.len()))?
+            .iter()
+            .collect(),
+    )
 }
 
 /// `${value/from/to}`; `mode` is `/` for all places, `#` for the start, `%` for the end.
@@ -127,8 +147,12 @@ pub(super) fn replace(value: &str, from: &str, to: &str, mode: char) -> Option<S
     if let Some(literal) = literal(&parts) {
         return Some(match mode {
             '/' => value.replace(&literal, to),
-            '#' => value.strip_prefix(&literal).map_or(value.to_owned(), |it| format!("{to}{it}")),
-            '%' => value.strip_suffix(&literal).map_or(value.to_owned(), |it| format!("{it}{to}")),
+            '#' => value
+                .strip_prefix(&literal)
+                .map_or(value.to_owned(), |it| format!("{to}{it}")),
+            '%' => value
+                .strip_suffix(&literal)
+                .map_or(value.to_owned(), |it| format!("{it}{to}")),
             _ => value.replacen(&literal, to, 1),
         });
     }
@@ -140,7 +164,9 @@ pub(super) fn replace(value: &str, from: &str, to: &str, mode: char) -> Option<S
         let mut ends = at + 1..=letters.len();
         let found = ends
             .rfind(|end| matches(&parts, letters.get(at..*end).unwrap_or_default()))
-            .filter(|end| !done && (mode != '#' || at == 0) && (mode != '%' || *end == letters.len()));
+            .filter(|end| {
+                !done && (mode != '#' || at == 0) && (mode != '%' || *end == letters.len())
+            });
         if let Some(end) = found {
             out.push_str(to);
             at = end;
@@ -176,7 +202,10 @@ mod tests {
         assert_eq!(without_end(value, ".*", false).as_deref(), Some("a.b"));
         assert_eq!(without_end(value, ".*", true).as_deref(), Some("a"));
         assert_eq!(without_start(value, "x", true).as_deref(), Some(value));
-        assert_eq!(without_start(value, "[a-c]", false).as_deref(), Some(".b.c"));
+        assert_eq!(
+            without_start(value, "[a-c]", false).as_deref(),
+            Some(".b.c")
+        );
         assert_eq!(without_start(value, "@(a)", false), None);
     }
 
@@ -185,6 +214,9 @@ mod tests {
         assert_eq!(replace("abab", "b", "x", ' ').as_deref(), Some("axab"));
         assert_eq!(replace("abab", "b", "x", '/').as_deref(), Some("axax"));
         assert_eq!(replace("abab", "?b", "x", '%').as_deref(), Some("abx"));
-        assert_eq!(replace("h1.tld", "[0-9]", "7", '/').as_deref(), Some("h7.tld"));
+        assert_eq!(
+            replace("h1.tld", "[0-9]", "7", '/').as_deref(),
+            Some("h7.tld")
+        );
     }
 }

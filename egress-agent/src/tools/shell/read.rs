@@ -6,7 +6,8 @@ use super::brace;
 use super::run::{Done, Input, Shell, Stdin};
 use super::scope::{State, Value};
 use super::word::{
-    CLOSE, COMMA, EITHER, EMPTY, END, FIELD, OPEN, OR, UNKNOWN, cleaned, is_known, is_meta, unmarked,
+    CLOSE, COMMA, EITHER, EMPTY, END, FIELD, OPEN, OR, UNKNOWN, cleaned, is_known, is_meta,
+    unmarked,
 };
 
 /// A command with values of which a run chooses is read with this many of the choices.
@@ -130,6 +131,7 @@ impl<'t> Reader<'t, '_> {
             chain_mark: self.shell.scope.mark(),
             ..Level::default()
         };
+        let mut ended = false;
         while let Some(byte) = self.peek() {
             match byte {
                 b' ' | b'\t' | b'\r' => self.at += 1,
@@ -185,7 +187,11 @@ impl<'t> Reader<'t, '_> {
                     if level.test {
                         continue;
                     }
-                    if level.groups.last().is_some_and(|group| group.kind == Kind::Case) {
+                    if level
+                        .groups
+                        .last()
+                        .is_some_and(|group| group.kind == Kind::Case)
+                    {
                         // A pattern of `case`.
                         level.words.clear();
                         self.branch(&mut level, Kind::Case);
@@ -193,6 +199,7 @@ impl<'t> Reader<'t, '_> {
                     }
                     self.command_ends(&mut level);
                     if !self.close(&mut level, Kind::Round) && end == Some(b')') {
+                        ended = true;
                         break;
                     }
                 }
@@ -213,12 +220,19 @@ impl<'t> Reader<'t, '_> {
                 _ => self.word(&mut level),
             }
         }
+        if end.is_some() && !ended {
+            self.shell.unclear("a bracket has no end");
+        }
         self.command_ends(&mut level);
         self.pipeline_ends(&mut level);
         self.condition_ends(&mut level);
+        if !level.here.is_empty() {
+            self.shell.unclear("a here-document has no end");
+        }
         for group in std::mem::take(&mut level.groups) {
             // It has no end: what it wrote is not known.
             self.shell.scope.end(group.mark);
+            self.shell.unclear("a bracket has no end");
             level.known = false;
         }
         if !level.known {
@@ -251,7 +265,10 @@ impl<'t> Reader<'t, '_> {
             return;
         }
         let declares = level.words.first().is_some_and(|it| {
-            matches!(&**it, "export" | "declare" | "typeset" | "local" | "readonly")
+            matches!(
+                &**it,
+                "export" | "declare" | "typeset" | "local" | "readonly"
+            )
         });
         if declares && !level.test && self.array_follows() && self.assignment(level) {
             return;
@@ -290,8 +307,12 @@ impl<'t> Reader<'t, '_> {
             return;
         }
         if matches!(self.peek(), Some(b'<' | b'>'))
-            && let Some(name) = marked.strip_prefix(OPEN).and_then(|it| it.strip_suffix(CLOSE))
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && let Some(name) = marked
+                .strip_prefix(OPEN)
+                .and_then(|it| it.strip_suffix(CLOSE))
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         {
             // `{name}>file`: the variable gets the number of a descriptor.
             self.shell.scope.forget(name);
@@ -348,8 +369,7 @@ impl<'t> Reader<'t, '_> {
             return words;
         }
         if marked.contains(COMMA) {
-            self.shell
-                .unclear("a word with braces stands for too many");
+            self.shell.unclear("a word with braces stands for too many");
         }
         vec![brace::plain(&marked)]
     }
@@ -368,7 +388,9 @@ impl<'t> Reader<'t, '_> {
             .unclear("values of variables may be combined in too many ways");
         // Each value at least once, where there is room for it.
         let most = (64 * 1024 / text.len().max(1)).clamp(2, 32);
-        (0..most).map(|number| brace::chosen(text, number)).collect()
+        (0..most)
+            .map(|number| brace::chosen(text, number))
+            .collect()
     }
 
     /// The lists of words that words with choices may be; words without are no longer marked.
@@ -396,7 +418,11 @@ impl<'t> Reader<'t, '_> {
                 let mut left = turn;
                 let mut out = Vec::new();
                 for (word, list) in words.iter().zip(&choices) {
-                    let at = if every { left % list.len() } else { turn % list.len() };
+                    let at = if every {
+                        left % list.len()
+                    } else {
+                        turn % list.len()
+                    };
                     if every {
                         left /= list.len();
                     }
@@ -480,7 +506,9 @@ impl<'t> Reader<'t, '_> {
                 let value = unmarked(value);
                 self.shell.environment_is(name, &value);
                 if let Some(index) = index {
-                    self.shell.scope.set_element(name, index.parse().ok(), &value);
+                    self.shell
+                        .scope
+                        .set_element(name, index.parse().ok(), &value);
                 } else if append {
                     self.shell.scope.append(name, &Value::Text(value));
                 } else {
@@ -499,10 +527,12 @@ impl<'t> Reader<'t, '_> {
     /// The arrays that stand between brackets.
     fn array(&mut self) -> Vec<Value> {
         let mut words: Vec<Cow<'_, str>> = Vec::new();
+        let mut ended = false;
         while let Some(byte) = self.peek() {
             match byte {
                 b')' => {
                     self.at += 1;
+                    ended = true;
                     break;
                 }
                 b'#' => {
@@ -526,13 +556,23 @@ impl<'t> Reader<'t, '_> {
                         let mut settled = Vec::new();
                         self.fields(marked, &mut settled);
                         for word in settled {
-                            words.push(Cow::Owned(if braced { format!("{EMPTY}{word}") } else { word }));
+                            words.push(Cow::Owned(if braced {
+                                format!("{EMPTY}{word}")
+                            } else {
+                                word
+                            }));
                         }
                     }
                 }
             }
         }
-        self.combinations(&words).into_iter().map(array_of).collect()
+        if !ended {
+            self.shell.unclear("a bracket has no end");
+        }
+        self.combinations(&words)
+            .into_iter()
+            .map(array_of)
+            .collect()
     }
 
     /// Words of the grammar, where a command would start; `true` when it is one.
@@ -1002,6 +1042,7 @@ impl<'t> Reader<'t, '_> {
                 return self.text.get(start..from).unwrap_or_default();
             }
         }
+        self.shell.unclear("a here-document has no end");
         self.text.get(start..).unwrap_or_default()
     }
 }

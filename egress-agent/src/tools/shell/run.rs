@@ -357,7 +357,8 @@ impl Shell {
             }
             "unset" => {
                 for name in args {
-                    self.scope.forget(name.split('[').next().unwrap_or_default());
+                    self.scope
+                        .forget(name.split('[').next().unwrap_or_default());
                 }
             }
             "let" => {
@@ -426,7 +427,10 @@ impl Shell {
             name,
             "shift" | "unset" | "let" | "read" | "mapfile" | "readarray" | "for" | "cd"
         ) || !args.is_empty()
-            && matches!(name, "trap" | "alias" | "declare" | "local" | "export" | "readonly" | "set");
+            && matches!(
+                name,
+                "trap" | "alias" | "declare" | "local" | "export" | "readonly" | "set"
+            );
         if silent {
             Done::output(String::new())
         } else {
@@ -520,7 +524,11 @@ impl Shell {
             Item::Option(..) | Item::Word(_) => None,
         });
         let names: Vec<&str> = names.iter().map(|it| &**it).chain(array).collect();
-        let names = if names.is_empty() { vec!["REPLY"] } else { names };
+        let names = if names.is_empty() {
+            vec!["REPLY"]
+        } else {
+            names
+        };
         let plain = options
             .iter()
             .all(|item| matches!(item, Item::Option("r" | "s" | "e" | "p" | "t" | "a", _)));
@@ -537,10 +545,16 @@ impl Shell {
         };
         let mut lines = text.lines();
         let certain = self.scope.certain;
-        let raw = options.iter().any(|item| matches!(item, Item::Option("r", _)));
+        let raw = options
+            .iter()
+            .any(|item| matches!(item, Item::Option("r", _)));
         for line in lines.by_ref().take(16) {
             for separators in &separators {
-                let line = if raw { line.to_owned() } else { line.replace('\\', "") };
+                let line = if raw {
+                    line.to_owned()
+                } else {
+                    line.replace('\\', "")
+                };
                 self.read_fields(&names, array.is_some(), &line, separators);
                 self.scope.certain = false;
             }
@@ -564,7 +578,8 @@ impl Shell {
                 .map(str::to_owned)
                 .collect();
             for name in names {
-                self.scope.set_value(name, Value::list(words.iter().cloned()));
+                self.scope
+                    .set_value(name, Value::list(words.iter().cloned()));
             }
             return;
         }
@@ -662,7 +677,11 @@ impl Shell {
                 self.notes
                     .unclear(format!("{name} -c: the command is made at run time"));
             }
-            let arguments = if after.is_empty() { vec![name.to_owned()] } else { owned(after) };
+            let arguments = if after.is_empty() {
+                vec![name.to_owned()]
+            } else {
+                owned(after)
+            };
             let output = self.read_apart(script, arguments);
             return Done {
                 fetched: output.fetched,
@@ -745,13 +764,7 @@ impl Shell {
     }
 
     /// A command that gets words from its input.
-    fn fed(
-        &mut self,
-        name: &str,
-        options: &[Item<'_>],
-        rest: Args<'_, '_>,
-        input: &Input,
-    ) -> Done {
+    fn fed(&mut self, name: &str, options: &[Item<'_>], rest: Args<'_, '_>, input: &Input) -> Done {
         let mark = options.iter().rev().find_map(|item| match item {
             Item::Option("I" | "replace" | "i", value) => Some(value.unwrap_or("{}")),
             Item::Option(..) | Item::Word(_) => None,
@@ -796,14 +809,21 @@ impl Shell {
             return done;
         }
         let each = options.iter().find_map(|item| match item {
-            Item::Option("n" | "max-args", count) => {
-                Some(count.and_then(|it| it.parse().ok()).unwrap_or(1usize).max(1))
-            }
+            Item::Option("n" | "max-args", count) => Some(
+                count
+                    .and_then(|it| it.parse().ok())
+                    .unwrap_or(1usize)
+                    .max(1),
+            ),
             Item::Option(..) | Item::Word(_) => None,
         });
         let mut done = Done::default();
         let all = fed.len().max(1);
-        let each = if name == "xargs" { each.unwrap_or(all) } else { each.unwrap_or(1) };
+        let each = if name == "xargs" {
+            each.unwrap_or(all)
+        } else {
+            each.unwrap_or(1)
+        };
         if fed.len().div_ceil(each) > 64 {
             self.unclear("a command is run with more words than are followed");
         }

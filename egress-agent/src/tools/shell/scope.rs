@@ -104,10 +104,39 @@ pub(super) struct Scope {
 
 /// Always set, and nobody knows to what.
 const INHERITED: &[&str] = &[
-    "PATH", "USER", "LOGNAME", "SHELL", "TERM", "LANG", "OLDPWD", "HOSTNAME", "BASH", "RANDOM",
-    "SECONDS", "PPID", "UID", "EUID", "LINENO", "SHLVL", "BASHPID", "BASH_VERSION", "HOSTTYPE",
-    "MACHTYPE", "OSTYPE", "OPTIND", "PS4", "SRANDOM", "EPOCHSECONDS", "EPOCHREALTIME", "SHELLOPTS",
-    "BASHOPTS", "GROUPS", "DIRSTACK", "PIPESTATUS", "BASH_VERSINFO", "_",
+    "PATH",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "LANG",
+    "OLDPWD",
+    "HOSTNAME",
+    "BASH",
+    "RANDOM",
+    "SECONDS",
+    "PPID",
+    "UID",
+    "EUID",
+    "LINENO",
+    "SHLVL",
+    "BASHPID",
+    "BASH_VERSION",
+    "HOSTTYPE",
+    "MACHTYPE",
+    "OSTYPE",
+    "OPTIND",
+    "PS4",
+    "SRANDOM",
+    "EPOCHSECONDS",
+    "EPOCHREALTIME",
+    "SHELLOPTS",
+    "BASHOPTS",
+    "GROUPS",
+    "DIRSTACK",
+    "PIPESTATUS",
+    "BASH_VERSINFO",
+    "_",
 ];
 
 impl Scope {
@@ -192,10 +221,7 @@ impl Scope {
         } else {
             variable.values.as_slice()
         };
-        let longer: Vec<Value> = values
-            .iter()
-            .map(|value| appended(value, more))
-            .collect();
+        let longer: Vec<Value> = values.iter().map(|value| appended(value, more)).collect();
         if self.certain
             && let Some(variable) = self.variables.get_mut(name)
         {
@@ -289,7 +315,9 @@ pub(super) struct State(Option<Variable>);
 
 /// The first free place behind all others.
 fn next(elements: &BTreeMap<usize, String>) -> usize {
-    elements.last_key_value().map_or(0, |(at, _)| at.saturating_add(1))
+    elements
+        .last_key_value()
+        .map_or(0, |(at, _)| at.saturating_add(1))
 }
 
 fn appended(value: &Value, more: &Value) -> Value {

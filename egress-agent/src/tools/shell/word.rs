@@ -56,7 +56,10 @@ const fn is_mark(byte: u8) -> bool {
 
 /// Text that a program gave, in which marks are none of ours.
 pub(super) fn cleaned(text: String) -> String {
-    if text.bytes().all(|byte| byte == 0 || byte == 5 || !is_mark(byte)) {
+    if text
+        .bytes()
+        .all(|byte| byte == 0 || byte == 5 || !is_mark(byte))
+    {
         return text;
     }
     text.replace([FIELD, OPEN, COMMA, CLOSE, EITHER, OR, END, EMPTY], "\0")
@@ -297,7 +300,10 @@ impl<'t> Reader<'t, '_> {
         // Bytes beyond ASCII may join to a character; no name of a program or host needs that.
         out.push(
             char::from_u32(code)
-                .filter(|c| !u8::try_from(*c).is_ok_and(is_mark) && (byte == b'u' || byte == b'U' || c.is_ascii()))
+                .filter(|c| {
+                    !u8::try_from(*c).is_ok_and(is_mark)
+                        && (byte == b'u' || byte == b'U' || c.is_ascii())
+                })
                 .unwrap_or(UNKNOWN),
         );
     }
@@ -340,7 +346,10 @@ impl<'t> Reader<'t, '_> {
         let Some(end) = near.iter().position(|byte| *byte == b']') else {
             return out.push('$');
         };
-        let inside = self.text.get(self.at + 1..self.at + end).unwrap_or_default();
+        let inside = self
+            .text
+            .get(self.at + 1..self.at + end)
+            .unwrap_or_default();
         self.at += end + 1;
         self.expand_text(inside);
         self.sums(inside);
@@ -381,6 +390,7 @@ impl<'t> Reader<'t, '_> {
             }
         }
         self.sums_are_over = true;
+        self.shell.unclear("a bracket has no end");
         false
     }
 
@@ -553,7 +563,10 @@ impl<'t> Reader<'t, '_> {
                 if elements {
                     values
                 } else {
-                    values.into_iter().map(|it| Value::Text(it.text().to_owned())).collect()
+                    values
+                        .into_iter()
+                        .map(|it| Value::Text(it.text().to_owned()))
+                        .collect()
                 }
             });
             return self.put(out, own.as_deref(), quoted, joined);
@@ -634,9 +647,8 @@ impl<'t> Reader<'t, '_> {
                 let words = |list: &Vec<String>| Value::list(list.iter().skip(1).cloned());
                 return Some(lists.iter().map(words).collect());
             };
-            let word = |list: &Vec<String>| {
-                Value::Text(list.get(number).cloned().unwrap_or_default())
-            };
+            let word =
+                |list: &Vec<String>| Value::Text(list.get(number).cloned().unwrap_or_default());
             return Some(lists.iter().map(word).collect());
         }
         scope.get(name)
@@ -664,7 +676,10 @@ impl<'t> Reader<'t, '_> {
         let separators = self.separators();
         let mut shown: Vec<String> = Vec::new();
         for value in values {
-            for separators in separators.iter().take(if quoted_here && !joined { 1 } else { 8 }) {
+            for separators in separators
+                .iter()
+                .take(if quoted_here && !joined { 1 } else { 8 })
+            {
                 let mut text = String::new();
                 match value {
                     Value::Text(value) => {
@@ -679,7 +694,11 @@ impl<'t> Reader<'t, '_> {
                             text.push(EMPTY);
                         }
                         let one = self.whole || (quoted && joined);
-                        let between = if self.whole && !joined { " " } else { separators };
+                        let between = if self.whole && !joined {
+                            " "
+                        } else {
+                            separators
+                        };
                         for (at, word) in list.values().enumerate() {
                             if at > 0 && one {
                                 text.extend(between.chars().next());
@@ -813,8 +832,10 @@ fn change(value: &Value, operand: &str, elements: bool, arguments: bool) -> Opti
                 let words = words.into_iter().skip(from).take(length).cloned();
                 return Some(Value::list(words));
             }
-            let changed: Option<Vec<String>> =
-                list.values().map(|word| change_text(word, operand)).collect();
+            let changed: Option<Vec<String>> = list
+                .values()
+                .map(|word| change_text(word, operand))
+                .collect();
             Some(Value::list(changed?))
         }
         Value::Text(_) | Value::List(_) => change_text(value.text(), operand).map(Value::Text),
@@ -823,7 +844,13 @@ fn change(value: &Value, operand: &str, elements: bool, arguments: bool) -> Opti
 
 /// `from:length` or `from`, as numbers.
 fn slice(range: &str) -> Option<(i64, Option<i64>)> {
-    let number = |text: &str| text.trim().trim_matches(['(', ')']).trim().parse::<i64>().ok();
+    let number = |text: &str| {
+        text.trim()
+            .trim_matches(['(', ')'])
+            .trim()
+            .parse::<i64>()
+            .ok()
+    };
     match range.split_once(':') {
         Some((from, length)) => Some((number(from)?, Some(number(length)?))),
         None => Some((number(range)?, None)),

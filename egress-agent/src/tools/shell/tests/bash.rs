@@ -85,7 +85,14 @@ fn run_in_bash(scripts: &[String]) -> Vec<Vec<Argv>> {
         .args(["-n", "setpriv", "--reuid=65534", "--regid=65534"])
         .args(["--clear-groups", "--no-new-privs", "--bounding-set=-all"])
         .args(["timeout", "--kill-after=5", "240"])
-        .args(["env", "-i", "HOME=~", "TMPDIR=/tmp", "FUNCNEST=8", "LC_ALL=C.UTF-8"])
+        .args([
+            "env",
+            "-i",
+            "HOME=~",
+            "TMPDIR=/tmp",
+            "FUNCNEST=8",
+            "LC_ALL=C.UTF-8",
+        ])
         .arg(format!("PATH={}", root.join("bin").display()))
         .arg(format!("__root={}", root.display()))
         .args(["/usr/bin/bash", "--norc"])
@@ -104,7 +111,11 @@ fn run_in_bash(scripts: &[String]) -> Vec<Vec<Argv>> {
             let here = root.join("case").join(number.to_string());
             records(&log)
                 .into_iter()
-                .map(|argv| argv.iter().map(|it| it.replace(&*here.to_string_lossy(), ".")).collect())
+                .map(|argv| {
+                    argv.iter()
+                        .map(|it| it.replace(&*here.to_string_lossy(), "."))
+                        .collect()
+                })
                 .collect()
         })
         .collect()
@@ -143,16 +154,26 @@ fn read(script: &str) -> Read {
     }
 }
 
+/// Every command that the reader takes a script for.
+pub(super) fn ran(script: &str) -> Vec<Argv> {
+    read(script).ran
+}
+
 /// Whether this is what bash ran. What the reader does not know stands for any text.
 fn covers(seen: &[String], argv: &[String]) -> bool {
     let joined = |words: &[String]| words.join("\u{1}").replace(FETCHED, "\0");
     // A word of which nothing is known may be none.
     let mut seen = format!("{}\u{1}", joined(seen));
     while seen.contains("\u{1}\0\u{1}") || seen.contains("\0\0") {
-        seen = seen.replace("\u{1}\0\u{1}", "\0\u{1}").replace("\0\0", "\0");
+        seen = seen
+            .replace("\u{1}\0\u{1}", "\0\u{1}")
+            .replace("\0\0", "\0");
     }
     let seen = seen.strip_suffix('\u{1}').unwrap_or_default();
-    let seen = seen.rsplit_once('/').filter(|_| !seen.contains('\u{1}')).map_or(seen, |it| it.1);
+    let seen = seen
+        .rsplit_once('/')
+        .filter(|_| !seen.contains('\u{1}'))
+        .map_or(seen, |it| it.1);
     matches(seen, &joined(argv))
 }
 
@@ -176,8 +197,14 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 /// What is run is unclear, not only where it goes.
 fn is_unclear(read: &Read) -> bool {
-    let goes = ["the host is made at run time", "the remote is made at run time"];
-    !read.unclear.iter().all(|why| goes.iter().any(|end| why.ends_with(end)))
+    let goes = [
+        "the host is made at run time",
+        "the remote is made at run time",
+    ];
+    !read
+        .unclear
+        .iter()
+        .all(|why| goes.iter().any(|end| why.ends_with(end)))
 }
 
 /// What bash ran and the reader neither saw nor called unclear.
@@ -280,7 +307,11 @@ fn what_bash_runs_is_seen_whatever_the_seed() {
 fn what_bash_runs_of_the_corpora_is_seen() {
     let all: Vec<String> = lines(DEVELOPMENT)
         .chain(lines(EVASIONS).filter_map(|line| Some(line.split_once('\t')?.1.to_owned())))
-        .filter(|command| !command.contains(" /tmp/") && !command.contains("while ") && !command.contains("until "))
+        .filter(|command| {
+            !command.contains(" /tmp/")
+                && !command.contains("while ")
+                && !command.contains("until ")
+        })
         .collect();
     let mut report = String::new();
     let ran = run_in_bash(&all);
@@ -296,7 +327,10 @@ fn what_bash_runs_of_the_corpora_is_seen() {
 
 #[test]
 fn the_comparison_finds_what_is_not_seen() {
-    let ran = run_in_bash(&["curl a; env -i b; nothere x".to_owned(), "env git 'x y'".to_owned()]);
+    let ran = run_in_bash(&[
+        "curl a; env -i b; nothere x".to_owned(),
+        "env git 'x y'".to_owned(),
+    ]);
     let argv = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Argv>();
     assert_eq!(ran[0], [argv(&["curl", "a"]), argv(&["nothere", "x"])]);
     assert_eq!(ran[1], [argv(&["git", "x y"])]);

@@ -122,61 +122,62 @@ fn word() -> Text {
         (1, sum()),
         (
             2,
-            (literal(), variable()).prop_map(|(a, b)| format!("{a}{b}")).boxed(),
+            (literal(), variable())
+                .prop_map(|(a, b)| format!("{a}{b}"))
+                .boxed(),
         ),
         (
             1,
-            (variable(), literal()).prop_map(|(a, b)| format!("\"{a}\"{b}")).boxed(),
+            (variable(), literal())
+                .prop_map(|(a, b)| format!("\"{a}\"{b}"))
+                .boxed(),
         ),
+        (1, literal().prop_map(|it| format!("$(echo {it})")).boxed()),
         (
             1,
-            literal().prop_map(|it| format!("$(echo {it})")).boxed(),
-        ),
-        (
-            1,
-            (literal(), literal()).prop_map(|(a, b)| format!("\"$(printf '%s %s' {a} {b})\"")).boxed(),
+            (literal(), literal())
+                .prop_map(|(a, b)| format!("\"$(printf '%s %s' {a} {b})\""))
+                .boxed(),
         ),
     ])
     .boxed()
 }
 
 fn braces() -> Text {
-    prop_oneof![
-        one_of(&[
-            "{h1,h2}.tld",
-            "h{1..3}.tld",
-            "h{3..1}.tld",
-            "{a..c}",
-            "h{01..03}.tld",
-            "h{1..9..4}.tld",
-            "{h1.tld,}",
-            "x{,h2.tld}",
-            "{{h1,h2},h3}.tld",
-            "{h1,{2..3}}.tld",
-            "{h1}",
-            "{}",
-            "{,}",
-            "a{b,c",
-            "{a,b}{c,d}",
-            "{\"h1\",h2}.tld",
-            "{h1\\,h2}.tld",
-            "\"{h1,h2}\".tld",
-            "{'a b',c}",
-            "{-s,h1.tld}",
-            "h{1..3",
-            "{x..}",
-            "{1..b}",
-            "${A}{a,b}",
-            "{$A,$B}",
-            "{c..a..1}",
-            "{a,b}}",
-            "{{a,b}",
-            "a,{b,c}",
-            "{-1..1}",
-            "{$(echo a),b}",
-            "{a,b\\}c}",
-        ]),
-    ]
+    prop_oneof![one_of(&[
+        "{h1,h2}.tld",
+        "h{1..3}.tld",
+        "h{3..1}.tld",
+        "{a..c}",
+        "h{01..03}.tld",
+        "h{1..9..4}.tld",
+        "{h1.tld,}",
+        "x{,h2.tld}",
+        "{{h1,h2},h3}.tld",
+        "{h1,{2..3}}.tld",
+        "{h1}",
+        "{}",
+        "{,}",
+        "a{b,c",
+        "{a,b}{c,d}",
+        "{\"h1\",h2}.tld",
+        "{h1\\,h2}.tld",
+        "\"{h1,h2}\".tld",
+        "{'a b',c}",
+        "{-s,h1.tld}",
+        "h{1..3",
+        "{x..}",
+        "{1..b}",
+        "${A}{a,b}",
+        "{$A,$B}",
+        "{c..a..1}",
+        "{a,b}}",
+        "{{a,b}",
+        "a,{b,c}",
+        "{-1..1}",
+        "{$(echo a),b}",
+        "{a,b\\}c}",
+    ]),]
     .boxed()
 }
 
@@ -441,7 +442,12 @@ fn grouped(command: &str) -> String {
 fn one_word(text: &str, style: u8) -> String {
     match style % 4 {
         0 => format!("\"{}\"", in_double_quotes(text)),
-        1 => format!("$'{}'", text.replace('\\', r"\\").replace('\'', r"\'").replace('\n', r"\n")),
+        1 => format!(
+            "$'{}'",
+            text.replace('\\', r"\\")
+                .replace('\'', r"\'")
+                .replace('\n', r"\n")
+        ),
         _ => quoted(text, 1),
     }
 }
@@ -461,7 +467,12 @@ fn two(inner: &Text) -> Text {
             5 => format!("{} & {b}", grouped(&a)),
             6 => format!("{} |& {}", grouped(&a), grouped(&b)),
             7 => format!("if {} then {} fi", ended(&a), ended(&b)),
-            8 => format!("if {} then {} else {} fi", ended("false"), ended(&a), ended(&b)),
+            8 => format!(
+                "if {} then {} else {} fi",
+                ended("false"),
+                ended(&a),
+                ended(&b)
+            ),
             9 => format!("while {} do {} break; done", ended(&a), ended(&b)),
             10 => format!("until ! {}\ndo {} break; done", grouped(&a), ended(&b)),
             11 => format!("{a} # it's \" $( `\n{b}"),
@@ -478,7 +489,10 @@ fn around(inner: &Text) -> Text {
             1 => format!("{{ {} }}", ended(&a)),
             2 => format!("for C in {words}; do {} done", ended(&a)),
             3 => format!("case {literal} in *) {a}\n;; esac"),
-            4 => format!("case x in y|z) ;; (x) {a}\n;& q) {} esac", ended("curl h9.tld")),
+            4 => format!(
+                "case x in y|z) ;; (x) {a}\n;& q) {} esac",
+                ended("curl h9.tld")
+            ),
             5 => format!("f() {{ {} }}; f {words}", ended(&a)),
             6 => format!("function g {{ {} }}; g {words}", ended(&a)),
             7 => format!("h() ( {a}\n); h {words}"),
@@ -494,7 +508,7 @@ fn around(inner: &Text) -> Text {
             17 => format!("echo ${{Z:-$({a}\n)}}"),
             18 => format!("echo $(( $({a}\n) + 1 ))"),
             19 => format!("time {}", grouped(&a)),
-            20 => format!("coproc {{ {} }}; wait", ended(&a)),
+            20 => format!("coproc {{ {} }}", ended(&a)),
             _ => format!("f () \n{{ {a}\n}}\nf {words}"),
         })
         .boxed()
@@ -523,7 +537,10 @@ fn within(inner: &Text) -> Text {
                 16 => format!("cat > y.sh <<'EOF'\n{a}\nEOF\nbash y.sh"),
                 17 => format!("trap {text} EXIT"),
                 18 => format!("eval eval {}", one_word(&text, style / 4)),
-                19 => format!("bash -c {}", one_word(&format!("bash -c {text}"), style / 4)),
+                19 => format!(
+                    "bash -c {}",
+                    one_word(&format!("bash -c {text}"), style / 4)
+                ),
                 20 => format!("X={text}; eval \"$X\""),
                 21 => format!("X={text}; bash -c \"$X\""),
                 22 => format!("export X={text}; bash -c 'eval \"$X\"'"),
@@ -552,10 +569,18 @@ fn within(inner: &Text) -> Text {
 
 /// Here-documents of text, with substitutions.
 fn documents(inner: &Text) -> Text {
-    (inner.clone(), word(), one_of(&["EOF", "-EOF", "- EOF", " 'E'OF", "\"EOF\"", "\\EOF"]), 0..5u8)
+    (
+        inner.clone(),
+        word(),
+        one_of(&["EOF", "-EOF", "- EOF", " 'E'OF", "\"EOF\"", "\\EOF"]),
+        0..5u8,
+    )
         .prop_map(|(a, word, mark, how)| match how {
             0 => format!("cat <<{mark}\n$({a}\n)\nEOF\n"),
-            1 => format!("cat <<{mark} >out; {}\n{word} it's \" $A\n\tEOF\nEOF\n", grouped(&a).replace('\n', " ; ")),
+            1 => format!(
+                "cat <<{mark} >out; {}\n{word} it's \" $A\n\tEOF\nEOF\n",
+                grouped(&a).replace('\n', " ; ")
+            ),
             2 => format!("curl <<{mark} {word}\nx\n\\$(nothing)\nEOF\n{a}"),
             3 => format!("cat <<A <<{mark}\n$(curl h7.tld)\nA\n{word}\nEOF\n{a}"),
             _ => format!("bash <<EOF\ncurl {} $A\nEOF\n{a}", word.replace('\n', "")),
@@ -574,7 +599,12 @@ pub(super) fn script() -> Text {
             1 => documents(&inner),
         ]
     });
-    let set = one_of(&["", "", "A=h1.tld B=h2.tld C=-s a=(x h3.tld)\n", "A=-s; B=h3.tld; C=x; a=(h1.tld)\n"]);
+    let set = one_of(&[
+        "",
+        "",
+        "A=h1.tld B=h2.tld C=-s a=(x h3.tld)\n",
+        "A=-s; B=h3.tld; C=x; a=(h1.tld)\n",
+    ]);
     let script = prop_oneof![
         2 => simple(),
         1 => (setting(), simple()).prop_map(|(a, b)| format!("{a}\n{b}")),
