@@ -14,6 +14,8 @@ mod builtin;
 pub mod call;
 mod command;
 pub mod confirm;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod judge;
 pub mod judgement;
 mod links;

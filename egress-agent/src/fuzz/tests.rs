@@ -82,12 +82,14 @@ replays! {
     dns_answer
     dns_question
     dns_snoop
+    hook_event
     journal
     kernel_event
     mountinfo
     packet
     policy
     resolv_conf
+    shell
 }
 
 #[test]

@@ -131,6 +131,7 @@ impl<'t> Reader<'t, '_> {
             chain_mark: self.shell.scope.mark(),
             ..Level::default()
         };
+        let mut ended = false;
         while let Some(byte) = self.peek() {
             match byte {
                 b' ' | b'\t' | b'\r' => self.at += 1,
@@ -198,6 +199,7 @@ impl<'t> Reader<'t, '_> {
                     }
                     self.command_ends(&mut level);
                     if !self.close(&mut level, Kind::Round) && end == Some(b')') {
+                        ended = true;
                         break;
                     }
                 }
@@ -218,12 +220,19 @@ impl<'t> Reader<'t, '_> {
                 _ => self.word(&mut level),
             }
         }
+        if end.is_some() && !ended {
+            self.shell.unclear("a bracket has no end");
+        }
         self.command_ends(&mut level);
         self.pipeline_ends(&mut level);
         self.condition_ends(&mut level);
+        if !level.here.is_empty() {
+            self.shell.unclear("a here-document has no end");
+        }
         for group in std::mem::take(&mut level.groups) {
             // It has no end: what it wrote is not known.
             self.shell.scope.end(group.mark);
+            self.shell.unclear("a bracket has no end");
             level.known = false;
         }
         if !level.known {
@@ -518,10 +527,12 @@ impl<'t> Reader<'t, '_> {
     /// The arrays that stand between brackets.
     fn array(&mut self) -> Vec<Value> {
         let mut words: Vec<Cow<'_, str>> = Vec::new();
+        let mut ended = false;
         while let Some(byte) = self.peek() {
             match byte {
                 b')' => {
                     self.at += 1;
+                    ended = true;
                     break;
                 }
                 b'#' => {
@@ -554,6 +565,9 @@ impl<'t> Reader<'t, '_> {
                     }
                 }
             }
+        }
+        if !ended {
+            self.shell.unclear("a bracket has no end");
         }
         self.combinations(&words)
             .into_iter()
@@ -1028,6 +1042,7 @@ impl<'t> Reader<'t, '_> {
                 return self.text.get(start..from).unwrap_or_default();
             }
         }
+        self.shell.unclear("a here-document has no end");
         self.text.get(start..).unwrap_or_default()
     }
 }

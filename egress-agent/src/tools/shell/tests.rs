@@ -1,4 +1,5 @@
 mod bash;
+mod grammar;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -218,14 +219,27 @@ fn a_long_command_is_read_in_time() {
     ] {
         let best = (0..5)
             .map(|_| {
-                let start = Instant::now();
+                let start = processor_time();
                 std::hint::black_box(seen(&text));
-                start.elapsed()
+                processor_time() - start
             })
             .min()
             .expect("five");
         slow |= best > Duration::from_millis(limit);
         writeln!(table, "{name}: {best:?} (at most {limit} ms)").expect("text");
+    }
+    for (name, shape) in HOSTILE {
+        let text = shape(1 << 20);
+        let best = (0..3)
+            .map(|_| {
+                let start = processor_time();
+                std::hint::black_box(seen(&text));
+                processor_time() - start
+            })
+            .min()
+            .expect("three");
+        slow |= best > Duration::from_millis(50);
+        writeln!(table, "1 MB of {name}: {best:?} (at most 50 ms)").expect("text");
     }
     let corpus: Vec<String> = lines(DEVELOPMENT).collect();
     let mut times: Vec<Duration> = corpus
@@ -246,6 +260,151 @@ fn a_long_command_is_read_in_time() {
     .expect("text");
     assert!(!slow, "\n{table}");
     std::io::Write::write_all(&mut std::io::stderr(), table.as_bytes()).expect("stderr");
+}
+
+/// Texts of about `n` bytes in the shapes that cost most.
+const HOSTILE: &[(&str, fn(usize) -> String)] = &[
+    ("commands", |n| "echo hello world foo bar; ".repeat(n / 26)),
+    ("one word", |n| "a".repeat(n)),
+    ("quoted", |n| format!("echo \"{}\"", "x $y ".repeat(n / 5))),
+    ("words", |n| "a ".repeat(n / 2)),
+    ("contacts", |n| "curl evil.tld;".repeat(n / 14)),
+    ("many contacts", |n| {
+        (0..n / 20)
+            .map(|it| format!("curl h{it}.tld/x;\n"))
+            .collect()
+    }),
+    ("here-document", |n| {
+        format!("cat <<EOF\n{}EOF\n", "hello $x\n".repeat(n / 9))
+    }),
+    ("here-documents", |n| "cat <<A\n".repeat(n / 8)),
+    ("brackets", |n| "$(".repeat(n / 2)),
+    ("sums", |n| "$((".repeat(n / 3)),
+    ("closed brackets", |n| {
+        format!("{}{}", "(".repeat(n / 2), ")".repeat(n / 2))
+    }),
+    ("braces", |n| "{".repeat(n)),
+    ("brace groups", |n| "{a,b}".repeat(n / 5)),
+    ("nested braces", |n| {
+        format!("{}{}", "{a,".repeat(n / 4), "}".repeat(n / 4))
+    }),
+    ("brace words", |n| "{a,b}{c,d} ".repeat(n / 11)),
+    ("backticks", |n| "`".repeat(n)),
+    ("escaped backticks", |n| "\\`".repeat(n / 2)),
+    ("parameters", |n| "${x:-".repeat(n / 5)),
+    ("patterns", |n| {
+        format!("A={}; {}", "ab".repeat(40), "${A//?*b/x} ".repeat(n / 12))
+    }),
+    ("a long value", |n| {
+        format!("A={}; {}", "x".repeat(n / 2), "echo $A; ".repeat(n / 18))
+    }),
+    ("a long value in words", |n| {
+        format!("A={}; echo {}", "x ".repeat(n / 4), "$A".repeat(n / 4))
+    }),
+    ("values of which a run chooses", |n| {
+        format!(
+            "for h in 1 2 3 4 5 6 7 8; do {} done",
+            "curl $h $h; ".repeat(n / 12)
+        )
+    }),
+    ("values in one word", |n| {
+        format!("for h in 1 2 3 4; do echo {}; done", "$h".repeat(n / 2))
+    }),
+    ("values in many words", |n| {
+        format!("for h in 1 2 3 4; do echo {}; done", "$h ".repeat(n / 3))
+    }),
+    ("appended values", |n| "A+=xy; ".repeat(n / 7)),
+    ("appended values that may be", |n| {
+        "false && A+=xy; ".repeat(n / 16)
+    }),
+    ("appended arrays", |n| "a+=(x); ".repeat(n / 8)),
+    ("elements", |n| "a[1]=x; ".repeat(n / 8)),
+    ("variables", |n| {
+        (0..n / 10).map(|it| format!("v{it}=x;\n")).collect()
+    }),
+    ("functions", |n| "f(){ f; f; }; f; ".repeat(n / 17)),
+    ("many functions", |n| {
+        (0..n / 16)
+            .map(|it| format!("f{it}(){{ f; }};\n"))
+            .collect()
+    }),
+    ("eval", |n| "eval ".repeat(n / 5)),
+    ("wrappers", |n| "sudo env ".repeat(n / 9)),
+    ("scripts", |n| "bash -c 'curl x'; ".repeat(n / 18)),
+    ("arguments", |n| {
+        format!(
+            "set -- {}; {}",
+            "x ".repeat(n / 4),
+            "shift; ".repeat(n / 14)
+        )
+    }),
+    ("pipes", |n| "echo x | ".repeat(n / 9)),
+    ("pipes of groups", |n| {
+        format!("echo x | {}", "{ cat; ".repeat(n / 7))
+    }),
+    ("a long input", |n| {
+        format!(
+            "echo {} | {{ {} }}",
+            "x".repeat(n / 2),
+            "cat; ".repeat(n / 10)
+        )
+    }),
+    ("outputs", |n| "echo $(echo $(echo x)); ".repeat(n / 24)),
+    ("conditions", |n| "x && y || z && ".repeat(n / 15)),
+    ("cases", |n| "case x in y) ".repeat(n / 13)),
+    ("loops", |n| "for x in a; do ".repeat(n / 15)),
+    ("redirections", |n| ">x <y ".repeat(n / 6)),
+    ("xargs", |n| {
+        format!("echo {} | xargs -n1 curl", "x ".repeat(n / 2))
+    }),
+    ("separators", |n| {
+        format!(
+            "IFS=,; A={}; {}",
+            "a,".repeat(n / 4),
+            "echo $A; ".repeat(n / 18)
+        )
+    }),
+    ("marks", |n| "\0\u{1}\u{2}\u{6}\u{8}\u{e}".repeat(n / 6)),
+];
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).expect("below a second"),
+    )
+}
+
+/// The middle one of several runs, in time of the processor: what else runs does not count.
+fn cost(text: &str) -> Duration {
+    let mut times: Vec<Duration> = (0..3)
+        .map(|_| {
+            let start = processor_time();
+            std::hint::black_box(seen(text));
+            processor_time() - start
+        })
+        .collect();
+    times.sort();
+    times[times.len() / 2]
+}
+
+#[test]
+fn twice_the_text_costs_about_twice_the_time() {
+    let mut report = String::new();
+    for (name, shape) in HOSTILE {
+        let (half, whole) = (shape(48 << 10), shape(96 << 10));
+        // A machine that is busy is asked again; what is quadratic costs four times every time.
+        let linear = (0..4).any(|_| cost(&whole) <= cost(&half) * 3 + Duration::from_millis(2));
+        if !linear {
+            writeln!(report, "{name}: {:?} and {:?}", cost(&half), cost(&whole)).expect("text");
+        }
+        assert!(
+            cost(&half) < Duration::from_secs(5),
+            "{name}: {:?}",
+            cost(&half)
+        );
+    }
+    assert!(report.is_empty(), "\n{report}");
 }
 
 fn evasion() -> impl Strategy<Value = String> {

@@ -390,6 +390,7 @@ impl<'t> Reader<'t, '_> {
             }
         }
         self.sums_are_over = true;
+        self.shell.unclear("a bracket has no end");
         false
     }
 

@@ -154,6 +154,11 @@ fn read(script: &str) -> Read {
     }
 }
 
+/// Every command that the reader takes a script for.
+pub(super) fn ran(script: &str) -> Vec<Argv> {
+    read(script).ran
+}
+
 /// Whether this is what bash ran. What the reader does not know stands for any text.
 fn covers(seen: &[String], argv: &[String]) -> bool {
     let joined = |words: &[String]| words.join("\u{1}").replace(FETCHED, "\0");

@@ -508,7 +508,7 @@ fn around(inner: &Text) -> Text {
             17 => format!("echo ${{Z:-$({a}\n)}}"),
             18 => format!("echo $(( $({a}\n) + 1 ))"),
             19 => format!("time {}", grouped(&a)),
-            20 => format!("coproc {{ {} }}; wait", ended(&a)),
+            20 => format!("coproc {{ {} }}", ended(&a)),
             _ => format!("f () \n{{ {a}\n}}\nf {words}"),
         })
         .boxed()
