@@ -79,7 +79,9 @@ pub enum InvalidOption {
 /// Another family of detectors: reads one text, adds what it finds. It runs over every view.
 type Family = fn(&ViewText<'_>, &mut Vec<Finding>);
 
-const FAMILIES: &[Family] = &[];
+const OUTGOING: &[Family] = &[];
+/// What comes to a model may be orders to it.
+const INCOMING: &[Family] = &[orders];
 
 /// Detectors made ready; one for many texts, from many threads.
 #[derive(Debug)]
@@ -137,21 +139,31 @@ impl Inspector {
 
     /// Inspects any bytes.
     pub fn inspect(&self, bytes: &[u8]) -> Report {
-        self.report(bytes, Views::of(bytes))
+        self.report(bytes, Views::of(bytes), OUTGOING)
+    }
+
+    /// Inspects any bytes that a model will read: orders to it are found besides.
+    pub fn inspect_incoming(&self, bytes: &[u8]) -> Report {
+        self.report(bytes, Views::of(bytes), INCOMING)
     }
 
     /// Inspects JSON: names and values are texts of their own, and the values of one call are
     /// also read as one. Ranges are bytes of `json`. What is not JSON is read as well as it goes.
     pub fn inspect_json(&self, json: &[u8]) -> Report {
-        self.report(json, Views::of_json(json))
+        self.report(json, Views::of_json(json), OUTGOING)
     }
 
-    fn report(&self, bytes: &[u8], views: Views<'_>) -> Report {
+    /// As [`Inspector::inspect_json`], for what a model will read.
+    pub fn inspect_incoming_json(&self, json: &[u8]) -> Report {
+        self.report(json, Views::of_json(json), INCOMING)
+    }
+
+    fn report(&self, bytes: &[u8], views: Views<'_>, families: &[Family]) -> Report {
         let mut findings = Vec::new();
         for text in &views.texts {
             self.secrets.find(text, &mut findings);
             self.known.find(text, &mut findings);
-            for family in FAMILIES {
+            for family in families {
                 family(text, &mut findings);
             }
         }
@@ -162,6 +174,30 @@ impl Inspector {
             findings: tidy(findings),
             is_complete: views.is_complete,
         }
+    }
+}
+
+/// Orders to a model. They fold letters by themselves, and stand in sentences.
+fn orders(text: &ViewText<'_>, findings: &mut Vec<Finding>) {
+    match text.view() {
+        View::Raw | View::Url | View::Base64 | View::Hex | View::Base32 => {}
+        View::Labels | View::Query | View::Fields | View::Folded | View::Shell => return,
+    }
+    let mut at = 0;
+    for chunk in text.bytes().utf8_chunks() {
+        for finding in injection::findings(chunk.valid()) {
+            let range = finding.range.start + at..finding.range.end + at;
+            let view = match text.view() {
+                View::Raw => finding.view,
+                coded => coded,
+            };
+            findings.push(Finding {
+                view,
+                range: text.origin(&range),
+                ..finding
+            });
+        }
+        at += chunk.valid().len() + chunk.invalid().len();
     }
 }
 

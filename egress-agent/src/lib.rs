@@ -20,6 +20,7 @@
 //! | [`audit`] | the record of every layer, the hash chain, files, followers |
 //! | [`escape`] | every known way out, tried for real: the tests and `egressctl doctor --escape` |
 //! | `fuzz` | what must hold for any foreign bytes; only in tests and under the fuzzer |
+//! | [`content`] | what a policy wants done about content: rules and findings, made ready once |
 //! | [`inspect`] | what stands in a text: secrets, hidden orders, destructive commands; pure |
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`mcp`] | the guard between an agent and its MCP servers |
@@ -34,6 +35,7 @@
 
 pub mod audit;
 pub mod cli;
+pub mod content;
 pub mod control;
 pub mod daemon;
 pub mod dns;

@@ -67,6 +67,7 @@ use egress_common::{Mode, Reason, RuleId};
 use sha2::{Digest as _, Sha256};
 
 use self::{check::Checked, pattern::PatternTable};
+use crate::{content::Content, rules::PackError};
 /// How a file is checked: the packs of content rules are checked the same way.
 pub(crate) use self::{
     check::Checker,
@@ -116,6 +117,7 @@ pub struct Policy {
     private: PatternTable<()>,
     /// The kernel tables, built when the first address is asked about.
     tables: Arc<OnceLock<TableRules>>,
+    content: Arc<Content>,
 }
 
 /// Why there is no policy.
@@ -129,6 +131,8 @@ pub enum PolicyError {
     },
     #[error(transparent)]
     Invalid(#[from] Invalid),
+    #[error("section `inspect` cannot be used")]
+    Content(#[from] PackError),
 }
 
 /// What a policy says about a name.
@@ -156,7 +160,11 @@ pub struct NameGrant {
 impl Policy {
     /// Reads and checks a policy file, and the ones that it extends.
     pub fn load(path: &Path) -> Result<Self, PolicyError> {
-        load(path, MAX_DEPTH)
+        let mut policy = load(path, MAX_DEPTH)?;
+        let content = Content::load(policy.inspect())?;
+        policy.files.extend(content.files().map(Path::to_owned));
+        policy.content = Arc::new(content);
+        Ok(policy)
     }
 
     /// Checks a policy. `source` is the name of its file for messages. One that extends another
@@ -234,6 +242,12 @@ impl Policy {
 
     pub fn inspect(&self) -> &InspectSettings {
         &self.checked.inspect
+    }
+
+    /// The same section, made ready. One that names packs says no to everything unless the policy
+    /// was loaded from a file.
+    pub fn content(&self) -> &Content {
+        &self.content
     }
 
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
@@ -322,6 +336,7 @@ impl Policy {
         for byte in hash.finalize() {
             digest.extend([byte >> 4, byte & 15].map(hex_digit));
         }
+        let content = Arc::new(Content::new(&checked.inspect));
         let mut policy = Self {
             name: checked.name.clone().unwrap_or_else(|| stem(source)),
             source: source.to_owned(),
@@ -333,6 +348,7 @@ impl Policy {
             deny_ports: PatternTable::default(),
             private: PatternTable::default(),
             tables: Arc::default(),
+            content,
         };
         for rule in &policy.checked.rules {
             let table = match rule.effect {
@@ -382,6 +398,8 @@ fn load_base(path: &Path, name: &str, depth: usize) -> Result<Policy, String> {
                 path.display()
             )
         }
+        // Packs are read when all settings are known.
+        error @ PolicyError::Content(_) => format!("{error:#}"),
         PolicyError::Invalid(invalid) => {
             let count = invalid.problems().len();
             let first = invalid.problems().first().map(ToString::to_string);

@@ -30,7 +30,7 @@ use serde_json::Value;
 
 pub use advice::advice;
 pub use call::{Call, KnownRemote};
-pub use command::remotes;
+pub use command::{remotes, shell_command};
 pub use judge::judge;
 pub use judgement::{Class, Judgement, Verdict};
 pub use links::{Found, Reading, links};

@@ -239,6 +239,17 @@ pub struct Finding {
     pub length: u64,
 }
 
+impl From<&crate::inspect::Finding> for Finding {
+    fn from(finding: &crate::inspect::Finding) -> Self {
+        let bytes = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        Self {
+            detector: finding.detector.clone(),
+            offset: bytes(finding.range.start),
+            length: bytes(finding.range.len()),
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Rule {
     pub name: String,

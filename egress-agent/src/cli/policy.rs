@@ -14,6 +14,7 @@ use super::{Exit, Paint, Screen};
 use crate::policy::{
     Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, from_cpeg, schema,
 };
+use crate::rules::PackError;
 use crate::tools::{self, Call, Judgement, Verdict};
 
 #[derive(Debug, clap::Subcommand)]
@@ -400,10 +401,13 @@ fn outcome(verdict: &str, rule: Option<&str>, reason: Option<&str>) -> String {
 fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Policy>> {
     match Policy::load(file) {
         Ok(policy) => Ok(Some(policy)),
-        Err(PolicyError::Invalid(invalid)) => {
+        Err(
+            PolicyError::Invalid(invalid) | PolicyError::Content(PackError::Invalid(invalid)),
+        ) => {
             show(&invalid, screen)?;
             Ok(None)
         }
+        Err(PolicyError::Content(error)) => Err(error.into()),
         Err(error @ PolicyError::Read { .. }) => Err(error.into()),
     }
 }

@@ -96,6 +96,7 @@ impl Ground {
                 show(&invalid, screen)?;
                 return Ok(None);
             }
+            Err(PolicyError::Content(error)) => return refused(error, screen),
             Err(error @ PolicyError::Read { .. }) => return Err(error.into()),
         };
         let mut sources = policy
@@ -108,22 +109,7 @@ impl Ground {
         }));
         match RuleSet::load(&sources, None) {
             Ok(rules) => Ok(Some(Self { policy, rules })),
-            Err(PackError::Invalid(invalid)) => {
-                show(&invalid, screen)?;
-                Ok(None)
-            }
-            Err(PackError::Conflict(conflict)) => {
-                if screen.is_json() {
-                    screen.json(&json!({ "valid": false, "conflicts": conflict.0 }))?;
-                } else {
-                    let bad = screen.paint(Paint::Deny, "not valid");
-                    screen.line(format!("{bad}: {conflict}"))?;
-                }
-                Ok(None)
-            }
-            Err(error @ (PackError::Read { .. } | PackError::NoPacks(_) | PackError::TooMany)) => {
-                Err(error.into())
-            }
+            Err(error) => refused(error, screen),
         }
     }
 
@@ -137,6 +123,25 @@ impl Ground {
     pub(super) fn environment(&self) -> Option<String> {
         self.policy.as_ref()?.inspect().environment.clone()
     }
+}
+
+/// Shows what is wrong with packs, where it has a place to show.
+fn refused<T>(error: PackError, screen: &mut Screen) -> anyhow::Result<Option<T>> {
+    match error {
+        PackError::Invalid(invalid) => show(&invalid, screen)?,
+        PackError::Conflict(conflict) => {
+            if screen.is_json() {
+                screen.json(&json!({ "valid": false, "conflicts": conflict.0 }))?;
+            } else {
+                let bad = screen.paint(Paint::Deny, "not valid");
+                screen.line(format!("{bad}: {conflict}"))?;
+            }
+        }
+        error @ (PackError::Read { .. } | PackError::NoPacks(_) | PackError::TooMany) => {
+            return Err(error.into());
+        }
+    }
+    Ok(None)
 }
 
 fn list(packs: &[PathBuf], policy: Option<&Path>, screen: &mut Screen) -> anyhow::Result<Exit> {

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     audit::{
-        record::{Kind, Mode, Process, Record, Rule, Time, Tool, Verdict},
+        record::{Finding as Found, Kind, Mode, Process, Record, Rule, Time, Tool, Verdict},
         sink::Sink,
     },
     control::{message::Reply, peer::Peer, server::Response, status::Judged},
@@ -136,6 +136,7 @@ fn recorded(
         hosts,
         rule,
         unclear: _,
+        findings,
     } = judgement;
     record.verdict = Some(match verdict {
         tools::Verdict::Allow => Verdict::Allow,
@@ -155,6 +156,7 @@ fn recorded(
         .take(MOST_HOSTS)
         .map(|host| clip(host, LONGEST_NAME))
         .collect();
+    record.findings = findings.iter().map(Found::from).collect();
     record.rule = rule.as_ref().map(|name| {
         let known = policy.rules().iter().find(|known| known.name == *name);
         Rule {

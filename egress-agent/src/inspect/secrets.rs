@@ -123,6 +123,21 @@ macro_rules! near {
 }
 use near;
 
+/// Whether a finding is a secret with a form of its own, or a value that somebody named, which
+/// opens something. An address with a password is how a local database is reached: rules weigh it.
+pub fn is_certain(finding: &Finding) -> bool {
+    if finding.kind != Kind::Secret
+        || finding.severity < Severity::High
+        || finding.confidence < Confidence::Medium
+    {
+        return false;
+    }
+    let detector = detectors().find(|detector| detector.id == finding.detector);
+    detector.is_none_or(|detector| {
+        !detector.is_generic && !matches!(detector.id, "database-url" | "connection-string")
+    })
+}
+
 /// All detectors, by family.
 pub fn detectors() -> impl Iterator<Item = &'static Detector> {
     [

@@ -66,6 +66,7 @@ pub fn block(tool: &str, judgement: Judgement) -> Option<Block> {
         hosts: _,
         rule,
         unclear: _,
+        findings: _,
     } = judgement;
     if verdict == Verdict::Allow {
         return None;

@@ -24,13 +24,17 @@ const OWN_VERBS: &[&str] = &["confirm", "hook", "release", "reload"];
 /// Where requests that write name their owner in ways that no shell shows.
 const GIT_APIS: &[&str] = &["api.github.com", "uploads.github.com", "gitlab.com"];
 
+/// The command of a call to a shell, unless it is too long to be read.
+pub fn shell_command(call: &Call) -> Option<String> {
+    let Some(Kind::Shell(keys)) = builtin::kind(&call.tool) else {
+        return None;
+    };
+    text(call, keys).filter(|command| command.len() <= LONGEST)
+}
+
 /// The remotes that a call writes to and only names: their repositories know where they lead.
 pub fn remotes(call: &Call) -> Vec<Remote> {
-    let Some(Kind::Shell(keys)) = builtin::kind(&call.tool) else {
-        return Vec::new();
-    };
-    let command = text(call, keys).filter(|command| command.len() <= LONGEST);
-    let Some(command) = command else {
+    let Some(command) = shell_command(call) else {
         return Vec::new();
     };
     let mut remotes = reach(&command, call.cwd.as_deref()).remotes;

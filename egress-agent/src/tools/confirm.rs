@@ -109,7 +109,8 @@ pub fn take(dir: &Path, class: &str, now: SystemTime) -> Result<bool, ConfirmErr
 
 /// Lets a judgement through that only waits for a confirmation, when there is one.
 pub fn settle(judgement: Judgement, tool: &str, dir: &Path, now: SystemTime) -> Judgement {
-    if judgement.class != Class::Confirm || judgement.verdict == Verdict::Allow {
+    let is_waiting = judgement.class == Class::Confirm || judgement.verdict == Verdict::Ask;
+    if !is_waiting || judgement.verdict == Verdict::Allow {
         return judgement;
     }
     match take(dir, tool, now) {

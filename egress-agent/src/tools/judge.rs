@@ -9,6 +9,8 @@
 //! 7. unknown tools that carry a place, or a shell command
 //! 8. confirmations
 //!
+//! Then section `inspect` has its say about content, and the stricter word holds.
+//!
 //! What passes is left to the agent's own permissions, and its packets to the kernel.
 
 use std::path::Path;
@@ -25,7 +27,7 @@ use super::{
     place::{Denial, Place, Standing, standing},
     secrets,
 };
-use crate::policy::{Policy, quote};
+use crate::policy::{Action, Policy, quote};
 
 /// Where tools of other servers that run commands have them, and the words behind the first.
 const COMMAND_KEYS: &[&str] = &["command", "cmd", "command_line", "commandLine"];
@@ -33,6 +35,10 @@ const WORD_KEYS: &[&str] = &["args", "arguments", "argv"];
 
 /// What the policy says about a tool call.
 pub fn judge(policy: &Policy, call: &Call) -> Judgement {
+    policy.content().weigh(call, by_name_and_place(policy, call))
+}
+
+fn by_name_and_place(policy: &Policy, call: &Call) -> Judgement {
     let tools = policy.tools();
     let name = call.tool.as_str();
     if let Some(glob) = tools.deny.find(name) {
@@ -235,12 +241,19 @@ pub(super) fn not_allowed(
 /// Secrets, credentials and what controls the guards.
 fn sensitive(policy: &Policy, call: &Call, kind: Option<Kind>) -> Option<Judgement> {
     let tool = quote(&call.tool);
-    if let Some(what) = secrets::secret(&call.input) {
+    let secrets = policy.inspect().secrets;
+    if secrets >= Action::Ask
+        && let Some(what) = secrets::secret(&call.input)
+    {
         let text = format!(
             "the arguments of {tool} hold {what}; name the variable or file that holds it instead, \
              and replace it if it is real"
         );
-        return Some(deny(Class::Sensitive, "secret", text));
+        let mut judgement = deny(Class::Sensitive, "secret", text);
+        if secrets == Action::Ask {
+            judgement.verdict = Verdict::Ask;
+        }
+        return Some(judgement);
     }
     let cwd = call.cwd.as_deref();
     let input = &call.input;
@@ -408,6 +421,7 @@ pub(super) fn allow(class: Class) -> Judgement {
         hosts: Vec::new(),
         rule: None,
         unclear: Vec::new(),
+        findings: Vec::new(),
     }
 }
 

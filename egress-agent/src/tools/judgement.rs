@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::inspect::Finding;
+
 /// The decision. Allow is silence to the agent's own permission system, never an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -26,6 +28,8 @@ pub enum Class {
     Connector,
     /// A network-sounding name of a server that is not local.
     NetworkName,
+    /// What stands in the arguments: section `inspect`.
+    Content,
     /// An unknown tool that carries a URL or a host with a port.
     CarriesHost,
     /// `tools.confirm`.
@@ -44,6 +48,7 @@ impl Class {
             Self::Shell => "shell",
             Self::Connector => "connector",
             Self::NetworkName => "network-name",
+            Self::Content => "content",
             Self::CarriesHost => "carries-host",
             Self::Confirm => "confirm",
             Self::Other => "other",
@@ -71,4 +76,7 @@ pub struct Judgement {
     /// What could not be told and is left to the kernel.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unclear: Vec<String>,
+    /// What was found in the arguments, and where; never the thing itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }

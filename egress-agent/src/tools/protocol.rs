@@ -248,6 +248,7 @@ mod tests {
             hosts: vec!["evil.test".to_owned()],
             rule: None,
             unclear: Vec::new(),
+            findings: Vec::new(),
         }
     }
 

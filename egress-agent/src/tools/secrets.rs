@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use crate::inspect::{Confidence, Detector, Inspector, Kind, Options, Severity, detectors};
+use crate::inspect::{Inspector, Options, detectors, secrets::is_certain};
 
 static INSPECTOR: LazyLock<Option<Inspector>> =
     LazyLock::new(|| Inspector::new(Options::default()).ok());
@@ -31,20 +31,9 @@ pub fn find(text: &str) -> Option<&'static str> {
     let report = inspector.inspect(text.as_bytes());
     let mut found = report.findings.iter().filter_map(|finding| {
         let detector = detectors().find(|detector| detector.id == finding.detector)?;
-        is_certain(detector, finding.confidence).then_some(detector.what)
+        is_certain(finding).then_some(detector.what)
     });
     found.next()
-}
-
-/// Secrets with a form of their own, which open something. An address with a password is how a
-/// local database is reached: it is for the inspection of whole calls to weigh.
-fn is_certain(detector: &Detector, confidence: Confidence) -> bool {
-    let is_address = matches!(detector.id, "database-url" | "connection-string");
-    detector.kind == Kind::Secret
-        && detector.severity >= Severity::High
-        && confidence >= Confidence::Medium
-        && !detector.is_generic
-        && !is_address
 }
 
 #[cfg(test)]
