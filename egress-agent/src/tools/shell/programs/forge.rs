@@ -213,7 +213,7 @@ fn is_gist(noun: &str, words: &[&str]) -> bool {
         });
         path.trim_start_matches('/').split(['/', '?']).next() == Some("gists")
     };
-    noun == "gist" || (noun == "api" && words.iter().skip(1).any(|word| is_endpoint(&word)))
+    noun == "gist" || (noun == "api" && words.iter().skip(1).any(is_endpoint))
 }
 
 /// `OWNER/NAME`, `HOST/OWNER/NAME`, or a URL.
