@@ -109,6 +109,7 @@ fn every_evasion_is_denied_or_marked_as_the_kernels() {
                 let because = [
                     "name-denied",
                     "no-rule",
+                    "denied-by-rule",
                     "credential-path",
                     "executes-download",
                 ];

@@ -178,6 +178,9 @@ pub(super) fn run(shell: &mut Shell, name: &str, args: Args<'_, '_>) -> Done {
     for place in &written {
         shell.notes.contact(name, place.clone(), writes);
     }
+    if name != "glab" && is_gist(noun, &words) {
+        hosts.push("gist.github.com");
+    }
     if hosts.is_empty()
         && (written.is_empty() || !owners.is_empty())
         && noun != "config"
@@ -199,6 +202,18 @@ pub(super) fn run(shell: &mut Shell, name: &str, args: Args<'_, '_>) -> Done {
         }
     }
     Done::fetched()
+}
+
+/// Gists belong to whoever is logged in, whatever the owner of the work is; the place that shows
+/// them stands for them.
+fn is_gist(noun: &str, words: &[&str]) -> bool {
+    let is_endpoint = |word: &&str| {
+        let path = place::url(word).map_or(*word, |(_, rest)| {
+            rest.split_once('/').map_or("", |(_, path)| path)
+        });
+        path.trim_start_matches('/').split(['/', '?']).next() == Some("gists")
+    };
+    noun == "gist" || (noun == "api" && words.iter().skip(1).any(is_endpoint))
 }
 
 /// `OWNER/NAME`, `HOST/OWNER/NAME`, or a URL.
