@@ -340,7 +340,11 @@ fn told(source: Source, finding: &Finding) -> (&'static str, String, &'static st
             format!("the description of a tool gives orders or deceives ({what})"),
             "ask the person to look at the server",
         ),
-        Kind::Personal => ("personal", format!("{who} personal data ({what})"), "leave it out"),
+        Kind::Personal => (
+            "personal",
+            format!("{who} personal data ({what})"),
+            "leave it out",
+        ),
         Kind::Destination => (
             "drop-box",
             format!("the call goes to a known drop box ({what})"),

@@ -67,7 +67,6 @@ use egress_common::{Mode, Reason, RuleId};
 use sha2::{Digest as _, Sha256};
 
 use self::{check::Checked, pattern::PatternTable};
-use crate::{content::Content, rules::PackError};
 /// How a file is checked: the packs of content rules are checked the same way.
 pub(crate) use self::{
     check::Checker,
@@ -95,6 +94,7 @@ pub use self::{
     tables::TableRules,
     tools::{Connector, GitScope, ToolSettings, Unclear},
 };
+use crate::{content::Content, rules::PackError};
 
 /// No policy is read beyond this many bytes.
 const MAX_BYTES: u64 = 64 << 20;

@@ -89,6 +89,7 @@ fn told(call: &Call, judgement: &Judgement) -> Vec<String> {
         hosts,
         rule,
         unclear,
+        findings,
     } = judgement;
     let verdict = match verdict {
         Verdict::Allow => "allow",
@@ -105,6 +106,11 @@ fn told(call: &Call, judgement: &Judgement) -> Vec<String> {
             .map(|host| format!("  host: {}", protocol::plain(host, 256))),
     );
     lines.extend(rule.iter().map(|rule| format!("  rule: {rule}")));
+    lines.extend(
+        findings
+            .iter()
+            .map(|finding| format!("  finding: {}", finding.detector)),
+    );
     if !text.is_empty() {
         lines.push(format!("  because: {}", protocol::plain(text, 2048)));
     }

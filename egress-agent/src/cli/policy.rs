@@ -401,9 +401,7 @@ fn outcome(verdict: &str, rule: Option<&str>, reason: Option<&str>) -> String {
 fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Policy>> {
     match Policy::load(file) {
         Ok(policy) => Ok(Some(policy)),
-        Err(
-            PolicyError::Invalid(invalid) | PolicyError::Content(PackError::Invalid(invalid)),
-        ) => {
+        Err(PolicyError::Invalid(invalid) | PolicyError::Content(PackError::Invalid(invalid))) => {
             show(&invalid, screen)?;
             Ok(None)
         }

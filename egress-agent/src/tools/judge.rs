@@ -35,7 +35,9 @@ const WORD_KEYS: &[&str] = &["args", "arguments", "argv"];
 
 /// What the policy says about a tool call.
 pub fn judge(policy: &Policy, call: &Call) -> Judgement {
-    policy.content().weigh(call, by_name_and_place(policy, call))
+    policy
+        .content()
+        .weigh(call, by_name_and_place(policy, call))
 }
 
 fn by_name_and_place(policy: &Policy, call: &Call) -> Judgement {
