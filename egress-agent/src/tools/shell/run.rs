@@ -99,16 +99,12 @@ impl Shell {
 
     /// Whether this many more bytes of values may be read.
     pub(super) fn spend(&mut self, bytes: usize) -> bool {
-        match self.expansion.checked_sub(bytes) {
-            Some(left) => {
-                self.expansion = left;
-                true
-            }
-            None => {
-                self.unclear("the values of variables are too long to read them all");
-                false
-            }
-        }
+        let Some(left) = self.expansion.checked_sub(bytes) else {
+            self.unclear("the values of variables are too long to read them all");
+            return false;
+        };
+        self.expansion = left;
+        true
     }
 
     /// Reads a script, wherever it stood.
