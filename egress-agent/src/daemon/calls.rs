@@ -308,6 +308,7 @@ mod tests {
             hosts: vec!["evil.test".to_owned()],
             rule: Some("web".to_owned()),
             unclear: vec!["hunter2".to_owned()],
+            findings: Vec::new(),
         };
         let empty = Record::new(at(1), Layer::Hook, Kind::ToolCall);
         let id = Some("t1".to_owned());

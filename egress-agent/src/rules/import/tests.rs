@@ -141,6 +141,7 @@ fn decision(imported: &Imported, tool: &str, input: Value) -> Option<Decision> {
         tool: tool.to_owned(),
         input,
         cwd: None,
+        remotes: Vec::new(),
     };
     let seen = Seen::new(&call, &Forms);
     let labels = BTreeMap::new();

@@ -379,7 +379,9 @@ impl<'t> Reader<'t, '_> {
         if !text.contains(EITHER) {
             return vec![text.to_owned()];
         }
-        if let Some(texts) = brace::alternatives(text)
+        let affordable = self.shell.spend(text.len().saturating_mul(4));
+        if affordable
+            && let Some(texts) = brace::alternatives(text)
             && self.shell.spend(texts.iter().map(String::len).sum())
         {
             return texts;
@@ -387,7 +389,8 @@ impl<'t> Reader<'t, '_> {
         self.shell
             .unclear("values of variables may be combined in too many ways");
         // Each value at least once, where there is room for it.
-        let most = (64 * 1024 / text.len().max(1)).clamp(2, 32);
+        let room = if affordable { 64 * 1024 } else { 0 };
+        let most = (room / text.len().max(1)).clamp(2, 32);
         (0..most)
             .map(|number| brace::chosen(text, number))
             .collect()
@@ -401,7 +404,7 @@ impl<'t> Reader<'t, '_> {
             .iter()
             .fold(1usize, |count, list| count.saturating_mul(list.len()));
         let length: usize = words.iter().map(|word| word.len() + 1).sum();
-        let every = count <= MOST_CHOICES && self.shell.spend(length.saturating_mul(count));
+        let every = count <= MOST_CHOICES && self.shell.spend(length.saturating_mul(count * 4));
         if !every {
             self.shell
                 .unclear("values of variables may be combined in too many ways");
@@ -481,12 +484,17 @@ impl<'t> Reader<'t, '_> {
             return false;
         };
         self.at = value;
-        let state = self.shell.scope.state(name);
+        let size = self.shell.scope.size(name);
+        // Beyond all bounds it is set for what follows as well.
+        let state = (level.words.is_empty() && self.shell.spend(size))
+            .then(|| self.shell.scope.state(name));
         self.shell.scope.certain = is_certain(level);
         if self.peek() == Some(b'(') {
             self.at += 1;
             for list in self.array() {
-                if append {
+                if append && !self.shell.spend(size) {
+                    self.shell.scope.set(name, UNKNOWN.to_string());
+                } else if append {
                     self.shell.scope.append(name, &list);
                 } else {
                     self.shell.scope.set_value(name, list);
@@ -505,7 +513,9 @@ impl<'t> Reader<'t, '_> {
             for value in self.alternatives(&marked) {
                 let value = unmarked(value);
                 self.shell.environment_is(name, &value);
-                if let Some(index) = index {
+                if (append || index.is_some()) && !self.shell.spend(size) {
+                    self.shell.scope.set(name, UNKNOWN.to_string());
+                } else if let Some(index) = index {
                     self.shell
                         .scope
                         .set_element(name, index.parse().ok(), &value);
@@ -518,9 +528,9 @@ impl<'t> Reader<'t, '_> {
             }
         }
         self.shell.scope.certain = level.certain;
-        if level.words.is_empty() {
-            level.prefix.push((name.to_owned(), state));
-        }
+        level
+            .prefix
+            .extend(state.map(|state| (name.to_owned(), state)));
         true
     }
 

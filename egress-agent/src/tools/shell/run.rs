@@ -17,6 +17,9 @@ use super::word::{FETCHED, UNKNOWN, is_fetched, is_known, unmarked};
 /// Scripts inside of scripts beyond this are not read.
 const MOST_DEEP: u8 = 12;
 
+/// Programs that run programs beyond this are not followed.
+const MOST_WRAPPERS: u8 = 64;
+
 /// Who executes what comes on its standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stdin {
@@ -65,6 +68,8 @@ pub(super) struct Shell {
     /// Bytes of values that may still stand in words.
     expansion: usize,
     depth: u8,
+    /// Commands that run the command at hand.
+    wrappers: u8,
     /// Every command that was run, for tests that compare with what bash runs.
     #[cfg(test)]
     pub(super) ran: Vec<Vec<String>>,
@@ -78,6 +83,7 @@ impl Shell {
             budget: length.saturating_mul(2).saturating_add(64 * 1024),
             expansion: length.saturating_mul(4).saturating_add(1024 * 1024),
             depth: 0,
+            wrappers: 0,
             #[cfg(test)]
             ran: Vec::new(),
         }
@@ -93,16 +99,12 @@ impl Shell {
 
     /// Whether this many more bytes of values may be read.
     pub(super) fn spend(&mut self, bytes: usize) -> bool {
-        match self.expansion.checked_sub(bytes) {
-            Some(left) => {
-                self.expansion = left;
-                true
-            }
-            None => {
-                self.unclear("the values of variables are too long to read them all");
-                false
-            }
-        }
+        let Some(left) = self.expansion.checked_sub(bytes) else {
+            self.unclear("the values of variables are too long to read them all");
+            return false;
+        };
+        self.expansion = left;
+        true
     }
 
     /// Reads a script, wherever it stood.
@@ -266,6 +268,17 @@ impl Shell {
 
     /// One command with its words.
     pub(super) fn run(&mut self, args: Args<'_, '_>, input: Input) -> Done {
+        if self.wrappers >= MOST_WRAPPERS {
+            self.unclear("programs that run programs are nested too deeply");
+            return Done::default();
+        }
+        self.wrappers += 1;
+        let done = self.run_one(args, input);
+        self.wrappers -= 1;
+        done
+    }
+
+    fn run_one(&mut self, args: Args<'_, '_>, input: Input) -> Done {
         let Some((program, rest)) = args.split_first() else {
             return Done::default();
         };
@@ -347,6 +360,11 @@ impl Shell {
                     Some(count) => count.parse().unwrap_or(1),
                     None => 1usize,
                 };
+                let lists = &self.scope.arguments;
+                let length = lists.iter().flatten().map(|word| word.len() + 8).sum();
+                if !self.spend(length) {
+                    self.scope.arguments = vec![vec!["bash".to_owned(), UNKNOWN.to_string()]];
+                }
                 let mut shifted = self.scope.arguments.clone();
                 for list in &mut shifted {
                     let end = list.len().min(count.saturating_add(1));

@@ -171,6 +171,13 @@ impl Scope {
         Some(values)
     }
 
+    /// Bytes of all values that a variable may have.
+    pub(super) fn size(&self, name: &str) -> usize {
+        self.variables.get(name).map_or(0, |variable| {
+            variable.values.iter().map(|it| it.bytes() + 8).sum()
+        })
+    }
+
     /// Shells that this one starts get it.
     pub(super) fn export(&mut self, name: &str) {
         if let Some(variable) = self.variables.get_mut(name) {

@@ -571,6 +571,18 @@ impl<'t> Reader<'t, '_> {
             });
             return self.put(out, own.as_deref(), quoted, joined);
         }
+        if operand.contains(['*', '?', '[']) {
+            // Every part of the value is tried.
+            let square = |value: &Value| value.text().len().saturating_pow(2).saturating_mul(4);
+            let work = own
+                .iter()
+                .flatten()
+                .map(square)
+                .fold(0usize, usize::saturating_add);
+            if !self.shell.spend(work) {
+                return out.push(UNKNOWN);
+            }
+        }
         let operands = brace::alternatives(operand).unwrap_or_default();
         let mut changed = Vec::new();
         for operand in &operands {
@@ -636,13 +648,18 @@ impl<'t> Reader<'t, '_> {
         }
     }
 
-    fn value(&self, name: &str) -> Option<Vec<Value>> {
+    fn value(&mut self, name: &str) -> Option<Vec<Value>> {
+        if !self.shell.spend(self.shell.scope.size(name)) {
+            return None;
+        }
         let scope = &self.shell.scope;
         let lists = &scope.arguments;
         if name == "@" || name == "*" || name.starts_with(|c: char| c.is_ascii_digit()) {
-            if lists.is_empty() {
+            let length = lists.iter().flatten().map(|word| word.len() + 8).sum();
+            if lists.is_empty() || !self.shell.spend(length) {
                 return None;
             }
+            let lists = &self.shell.scope.arguments;
             let Ok(number) = name.parse::<usize>() else {
                 let words = |list: &Vec<String>| Value::list(list.iter().skip(1).cloned());
                 return Some(lists.iter().map(words).collect());

@@ -121,7 +121,7 @@ fn commands(tree: &Tree, text: &str) -> Vec<Vec<String>> {
 
 /// The text of a word in which nothing is expanded.
 fn literal(node: Node<'_>, text: &str) -> Option<String> {
-    let source = &text[node.byte_range()];
+    let source = text.get(node.byte_range())?;
     match node.kind() {
         "word" | "number" if !source.contains(['{', '}', '*', '?', '[', '~', '$', '`']) => {
             let mut out = String::new();

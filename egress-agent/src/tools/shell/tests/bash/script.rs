@@ -60,7 +60,7 @@ fn quoted(piece: &str, style: u8) -> String {
         3 | 4 => format!("\"{}\"", in_double_quotes(piece)),
         5 => format!("$\"{}\"", in_double_quotes(piece)),
         6..=9 => format!("$'{}'", in_c_quotes(piece, style)),
-        10 if !piece.contains('\n') => piece.chars().map(|c| format!("\\{c}")).collect(),
+        10 if !piece.contains('\n') => piece.chars().flat_map(|c| ['\\', c]).collect(),
         11 => format!("''{}\"\"", quoted(piece, 1)),
         12 => format!("\\\n{}", quoted(piece, 0)),
         13 => format!("$(echo {})", quoted(piece, 0)),
@@ -87,14 +87,15 @@ fn in_c_quotes(text: &str, style: u8) -> String {
     let mut out = String::new();
     for (at, c) in text.chars().enumerate() {
         let code = u32::from(c);
-        out.push_str(&match (usize::from(style) + at) % 6 {
+        let written = match (usize::from(style) + at) % 6 {
             0 if c.is_ascii() => format!("\\x{code:x}"),
             1 if c.is_ascii() => format!("\\{code:03o}"),
             2 => format!("\\u{code:04x}"),
             3 => format!("\\U{code:08X}"),
             _ if c == '\'' || c == '\\' => format!("\\{c}"),
             _ => c.to_string(),
-        });
+        };
+        out.push_str(&written);
         // What would be taken for one more digit.
         if at + 1 < text.chars().count() && (usize::from(style) + at) % 6 == 0 {
             out.push_str("'$'");
