@@ -58,7 +58,7 @@ impl Default for InspectSettings {
     fn default() -> Self {
         Self {
             secrets: Action::Deny,
-            destructive: Action::Ask,
+            destructive: Action::Warn,
             code: Action::Warn,
             injection: Action::Warn,
             packs: Vec::new(),
@@ -318,6 +318,10 @@ mod tests {
             std::fs::write(&path, text).unwrap();
             path
         };
+        for name in ["base-pack", "own-pack"] {
+            let text = format!("{{ \"version\": 1, \"name\": \"{name}\", \"rules\": [] }}");
+            std::fs::write(dir.path().join(format!("{name}.json")), text).unwrap();
+        }
         write(
             "base.json",
             r#"{ "secrets": "redact", "code": "deny", "packs": ["base-pack.json"],
@@ -325,7 +329,7 @@ mod tests {
             "",
         );
         let extends = r#""extends": "base.json","#;
-        let own = r#"{ "secrets": "warn", "injection": "deny", "packs": ["own.json"],
+        let own = r#"{ "secrets": "warn", "injection": "deny", "packs": ["own-pack.json"],
                        "shadow": true, "labels": { "tier": "1" } }"#;
         let policy = Policy::load(&write("own.json", own, extends)).unwrap();
         let settings = policy.inspect();

@@ -210,6 +210,8 @@ impl Shell {
             for place in place::of_web_word(value) {
                 self.notes.contact(name, place, false);
             }
+        } else if matches!(name, "BASH_ENV" | "ENV") {
+            self.script_file(value, Vec::new(), &Input::default(), true);
         } else if matches!(
             name,
             "GIT_SSH_COMMAND"
@@ -224,7 +226,6 @@ impl Shell {
                 | "GIT_ASKPASS"
                 | "SSH_ASKPASS"
                 | "PROMPT_COMMAND"
-                | "BASH_ENV"
                 | "RSYNC_RSH"
                 | "CVS_RSH"
                 | "BROWSER"
@@ -626,6 +627,8 @@ impl Shell {
                 .executes(format!("`{}` was downloaded", super::word::shown(file)));
         } else if matches!(file, "-" | "/dev/stdin" | "/dev/fd/0" | "/proc/self/fd/0") {
             self.stdin_script(input, arguments);
+        } else if let Some(script) = substituted(file) {
+            self.read_apart(script, arguments);
         } else if let Some(script) = self.scope.scripts.get(&place).cloned() {
             if apart {
                 self.read_apart(&script, arguments);
@@ -907,6 +910,13 @@ fn pieces(text: &str, options: &[Item<'_>], lines: bool) -> Vec<String> {
     }
     out.truncate(MOST);
     out
+}
+
+/// The text of `<(…)`, which stands where the file would.
+fn substituted(file: &str) -> Option<&str> {
+    let text = file.strip_prefix("/dev/fd/")?;
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    (!is_number && is_known(text)).then_some(text)
 }
 
 fn owned(args: Args<'_, '_>) -> Vec<String> {
