@@ -73,15 +73,24 @@ pub(super) fn value(value: &[u8]) -> Option<Confidence> {
     if is_stand_in(value) {
         return None;
     }
-    let has_digit = value.iter().any(u8::is_ascii_digit);
+    let count = |is: fn(&u8) -> bool| value.iter().filter(|byte| is(byte)).count();
+    let digits = count(u8::is_ascii_digit);
+    let has_both = count(u8::is_ascii_uppercase) > 0 && count(u8::is_ascii_lowercase) > 0;
+    // At its ends a sign belongs to the code around it: `&Token`, `parse!`.
+    let inner = value
+        .get(1..value.len().saturating_sub(1))
+        .unwrap_or_default();
+    let has_sign = inner.iter().any(|byte| b"!@#$%^&*+~".contains(byte));
+    let is_mixed = digits >= 2 || digits == 1 && has_both || has_sign && (digits > 0 || has_both);
+    let is_path = count(|byte| matches!(byte, b'.' | b'/' | b':')) > 2
+        || memchr::memmem::find(value, b"::").is_some();
+    // Words and a number: `_type_12`.
+    let is_name = value.contains(&b'_')
+        && value.split(|byte| *byte == b'_').all(|part| {
+            part.iter().all(u8::is_ascii_digit) || part.iter().all(u8::is_ascii_alphabetic)
+        });
     let has_letter = value.iter().any(u8::is_ascii_alphabetic);
-    let has_sign = value.iter().any(|byte| b"!@#$%^&*+=~".contains(byte));
-    let is_path = value
-        .iter()
-        .filter(|byte| matches!(byte, b'.' | b'/' | b':'))
-        .count()
-        > 2;
-    if !has_letter || !(has_digit || has_sign) || is_path || entropy(value) < 2.8 {
+    if !has_letter || !is_mixed || is_path || is_name || entropy(value) < 2.8 {
         return None;
     }
     Some(Confidence::Medium)
