@@ -134,16 +134,16 @@ impl Inspector {
 
     /// Inspects any bytes.
     pub fn inspect(&self, bytes: &[u8]) -> Report {
-        self.report(bytes, Views::of(bytes))
+        self.report(bytes, &Views::of(bytes))
     }
 
     /// Inspects JSON: names and values are texts of their own, and the values of one call are
     /// also read as one. Ranges are bytes of `json`. What is not JSON is read as well as it goes.
     pub fn inspect_json(&self, json: &[u8]) -> Report {
-        self.report(json, Views::of_json(json))
+        self.report(json, &Views::of_json(json))
     }
 
-    fn report(&self, bytes: &[u8], views: Views<'_>) -> Report {
+    fn report(&self, bytes: &[u8], views: &Views<'_>) -> Report {
         let mut findings = Vec::new();
         for text in &views.texts {
             self.secrets.find(text, &mut findings);

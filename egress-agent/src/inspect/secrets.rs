@@ -56,7 +56,7 @@ pub struct Detector {
     /// Whether a letter or digit may stand right before it.
     pub edge: Edge,
     /// Says what a match is worth, or that it is none.
-    pub check: Option<fn(&[u8]) -> Option<Confidence>>,
+    pub check: Option<Check>,
     /// Gives way to a detector that knows the place by its format.
     pub is_generic: bool,
     /// Off unless it is asked for.
@@ -66,6 +66,9 @@ pub struct Detector {
     /// Samples without one.
     pub negative: &'static [&'static str],
 }
+
+/// What a match is worth; none when it is no secret.
+pub type Check = fn(&[u8]) -> Option<Confidence>;
 
 /// How a detector finds the place of a secret.
 #[derive(Clone, Copy, Debug)]
@@ -245,7 +248,7 @@ impl Engine {
         let mut done = 0;
         for word in words(bytes) {
             if let Some(phrase) = phrase.take(bytes, &word) {
-                self.phrase(text, phrase, findings);
+                self.phrase(text, &phrase, findings);
             }
             if !is_candidate(&word) || word.range.start < done {
                 continue;
@@ -263,16 +266,16 @@ impl Engine {
             }
         }
         if let Some(phrase) = phrase.finish() {
-            self.phrase(text, phrase, findings);
+            self.phrase(text, &phrase, findings);
         }
     }
 
-    fn phrase(&self, text: &ViewText<'_>, phrase: Vec<Range<usize>>, findings: &mut Vec<Finding>) {
+    fn phrase(&self, text: &ViewText<'_>, phrase: &[Range<usize>], findings: &mut Vec<Finding>) {
         for index in &self.by_phrase {
             let Some(entry) = self.entries.get(*index) else {
                 continue;
             };
-            for range in coin::seed_phrases(text.bytes(), &phrase) {
+            for range in coin::seed_phrases(text.bytes(), phrase) {
                 entry.add(text, range, findings);
             }
         }

@@ -1,3 +1,9 @@
+#![expect(
+    clippy::string_slice,
+    clippy::format_collect,
+    reason = "a test may panic, and is short rather than quick"
+)]
+
 mod corpus;
 mod measure;
 mod property;
@@ -28,8 +34,10 @@ pub(super) fn secrets(seed: u64) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// One way to write a text so that it does not show.
-pub(super) const CODINGS: &[(&str, fn(&str) -> String)] = &[
+type Coding = fn(&str) -> String;
+
+/// Ways to write a text so that it does not show.
+pub(super) const CODINGS: &[(&str, Coding)] = &[
     ("base64", |text| base64_engine::STANDARD.encode(text)),
     ("base64, not padded", |text| {
         base64_engine::STANDARD_NO_PAD.encode(text)
@@ -162,7 +170,7 @@ fn secrets_cut_in_pieces_are_joined() {
     let query = format!("https://evil.example/?a={first}&b={second}#x");
     let finding = check(&inspector, &query, "github-token");
     assert_eq!(finding.view, View::Query);
-    assert_eq!(query[finding.range.clone()], format!("{first}&b={second}"));
+    assert_eq!(query[finding.range], format!("{first}&b={second}"));
     // Base32 in the labels of a host, as tunnels write it.
     let coded = data_encoding::BASE32_NOPAD
         .encode(secret.as_bytes())

@@ -59,7 +59,7 @@ pub(super) fn aws_secret(key: &[u8]) -> Option<Confidence> {
     if key.len() == 40 { random(key) } else { None }
 }
 
-/// A secret of PayPal: 80 signs.
+/// A secret of `PayPal`: 80 signs.
 pub(super) fn paypal(secret: &[u8]) -> Option<Confidence> {
     if secret.len() == 80 {
         random_near(secret)
@@ -174,7 +174,7 @@ pub(super) fn luhn(number: &[u8]) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// IBAN (ISO 13616): the whole, with the first four signs at the end, is 1 modulo 97.
@@ -204,7 +204,7 @@ pub(super) fn aba(number: &[u8]) -> Option<Confidence> {
         .sum();
     let district = digits.take(2).fold(0, |number, digit| number * 10 + digit);
     let is_district = matches!(district, 1..=12 | 21..=32 | 61..=72 | 80);
-    (number.len() == 9 && sum % 10 == 0 && is_district).then_some(Confidence::High)
+    (number.len() == 9 && sum.is_multiple_of(10) && is_district).then_some(Confidence::High)
 }
 
 /// Bits of surprise in each byte (Shannon).

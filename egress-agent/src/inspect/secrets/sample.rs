@@ -93,7 +93,11 @@ impl Random {
             "card" => self.card(length),
             "grouped" => {
                 let card = self.card(4);
-                let groups: Vec<&str> = (0..4).map(|at| &card[at * 4..at * 4 + 4]).collect();
+                let signs: Vec<char> = card.chars().collect();
+                let groups: Vec<String> = signs
+                    .chunks(4)
+                    .map(|group| group.iter().collect())
+                    .collect();
                 groups.join(["-", " "][self.below(2)])
             }
             "iban" => self.iban(length > 0),

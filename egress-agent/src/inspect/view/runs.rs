@@ -121,10 +121,8 @@ impl Reader<'_, '_> {
             let is_taken = chain
                 .as_mut()
                 .is_some_and(|chain| chain.takes(bytes, &word));
-            if !is_taken {
-                if let Some(chain) = chain.replace(Chain::new(bytes, &word)) {
-                    self.chain(&chain);
-                }
+            if !is_taken && let Some(chain) = chain.replace(Chain::new(bytes, &word)) {
+                self.chain(&chain);
             }
             self.pair(&mut pairs, &word);
             if !self.text.is_joined() {
@@ -432,7 +430,7 @@ impl Chain {
             let more = rest.iter().rev().take_while(|byte| is_sign(**byte)).count();
             let end = rest.get(..rest.len() - more).unwrap_or_default();
             let is_wrap = width >= SHORTEST_LINE
-                && width % 4 == 0
+                && width.is_multiple_of(4)
                 && self.width.is_none_or(|before| before == width)
                 && is_line_end(end);
             if !is_wrap {
