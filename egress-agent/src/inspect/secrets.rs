@@ -114,6 +114,9 @@ const TOKEN: Detector = Detector {
 /// Signs from a keyword on that a pattern may see.
 const WINDOW: usize = 320;
 
+/// A match of so many signs that is no secret holds none at its beginning.
+const LONG: usize = 100;
+
 /// What stands between the name of a secret and its value.
 macro_rules! near {
     ($name:literal) => {
@@ -233,10 +236,15 @@ impl Engine {
                 if start < *done || (entry.detector.edge == Edge::Word && !is_edge) {
                     continue;
                 }
-                if let Some((range, end)) = entry.at(bytes, start)
-                    && let Some(whole) = entry.add(text, range, findings)
-                {
-                    *done = whole.max(end);
+                let Some((range, end)) = entry.at(bytes, start) else {
+                    continue;
+                };
+                let is_long = range.len() > LONG;
+                match entry.add(text, range, findings) {
+                    Some(whole) => *done = whole.max(end),
+                    // Its ends would be refused one by one, at the cost of the whole each time.
+                    None if is_long => *done = end - LONG / 4,
+                    None => {}
                 }
             }
         }
