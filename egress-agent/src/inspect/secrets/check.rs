@@ -4,6 +4,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::inspect::finding::Confidence;
 
@@ -137,21 +138,32 @@ pub(super) fn azure(code: &[u8]) -> Option<Confidence> {
     (bytes.len() == 64 && entropy(&bytes) > 4.0).then_some(Confidence::High)
 }
 
-/// base58check (Bitcoin): the last four bytes are a double SHA-256.
+/// base58check (Bitcoin).
 pub(super) fn base58(code: &[u8]) -> Option<Confidence> {
-    bs58::decode(code)
-        .with_check(None)
-        .into_vec()
-        .is_ok()
-        .then_some(Confidence::High)
+    base58_bytes(code).map(|_| Confidence::High)
 }
 
 /// As [`base58`], for a private key: 32 bytes, perhaps a mark, and the version of a network.
 pub(super) fn wif(code: &[u8]) -> Option<Confidence> {
-    let bytes = bs58::decode(code).with_check(None).into_vec().ok()?;
-    let is_key = matches!(bytes.as_slice(), [0x80 | 0xef, rest @ ..]
+    let is_key = matches!(base58_bytes(code)?.as_slice(), [0x80 | 0xef, rest @ ..]
         if rest.len() == 32 || rest.len() == 33 && rest.last() == Some(&1));
     is_key.then_some(Confidence::High)
+}
+
+/// What base58check writes, when its last four bytes are the right ones.
+fn base58_bytes(code: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = bs58::decode(code).into_vec().ok()?;
+    let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+    let is_right = double_hash(content) == sum;
+    bytes.truncate(bytes.len() - 4);
+    is_right.then_some(bytes)
+}
+
+/// The first four bytes of SHA-256 of SHA-256.
+pub(super) fn double_hash(content: &[u8]) -> [u8; 4] {
+    let hash: [u8; 32] = Sha256::digest(Sha256::digest(content)).into();
+    let [a, b, c, d, ..] = hash;
+    [a, b, c, d]
 }
 
 /// A number below the order of secp256k1 that is not a pattern.

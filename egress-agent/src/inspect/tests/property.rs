@@ -95,7 +95,7 @@ fn shape(value: &serde_json::Value) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn any_bytes_are_read_and_ranges_lie_within(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
