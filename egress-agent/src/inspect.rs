@@ -139,26 +139,26 @@ impl Inspector {
 
     /// Inspects any bytes.
     pub fn inspect(&self, bytes: &[u8]) -> Report {
-        self.report(bytes, Views::of(bytes), OUTGOING)
+        self.report(bytes, &Views::of(bytes), OUTGOING)
     }
 
     /// Inspects any bytes that a model will read: orders to it are found besides.
     pub fn inspect_incoming(&self, bytes: &[u8]) -> Report {
-        self.report(bytes, Views::of(bytes), INCOMING)
+        self.report(bytes, &Views::of(bytes), INCOMING)
     }
 
     /// Inspects JSON: names and values are texts of their own, and the values of one call are
     /// also read as one. Ranges are bytes of `json`. What is not JSON is read as well as it goes.
     pub fn inspect_json(&self, json: &[u8]) -> Report {
-        self.report(json, Views::of_json(json), OUTGOING)
+        self.report(json, &Views::of_json(json), OUTGOING)
     }
 
     /// As [`Inspector::inspect_json`], for what a model will read.
     pub fn inspect_incoming_json(&self, json: &[u8]) -> Report {
-        self.report(json, Views::of_json(json), INCOMING)
+        self.report(json, &Views::of_json(json), INCOMING)
     }
 
-    fn report(&self, bytes: &[u8], views: Views<'_>, families: &[Family]) -> Report {
+    fn report(&self, bytes: &[u8], views: &Views<'_>, families: &[Family]) -> Report {
         let mut findings = Vec::new();
         for text in &views.texts {
             self.secrets.find(text, &mut findings);

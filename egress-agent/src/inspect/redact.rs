@@ -36,7 +36,8 @@ pub struct Redaction {
     pub strategies: BTreeMap<String, Strategy>,
 }
 
-/// Numbers for secrets: the same within a session, unlike in any other. Keeps no secret.
+/// Numbers for secrets: the same within a session, unlike in any other, whichever detector found
+/// them. Keeps no secret. A secret that is coded has the number of its code.
 #[derive(Clone)]
 pub struct Tokens {
     mac: Hmac<Sha256>,
@@ -175,10 +176,8 @@ impl Tokens {
         }
     }
 
-    fn number(&self, detector: &str, secret: &[u8]) -> String {
+    fn number(&self, secret: &[u8]) -> String {
         let mut mac = self.mac.clone();
-        mac.update(detector.as_bytes());
-        mac.update(&[0]);
         mac.update(secret);
         let hash = mac.finalize().into_bytes();
         let mut number = data_encoding::HEXLOWER.encode(&hash);
@@ -285,7 +284,7 @@ fn tokenised(detector: &str, secret: &[u8], tokens: &Tokens) -> Vec<u8> {
     if is_redacted(secret) {
         return secret.to_vec();
     }
-    format!("[redacted {detector} #{}]", tokens.number(detector, secret)).into_bytes()
+    format!("[redacted {detector} #{}]", tokens.number(secret)).into_bytes()
 }
 
 fn partial(secret: &[u8]) -> String {

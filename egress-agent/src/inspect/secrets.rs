@@ -56,7 +56,7 @@ pub struct Detector {
     /// Whether a letter or digit may stand right before it.
     pub edge: Edge,
     /// Says what a match is worth, or that it is none.
-    pub check: Option<fn(&[u8]) -> Option<Confidence>>,
+    pub check: Option<Check>,
     /// Gives way to a detector that knows the place by its format.
     pub is_generic: bool,
     /// Off unless it is asked for.
@@ -66,6 +66,9 @@ pub struct Detector {
     /// Samples without one.
     pub negative: &'static [&'static str],
 }
+
+/// What a match is worth; none when it is no secret.
+pub type Check = fn(&[u8]) -> Option<Confidence>;
 
 /// How a detector finds the place of a secret.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +113,9 @@ const TOKEN: Detector = Detector {
 
 /// Signs from a keyword on that a pattern may see.
 const WINDOW: usize = 320;
+
+/// A match of so many signs that is no secret holds none at its beginning.
+const LONG: usize = 100;
 
 /// What stands between the name of a secret and its value.
 macro_rules! near {
@@ -245,10 +251,15 @@ impl Engine {
                 if start < *done || (entry.detector.edge == Edge::Word && !is_edge) {
                     continue;
                 }
-                if let Some((range, end)) = entry.at(bytes, start)
-                    && let Some(whole) = entry.add(text, range, findings)
-                {
-                    *done = whole.max(end);
+                let Some((range, end)) = entry.at(bytes, start) else {
+                    continue;
+                };
+                let is_long = range.len() > LONG;
+                match entry.add(text, range, findings) {
+                    Some(whole) => *done = whole.max(end),
+                    // Its ends would be refused one by one, at the cost of the whole each time.
+                    None if is_long => *done = end - LONG / 4,
+                    None => {}
                 }
             }
         }
@@ -260,7 +271,7 @@ impl Engine {
         let mut done = 0;
         for word in words(bytes) {
             if let Some(phrase) = phrase.take(bytes, &word) {
-                self.phrase(text, phrase, findings);
+                self.phrase(text, &phrase, findings);
             }
             if !is_candidate(&word) || word.range.start < done {
                 continue;
@@ -278,16 +289,16 @@ impl Engine {
             }
         }
         if let Some(phrase) = phrase.finish() {
-            self.phrase(text, phrase, findings);
+            self.phrase(text, &phrase, findings);
         }
     }
 
-    fn phrase(&self, text: &ViewText<'_>, phrase: Vec<Range<usize>>, findings: &mut Vec<Finding>) {
+    fn phrase(&self, text: &ViewText<'_>, phrase: &[Range<usize>], findings: &mut Vec<Finding>) {
         for index in &self.by_phrase {
             let Some(entry) = self.entries.get(*index) else {
                 continue;
             };
-            for range in coin::seed_phrases(text.bytes(), &phrase) {
+            for range in coin::seed_phrases(text.bytes(), phrase) {
                 entry.add(text, range, findings);
             }
         }

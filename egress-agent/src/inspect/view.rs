@@ -291,7 +291,10 @@ impl Build {
     }
 
     fn finish<'a>(self) -> Option<ViewText<'a>> {
-        (!self.bytes.is_empty()).then(|| ViewText {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        Some(ViewText {
             view: self.view,
             is_joined: self.is_joined,
             bytes: Cow::Owned(self.bytes),

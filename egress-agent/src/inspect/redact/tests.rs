@@ -1,3 +1,9 @@
+#![expect(
+    clippy::string_slice,
+    clippy::format_collect,
+    reason = "a test may panic, and is short rather than quick"
+)]
+
 use super::*;
 use crate::inspect::{Confidence, Inspector, Kind, Options, View, secrets::sample::Random};
 

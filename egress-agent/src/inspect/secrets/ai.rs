@@ -71,7 +71,7 @@ const OPENAI_LEGACY: Detector = Detector {
     ..TOKEN
 };
 
-/// *What it does*: finds keys of OpenRouter. *Why it matters*: whoever holds it runs models on its
+/// *What it does*: finds keys of `OpenRouter`. *Why it matters*: whoever holds it runs models on its
 /// owner's account and may read what others asked. *Known gaps*: none known. *Example*:
 /// `sk-or-v1-` and 64 hexadecimal digits.
 const OPENROUTER: Detector = Detector {
@@ -180,7 +180,7 @@ const PINECONE_OLD: Detector = Detector {
     ..TOKEN
 };
 
-/// *What it does*: finds keys of GroqCloud. *Why it matters*: whoever holds it runs models on its
+/// *What it does*: finds keys of `GroqCloud`. *Why it matters*: whoever holds it runs models on its
 /// owner's account and may read what others asked. *Known gaps*: none known. *Example*: `gsk_` and
 /// 52 letters and digits.
 const GROQ: Detector = Detector {

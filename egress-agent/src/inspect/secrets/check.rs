@@ -4,6 +4,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use sha2::{Digest as _, Sha256};
 
 use crate::inspect::finding::Confidence;
 
@@ -59,7 +60,7 @@ pub(super) fn aws_secret(key: &[u8]) -> Option<Confidence> {
     if key.len() == 40 { random(key) } else { None }
 }
 
-/// A secret of PayPal: 80 signs.
+/// A secret of `PayPal`: 80 signs.
 pub(super) fn paypal(secret: &[u8]) -> Option<Confidence> {
     if secret.len() == 80 {
         random_near(secret)
@@ -73,15 +74,24 @@ pub(super) fn value(value: &[u8]) -> Option<Confidence> {
     if is_stand_in(value) {
         return None;
     }
-    let has_digit = value.iter().any(u8::is_ascii_digit);
+    let count = |is: fn(&u8) -> bool| value.iter().filter(|byte| is(byte)).count();
+    let digits = count(u8::is_ascii_digit);
+    let has_both = count(u8::is_ascii_uppercase) > 0 && count(u8::is_ascii_lowercase) > 0;
+    // At its ends a sign belongs to the code around it: `&Token`, `parse!`.
+    let inner = value
+        .get(1..value.len().saturating_sub(1))
+        .unwrap_or_default();
+    let has_sign = inner.iter().any(|byte| b"!@#$%^&*+~".contains(byte));
+    let is_mixed = digits >= 2 || digits == 1 && has_both || has_sign && (digits > 0 || has_both);
+    let is_path = count(|byte| matches!(byte, b'.' | b'/' | b':')) > 2
+        || memchr::memmem::find(value, b"::").is_some();
+    // Words and a number: `_type_12`.
+    let is_name = value.contains(&b'_')
+        && value.split(|byte| *byte == b'_').all(|part| {
+            part.iter().all(u8::is_ascii_digit) || part.iter().all(u8::is_ascii_alphabetic)
+        });
     let has_letter = value.iter().any(u8::is_ascii_alphabetic);
-    let has_sign = value.iter().any(|byte| b"!@#$%^&*+=~".contains(byte));
-    let is_path = value
-        .iter()
-        .filter(|byte| matches!(byte, b'.' | b'/' | b':'))
-        .count()
-        > 2;
-    if !has_letter || !(has_digit || has_sign) || is_path || entropy(value) < 2.8 {
+    if !has_letter || !is_mixed || is_path || is_name || entropy(value) < 2.8 {
         return None;
     }
     Some(Confidence::Medium)
@@ -128,21 +138,32 @@ pub(super) fn azure(code: &[u8]) -> Option<Confidence> {
     (bytes.len() == 64 && entropy(&bytes) > 4.0).then_some(Confidence::High)
 }
 
-/// base58check (Bitcoin): the last four bytes are a double SHA-256.
+/// base58check (Bitcoin).
 pub(super) fn base58(code: &[u8]) -> Option<Confidence> {
-    bs58::decode(code)
-        .with_check(None)
-        .into_vec()
-        .is_ok()
-        .then_some(Confidence::High)
+    base58_bytes(code).map(|_| Confidence::High)
 }
 
 /// As [`base58`], for a private key: 32 bytes, perhaps a mark, and the version of a network.
 pub(super) fn wif(code: &[u8]) -> Option<Confidence> {
-    let bytes = bs58::decode(code).with_check(None).into_vec().ok()?;
-    let is_key = matches!(bytes.as_slice(), [0x80 | 0xef, rest @ ..]
+    let is_key = matches!(base58_bytes(code)?.as_slice(), [0x80 | 0xef, rest @ ..]
         if rest.len() == 32 || rest.len() == 33 && rest.last() == Some(&1));
     is_key.then_some(Confidence::High)
+}
+
+/// What base58check writes, when its last four bytes are the right ones.
+fn base58_bytes(code: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = bs58::decode(code).into_vec().ok()?;
+    let (content, sum) = bytes.split_at_checked(bytes.len().checked_sub(4)?)?;
+    let is_right = double_hash(content) == sum;
+    bytes.truncate(bytes.len() - 4);
+    is_right.then_some(bytes)
+}
+
+/// The first four bytes of SHA-256 of SHA-256.
+pub(super) fn double_hash(content: &[u8]) -> [u8; 4] {
+    let hash: [u8; 32] = Sha256::digest(Sha256::digest(content)).into();
+    let [a, b, c, d, ..] = hash;
+    [a, b, c, d]
 }
 
 /// A number below the order of secp256k1 that is not a pattern.
@@ -165,7 +186,7 @@ pub(super) fn luhn(number: &[u8]) -> bool {
             }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// IBAN (ISO 13616): the whole, with the first four signs at the end, is 1 modulo 97.
@@ -195,7 +216,7 @@ pub(super) fn aba(number: &[u8]) -> Option<Confidence> {
         .sum();
     let district = digits.take(2).fold(0, |number, digit| number * 10 + digit);
     let is_district = matches!(district, 1..=12 | 21..=32 | 61..=72 | 80);
-    (number.len() == 9 && sum % 10 == 0 && is_district).then_some(Confidence::High)
+    (number.len() == 9 && sum.is_multiple_of(10) && is_district).then_some(Confidence::High)
 }
 
 /// Bits of surprise in each byte (Shannon).

@@ -228,7 +228,10 @@ pub(super) fn seed_phrases(bytes: &[u8], row: &[Range<usize>]) -> Vec<Range<usiz
                     .get(next..next + length)
                     .and_then(|words| words.iter().map(Option::as_deref).collect());
                 phrase.is_some_and(|phrase| {
-                    Mnemonic::parse_in_normalized(Language::English, &phrase.join(" ")).is_ok()
+                    // The list itself is in order, a phrase never.
+                    !phrase.is_sorted()
+                        && Mnemonic::parse_in_normalized(Language::English, &phrase.join(" "))
+                            .is_ok()
                 })
             });
             if let (Some(length), Some(first)) = (length, ranges.get(next))

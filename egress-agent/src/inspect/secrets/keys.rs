@@ -20,7 +20,7 @@ const PRIVATE_KEY: Detector = Detector {
     search: Search::Hand(pem),
     edge: Edge::Any,
     positive: &[
-        r#"-----BEGIN RSA PRIVATE KEY-----\n<b64:64>\n-----END RSA PRIVATE KEY-----"#,
+        r"-----BEGIN RSA PRIVATE KEY-----\n<b64:64>\n-----END RSA PRIVATE KEY-----",
         "-----BEGIN OPENSSH PRIVATE KEY-----",
         "-----BEGIN PRIVATE KEY-----",
         "-----BEGIN EC PRIVATE KEY-----",
@@ -31,7 +31,7 @@ const PRIVATE_KEY: Detector = Detector {
     ..TOKEN
 };
 
-/// *What it does*: finds key files of PuTTY. *Why it matters*: whoever holds it is its owner: for
+/// *What it does*: finds key files of `PuTTY`. *Why it matters*: whoever holds it is its owner: for
 /// servers, signatures or letters. *Known gaps*: none known. *Example*: `PuTTY-User-Key-File-3:
 /// ssh-ed25519`.
 const PUTTY: Detector = Detector {

@@ -168,10 +168,7 @@ fn card(bytes: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
     let is_end = rest
         .get(at)
         .is_none_or(|byte| !is_alnum(*byte) && !matches!(byte, b'_' | b'-'));
-    let is_card = matches!(
-        groups.as_slice(),
-        [14..=16] | [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4]
-    );
+    let is_card = matches!(groups.as_slice(), [14..=16] | [4, 4, 4, 4] | [4, 6, 4 | 5]);
     (is_end && is_card).then(|| word.start..word.start + at)
 }
 
@@ -181,21 +178,20 @@ fn card_worth(number: &[u8]) -> Option<Confidence> {
         let digits = str::from_utf8(digits.get(..length)?).ok()?;
         digits.parse::<u32>().ok()
     };
-    let is_issued = match (digits.len(), prefix(2)?, prefix(4)?) {
-        (16, 40..=49 | 51..=55 | 62 | 64 | 65, _) => true,
-        (16, _, 2221..=2720 | 3528..=3589 | 6011) => true,
-        (15, 34 | 37, _) => true,
-        (14, 36 | 38 | 39 | 30, _) => true,
-        _ => false,
-    };
+    let is_issued = matches!(
+        (digits.len(), prefix(2)?, prefix(4)?),
+        (16, 40..=49 | 51..=55 | 62 | 64 | 65, _)
+            | (16, _, 2221..=2720 | 3528..=3589 | 6011)
+            | (15, 34 | 37, _)
+            | (14, 36 | 38 | 39 | 30, _)
+    );
     let is_varied = check::entropy(&digits) > 1.2;
-    (is_issued && check::luhn(&digits)).then(|| {
-        if is_varied && number.len() > digits.len() {
-            Confidence::High
-        } else {
-            Confidence::Medium
-        }
-    })
+    let is_printed = is_varied && number.len() > digits.len();
+    match (is_issued && check::luhn(&digits), is_printed) {
+        (true, true) => Some(Confidence::High),
+        (true, false) => Some(Confidence::Medium),
+        (false, _) => None,
+    }
 }
 
 /// Countries and the lengths of their account numbers (the IBAN registry of SWIFT).
@@ -355,13 +351,14 @@ fn host(bytes: &[u8], suffix: usize) -> Option<Range<usize>> {
         .then(|| start..start + name.len())
 }
 
-/// Three labels or a number are more than a field of a variable.
+/// Three labels and a number are more than a field of a variable.
 fn host_worth(name: &[u8]) -> Option<Confidence> {
-    let dots = name.iter().filter(|byte| **byte == b'.').count();
+    let mut labels = name.split(|byte| *byte == b'.');
+    let first = labels.next()?;
     let has_mark = name
         .iter()
         .any(|byte| byte.is_ascii_digit() || *byte == b'-');
-    Some(if dots >= 2 && has_mark {
+    Some(if !first.is_empty() && labels.count() >= 2 && has_mark {
         Confidence::Medium
     } else {
         Confidence::Low

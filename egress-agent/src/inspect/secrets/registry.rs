@@ -23,7 +23,7 @@ const NPM: Detector = Detector {
     ..TOKEN
 };
 
-/// *What it does*: finds tokens of PyPI and of its test instance: macaroons that name the place.
+/// *What it does*: finds tokens of `PyPI` and of its test instance: macaroons that name the place.
 /// *Why it matters*: whoever holds it publishes in its owner's name: what others then install and
 /// run. *Known gaps*: none known. *Example*: `pypi-AgEIcHlwaS5vcmc` and at least 40 letters,
 /// digits, `-` and `_`.

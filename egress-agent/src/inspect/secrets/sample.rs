@@ -93,7 +93,11 @@ impl Random {
             "card" => self.card(length),
             "grouped" => {
                 let card = self.card(4);
-                let groups: Vec<&str> = (0..4).map(|at| &card[at * 4..at * 4 + 4]).collect();
+                let signs: Vec<char> = card.chars().collect();
+                let groups: Vec<String> = signs
+                    .chunks(4)
+                    .map(|group| group.iter().collect())
+                    .collect();
                 groups.join(["-", " "][self.below(2)])
             }
             "iban" => self.iban(length > 0),
@@ -113,17 +117,17 @@ impl Random {
                 let mut key = vec![0x80];
                 key.extend(self.bytes(32));
                 key.push(1);
-                bs58::encode(key).with_check().into_string()
+                base58(key)
             }
             "p2pkh" => {
                 let mut hash = vec![0];
                 hash.extend(self.bytes(20));
-                bs58::encode(hash).with_check().into_string()
+                base58(hash)
             }
             "xprv" => {
                 let mut key = vec![0x04, 0x88, 0xad, 0xe4];
                 key.extend(self.bytes(74));
-                bs58::encode(key).with_check().into_string()
+                base58(key)
             }
             "seed" => {
                 let entropy = self.bytes(length / 3 * 4);
@@ -179,4 +183,10 @@ impl Random {
             .collect();
         groups.join(" ")
     }
+}
+
+fn base58(mut content: Vec<u8>) -> String {
+    let sum = check::double_hash(&content);
+    content.extend(sum);
+    bs58::encode(content).into_string()
 }

@@ -145,7 +145,7 @@ fn minified(random: &mut Random) -> String {
     let mut code = String::from("!function(e,t){\"use strict\";");
     for _ in 0..60 {
         let (a, b) = (random.signs(names, 2), random.signs(names, 1));
-        code.push_str(&match random.below(6) {
+        let part = match random.below(6) {
             0 => format!("var {a}=t.{b}(e,{}),", random.below(9999)),
             1 => format!("{a}.prototype.{b}=function(e){{return this.{a}&&e?{b}(e):null}},"),
             2 => format!(
@@ -158,7 +158,8 @@ fn minified(random: &mut Random) -> String {
                 "{a}[\"{}\"]=/^[a-z0-9]+$/i.test({b}),",
                 random.signs(names, 8)
             ),
-        });
+        };
+        code.push_str(&part);
     }
     code + "}(window,document);"
 }

@@ -90,12 +90,12 @@ fn shape(value: &serde_json::Value) -> String {
             )
         }
         serde_json::Value::String(_) | serde_json::Value::Number(_) => "leaf".to_owned(),
-        other => other.to_string(),
+        serde_json::Value::Null | serde_json::Value::Bool(_) => value.to_string(),
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn any_bytes_are_read_and_ranges_lie_within(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
@@ -128,7 +128,7 @@ proptest! {
         let once = redact::redact(text.as_bytes(), &report.findings, &redaction, &tokens);
         let again = inspector.inspect(&once);
         for finding in &again.findings {
-            let place = once.get(finding.range.clone()).unwrap();
+            let place = &once[finding.range.clone()];
             let is_same = report.findings.iter().any(|before| {
                 before.detector == finding.detector
                     && text.as_bytes().get(before.range.clone()) == Some(place)

@@ -121,10 +121,8 @@ impl Reader<'_, '_> {
             let is_taken = chain
                 .as_mut()
                 .is_some_and(|chain| chain.takes(bytes, &word));
-            if !is_taken {
-                if let Some(chain) = chain.replace(Chain::new(bytes, &word)) {
-                    self.chain(&chain);
-                }
+            if !is_taken && let Some(chain) = chain.replace(Chain::new(bytes, &word)) {
+                self.chain(&chain);
             }
             self.pair(&mut pairs, &word);
             if !self.text.is_joined() {
@@ -149,6 +147,9 @@ impl Reader<'_, '_> {
         if is_all(HEX) {
             // Base64 of text has more signs than these.
             self.hex(&run, whole);
+            return;
+        }
+        if is_uuid(&run) {
             return;
         }
         let is_base32 = is_all(BASE32_UPPER) || is_all(BASE32_LOWER);
@@ -188,7 +189,7 @@ impl Reader<'_, '_> {
 
     /// Undoes base64 of any alphabet; says whether it gave text.
     fn base64(&mut self, run: &[u8], source: Range<usize>) -> bool {
-        if run.len() < SHORTEST_BASE64 {
+        if run.len() < SHORTEST_BASE64 || self.is_outside(&source) {
             return false;
         }
         // What stands before it may look like its first signs.
@@ -196,14 +197,15 @@ impl Reader<'_, '_> {
             .find(|shift| is_base64_of_text(run.get(*shift..).unwrap_or_default()))
             .unwrap_or_default();
         let run = run.get(shift..).unwrap_or_default();
-        if self.is_outside(&source) || !self.budget.take(run.len() / 4 * 3 + 3) {
+        if !self.budget.take(run.len() / 4 * 3 + 3) {
             return false;
         }
         self.buffer.clear();
-        let Some(whole) = whole_base64(run) else {
-            return false;
-        };
-        if STANDARD.decode_vec(whole, &mut self.buffer).is_err() {
+        let signs: Vec<u8> = whole_base64(run)
+            .iter()
+            .map(|byte| standard_sign(*byte))
+            .collect();
+        if STANDARD.decode_vec(signs, &mut self.buffer).is_err() {
             return false;
         }
         let is_text = is_text(&self.buffer);
@@ -432,7 +434,7 @@ impl Chain {
             let more = rest.iter().rev().take_while(|byte| is_sign(**byte)).count();
             let end = rest.get(..rest.len() - more).unwrap_or_default();
             let is_wrap = width >= SHORTEST_LINE
-                && width % 4 == 0
+                && width.is_multiple_of(4)
                 && self.width.is_none_or(|before| before == width)
                 && is_line_end(end);
             if !is_wrap {
@@ -487,24 +489,40 @@ fn is_mixed(word: &Word) -> bool {
 }
 
 fn is_base64_of_text(run: &[u8]) -> bool {
-    let probe = run.get(..run.len().min(PROBE)).unwrap_or_default();
+    let probe = whole_base64(run.get(..run.len().min(PROBE)).unwrap_or_default());
+    let mut signs = [0; PROBE];
+    for (sign, byte) in signs.iter_mut().zip(probe) {
+        *sign = standard_sign(*byte);
+    }
+    let signs = signs.get(..probe.len()).unwrap_or_default();
     let mut buffer = [0; PROBE];
-    let Some(whole) = whole_base64(probe) else {
-        return false;
-    };
-    let length = STANDARD.decode_slice(whole, &mut buffer);
+    let length = STANDARD.decode_slice(signs, &mut buffer);
     length.is_ok_and(|length| length > 8 && is_text(buffer.get(..length).unwrap_or_default()))
 }
 
-/// The run in the standard alphabet; a length of 4n+1 loses its last sign.
-fn whole_base64(run: &[u8]) -> Option<Vec<u8>> {
+/// The run without its last sign where no bytes have such a length (4n+1).
+fn whole_base64(run: &[u8]) -> &[u8] {
     let length = run.len() - usize::from(run.len() % 4 == 1);
-    let standard = |byte: &u8| match byte {
+    run.get(..length).unwrap_or_default()
+}
+
+/// The sign of the standard alphabet for one of the alphabet for URLs.
+fn standard_sign(byte: u8) -> u8 {
+    match byte {
         b'-' => b'+',
         b'_' => b'/',
-        byte => *byte,
-    };
-    Some(run.get(..length)?.iter().map(standard).collect())
+        byte => byte,
+    }
+}
+
+/// Whether a run is a UUID: the most usual word of this length, and no text.
+fn is_uuid(run: &[u8]) -> bool {
+    let dashes = [8, 13, 18, 23];
+    run.len() == 36
+        && dashes.iter().all(|at| run.get(*at) == Some(&b'-'))
+        && run
+            .iter()
+            .all(|byte| byte.is_ascii_hexdigit() || *byte == b'-')
 }
 
 /// Clears the bits after the last byte, which decoders refuse.
