@@ -7,6 +7,8 @@
 //! Pure: bytes and options in, findings out. A finding says where something stands, never what:
 //! no secret leaves this room.
 
+pub mod chain;
+pub mod destination;
 pub mod destructive;
 pub mod finding;
 mod fold;

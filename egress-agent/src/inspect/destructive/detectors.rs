@@ -819,7 +819,8 @@ const READERS: &[&str] = &[
 fn uploads_a_file(call: &Call<'_>) -> bool {
     match call.program {
         "curl" | "curlie" => {
-            call.has("T", &["upload-file"])
+            call.has("", &["upload-file"])
+                || call.options().any(|it| it.starts_with("-T"))
                 || call
                     .args
                     .iter()
@@ -1750,7 +1751,8 @@ fn is_block_device(path: &str) -> bool {
     .any(|prefix| device.starts_with(prefix))
 }
 
-fn is_started_later(path: &str) -> bool {
+/// A file that is read or run when somebody logs in, a machine starts or a time comes.
+pub(in crate::inspect) fn is_started_later(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     let in_home =
         path.starts_with("~/") || path.starts_with("/home/") || path.starts_with("/root/");
@@ -1852,7 +1854,7 @@ fn is_record(path: &str) -> bool {
 }
 
 /// A file that holds credentials, by its name.
-fn is_credential(path: &str) -> bool {
+pub(in crate::inspect) fn is_credential(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     if [".pub", ".example", ".sample", ".template", ".dist"]
         .iter()
