@@ -8,10 +8,12 @@
 //! no secret leaves this room.
 
 pub mod chain;
+pub mod code;
 pub mod destination;
 pub mod destructive;
 pub mod finding;
 mod fold;
 pub mod injection;
+pub mod poison;
 
 pub use finding::{Confidence, Finding, Kind, Severity, View};

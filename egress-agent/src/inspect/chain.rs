@@ -16,6 +16,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::Category::{
+    Environment, Execute, List, Mode, Network, Persist, Read, ReadSensitive, Write,
+};
 use super::destructive;
 use super::{Confidence, Finding, Kind, Severity, View};
 use crate::tools::shell::Reach;
@@ -118,15 +121,15 @@ impl Chains {
 
 fn bit(category: Category) -> u16 {
     1 << match category {
-        Category::List => 0,
-        Category::Read => 1,
-        Category::ReadSensitive => 2,
-        Category::Write => 3,
-        Category::Mode => 4,
-        Category::Execute => 5,
-        Category::Network => 6,
-        Category::Environment => 7,
-        Category::Persist => 8,
+        List => 0,
+        Read => 1,
+        ReadSensitive => 2,
+        Write => 3,
+        Mode => 4,
+        Execute => 5,
+        Network => 6,
+        Environment => 7,
+        Persist => 8,
     }
 }
 
@@ -140,20 +143,20 @@ pub fn categories<'a>(
     reach: Option<&Reach>,
 ) -> Categories {
     let mut found: Categories = by_name(tool);
-    let reads = found.contains(&Category::Read);
-    let writes = found.contains(&Category::Write);
+    let reads = found.contains(&Read);
+    let writes = found.contains(&Write);
     for text in texts {
         if text.len() > 4096 {
             continue;
         }
         if reads && destructive::is_credential(text) {
-            found.push(Category::ReadSensitive);
+            found.push(ReadSensitive);
         }
         if writes && destructive::is_started_later(text) {
-            found.push(Category::Persist);
+            found.push(Persist);
         }
         if text.starts_with("http://") || text.starts_with("https://") {
-            found.push(Category::Network);
+            found.push(Network);
         }
     }
     if let Some(reach) = reach {
@@ -169,26 +172,24 @@ fn by_name(tool: &str) -> Categories {
     for word in words(tool) {
         let category = match word.as_str() {
             "list" | "ls" | "glob" | "dir" | "directory" | "tree" | "find" | "search"
-            | "browse" | "enumerate" | "grep" => Category::List,
+            | "browse" | "enumerate" | "grep" => List,
             "read" | "cat" | "view" | "open" | "load" | "get" | "show" | "download" | "query"
-            | "select" | "retrieve" => Category::Read,
+            | "select" | "retrieve" => Read,
             "write" | "edit" | "create" | "save" | "update" | "append" | "put" | "patch"
-            | "insert" | "replace" | "multiedit" | "move" | "copy" | "notebook" => Category::Write,
-            "chmod" | "chown" | "permission" | "permissions" | "mode" => Category::Mode,
+            | "insert" | "replace" | "multiedit" | "move" | "copy" | "notebook" => Write,
+            "chmod" | "chown" | "permission" | "permissions" | "mode" => Mode,
             "exec" | "execute" | "run" | "bash" | "shell" | "terminal" | "eval" | "command"
-            | "script" | "spawn" | "process" | "python" | "repl" => Category::Execute,
+            | "script" | "spawn" | "process" | "python" | "repl" => Execute,
             "fetch" | "http" | "https" | "web" | "webfetch" | "websearch" | "request" | "post"
             | "send" | "upload" | "curl" | "email" | "mail" | "slack" | "discord" | "webhook"
             | "publish" | "push" | "socket" | "browser" | "navigate" | "tweet" | "message" => {
-                Category::Network
+                Network
             }
-            "env" | "environ" | "environment" | "getenv" | "printenv" | "variables" => {
-                Category::Environment
-            }
+            "env" | "environ" | "environment" | "getenv" | "printenv" | "variables" => Environment,
             "cron" | "crontab" | "schedule" | "service" | "systemd" | "startup" | "autostart"
-            | "daemon" | "hook" | "install" | "persist" => Category::Persist,
+            | "daemon" | "hook" | "install" | "persist" => Persist,
             "secret" | "secrets" | "credential" | "credentials" | "password" | "keychain"
-            | "vault" | "token" | "tokens" => Category::ReadSensitive,
+            | "vault" | "token" | "tokens" => ReadSensitive,
             _ => continue,
         };
         found.push(category);
@@ -232,18 +233,18 @@ fn of_reach(reach: &Reach) -> Categories {
     let any = |names: &[&str]| programs().any(|it| names.contains(&it));
     add(
         any(&["ls", "find", "tree", "fd", "dir", "locate", "grep", "rg"]),
-        Category::List,
+        List,
     );
     add(
         !reach.reads.is_empty() && !any(&["ls", "find", "tree"]),
-        Category::Read,
+        Read,
     );
     add(
         reach.reads.iter().any(|it| destructive::is_credential(it)),
-        Category::ReadSensitive,
+        ReadSensitive,
     );
-    add(!reach.writes.is_empty(), Category::Write);
-    add(any(&["chmod", "chown", "chgrp", "setfacl"]), Category::Mode);
+    add(!reach.writes.is_empty(), Write);
+    add(any(&["chmod", "chown", "chgrp", "setfacl"]), Mode);
     add(
         reach.executes_download.is_some()
             || !reach.code.is_empty()
@@ -256,13 +257,13 @@ fn of_reach(reach: &Reach) -> Categories {
                 "sh", "bash", "zsh", "python", "python3", "node", "perl", "ruby", "php", "source",
                 ".",
             ]),
-        Category::Execute,
+        Execute,
     );
     add(
         !reach.contacts.is_empty() || !reach.remotes.is_empty(),
-        Category::Network,
+        Network,
     );
-    add(reach.reads_environment, Category::Environment);
+    add(reach.reads_environment, Environment);
     add(
         reach
             .writes
@@ -271,12 +272,10 @@ fn of_reach(reach: &Reach) -> Categories {
             || destructive::findings(0, reach)
                 .iter()
                 .any(|it| it.detector == "persistence"),
-        Category::Persist,
+        Persist,
     );
     found
 }
-
-use Category::{Environment, Execute, List, Mode, Network, Persist, Read, ReadSensitive, Write};
 
 const PATTERNS: &[Pattern] = &[
     pattern(

@@ -8,6 +8,7 @@
 //! The list is what is known today; own servers, buckets behind a common name and new services are
 //! not on it. A host that is written as an address has no name.
 
+use self::Category::{FileSharing, Form, Messaging, Paste, Repository, RequestBin, Tunnel};
 use super::{Confidence, Finding, Kind, Severity, View};
 
 /// What a place is used for.
@@ -80,8 +81,6 @@ pub fn finding(host: &str, range: std::ops::Range<usize>) -> Option<Finding> {
         range,
     })
 }
-
-use Category::{FileSharing, Form, Messaging, Paste, Repository, RequestBin, Tunnel};
 
 const KNOWN: &[(&str, Category)] = &[
     ("pastebin.com", Paste),

@@ -53,11 +53,19 @@ pub fn detectors() -> &'static [Detector] {
 
 /// The orders in a text, in the order in which they stand, each with its place in the text.
 pub fn findings(text: &str) -> Vec<Finding> {
+    let mut found = read(ENGINE.as_ref(), text, Kind::Injection);
+    found.extend(invisible(text));
+    sort(&mut found);
+    found
+}
+
+/// What the detectors of `engine` find in all forms of a text.
+pub(super) fn read(engine: Option<&Engine>, text: &str, kind: Kind) -> Vec<Finding> {
     // INVARIANT: the patterns compile; a test reads them. Without them every text is suspect.
-    let Some(engine) = ENGINE.as_ref() else {
+    let Some(engine) = engine else {
         return vec![Finding {
             detector: "instruction-override".to_owned(),
-            kind: Kind::Injection,
+            kind,
             severity: Severity::High,
             confidence: Confidence::High,
             view: View::Raw,
@@ -66,6 +74,7 @@ pub fn findings(text: &str) -> Vec<Finding> {
     };
     let mut found = Found {
         text,
+        kind,
         findings: Vec::new(),
     };
     let folded = fold::fold(text);
@@ -79,11 +88,12 @@ pub fn findings(text: &str) -> Vec<Finding> {
     if let Some(smuggled) = fold::smuggled(text) {
         engine.read(&smuggled, Spacing::Kept, &mut found);
     }
-    found.findings.extend(invisible(text));
-    found
-        .findings
-        .sort_by(|a, b| (a.range.start, &a.detector).cmp(&(b.range.start, &b.detector)));
+    sort(&mut found.findings);
     found.findings
+}
+
+fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| (a.range.start, &a.detector).cmp(&(b.range.start, &b.detector)));
 }
 
 /// Findings of one detector in one form beyond these say nothing new.
@@ -105,7 +115,7 @@ enum Spacing {
     Lost,
 }
 
-struct Engine {
+pub(super) struct Engine {
     keywords: AhoCorasick,
     /// The detector of each keyword.
     owners: Vec<usize>,
@@ -123,11 +133,12 @@ type Squeezed = Vec<(Confidence, Regex)>;
 
 struct Found<'t> {
     text: &'t str,
+    kind: Kind,
     findings: Vec<Finding>,
 }
 
 impl Engine {
-    fn new(all: &'static [Detector]) -> Option<Self> {
+    pub(super) fn new(all: &'static [Detector]) -> Option<Self> {
         let mut keywords = Vec::new();
         let mut owners = Vec::new();
         let mut compiled = Vec::new();
@@ -272,7 +283,7 @@ impl Found<'_> {
         }
         self.findings.push(Finding {
             detector: detector.id.to_owned(),
-            kind: Kind::Injection,
+            kind: self.kind,
             severity: detector.severity,
             confidence,
             view: if as_written { View::Raw } else { View::Folded },
