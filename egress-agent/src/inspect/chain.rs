@@ -46,7 +46,7 @@ pub type Categories = Vec<Category>;
 /// Calls that are remembered.
 pub const WINDOW: usize = 20;
 /// How long they are.
-pub const LASTING: Duration = Duration::from_secs(60);
+pub const LASTING: Duration = Duration::from_mins(1);
 /// Other calls that may stand between two steps.
 pub const GAP: usize = 3;
 
@@ -388,10 +388,8 @@ mod tests {
         for pattern in PATTERNS {
             let calls: Vec<&[Category]> = pattern.steps.iter().map(std::slice::from_ref).collect();
             let mut chains = Chains::default();
-            let mut second = 0;
-            for (count, call) in calls.iter().enumerate() {
+            for ((count, call), second) in calls.iter().enumerate().zip(0..) {
                 let found = chains.note(call, at(second));
-                second += 1;
                 let ended = found.iter().any(|it| it.detector == pattern.id);
                 assert_eq!(ended, count + 1 == calls.len(), "{}", pattern.id);
             }

@@ -73,10 +73,6 @@ pub fn findings(language: Language, code: &str, patience: Duration) -> Vec<Findi
     if parser.set_language(&grammar).is_err() {
         return not_read();
     }
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the parser asks whether its time is over"
-    )]
     let start = Instant::now();
     let mut over = |_: &ParseState| {
         if start.elapsed() > patience {
@@ -224,7 +220,7 @@ fn walk<'t>(root: Node<'t>, mut visit: impl FnMut(Node<'t>, Option<&str>)) -> bo
 }
 
 /// The children that are no signs.
-fn parts<'t>(node: Node<'t>) -> Vec<Node<'t>> {
+fn parts(node: Node<'_>) -> Vec<Node<'_>> {
     let mut cursor = node.walk();
     node.named_children(&mut cursor)
         .filter(|it| it.kind() != "comment")

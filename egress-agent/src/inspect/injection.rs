@@ -21,7 +21,7 @@ mod detectors;
 mod tests;
 
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
@@ -124,12 +124,12 @@ pub(super) struct Engine {
 
 struct Compiled {
     detector: &'static Detector,
-    patterns: Vec<(Confidence, Regex)>,
+    patterns: Patterns,
     /// The same for texts whose blanks are lost, made when the first one comes.
-    squeezed: LazyLock<Vec<(Confidence, Regex)>, Box<dyn FnOnce() -> Squeezed + Send + Sync>>,
+    squeezed: OnceLock<Patterns>,
 }
 
-type Squeezed = Vec<(Confidence, Regex)>;
+type Patterns = Vec<(Confidence, Regex)>;
 
 struct Found<'t> {
     text: &'t str,
@@ -150,9 +150,7 @@ impl Engine {
             compiled.push(Compiled {
                 detector,
                 patterns: compile(detector, Spacing::Kept)?,
-                squeezed: LazyLock::new(Box::new(move || {
-                    compile(detector, Spacing::Lost).unwrap_or_default()
-                })),
+                squeezed: OnceLock::new(),
             });
         }
         Some(Self {
@@ -237,7 +235,9 @@ impl Engine {
         };
         let patterns = match spacing {
             Spacing::Kept => &compiled.patterns,
-            Spacing::Lost => &*compiled.squeezed,
+            Spacing::Lost => compiled
+                .squeezed
+                .get_or_init(|| compile(compiled.detector, Spacing::Lost).unwrap_or_default()),
         };
         let bytes = form.text.as_bytes();
         for (confidence, pattern) in patterns {
@@ -379,7 +379,7 @@ fn is_word(text: &[u8], start: usize, end: usize) -> bool {
     end - start > SHORT || !is_letter(Some(after))
 }
 
-fn compile(detector: &Detector, spacing: Spacing) -> Option<Squeezed> {
+fn compile(detector: &Detector, spacing: Spacing) -> Option<Patterns> {
     let between = match spacing {
         Spacing::Kept => r#"(?:[\s*_~`"'+|\\/,-]+|[.])"#,
         Spacing::Lost => r#"[\s*_~`"'+|\\/,.-]*"#,

@@ -301,8 +301,8 @@ fn words(name: &str) -> Vec<String> {
     found
 }
 
-/// JSON that says the same in the same way: keys sorted, no blanks. Values that serde_json has read
-/// are at most 128 deep.
+/// JSON that says the same in the same way: keys sorted, no blanks. Values that were read
+/// from text are at most 128 deep.
 fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Array(items) => {

@@ -420,7 +420,7 @@ fn call(scene: &mut Scene<'_>, node: Node<'_>, field: &str) {
         called = of;
     }
     if called.ends_with(".constructor.constructor") || called == "constructor.constructor" {
-        called = "Function".to_owned();
+        "Function".clone_into(&mut called);
     }
     if let Some(act) = act_of(CALLS, &called) {
         scene.found(act, node.byte_range());
@@ -536,8 +536,7 @@ fn path(scene: &Scene<'_>, node: Node<'_>, deep: u8) -> Option<String> {
                 }
                 "module.createRequire" => "require".to_owned(),
                 "util.promisify" => path(scene, *arguments.first()?, deeper)?,
-                it if it.ends_with(".bind") => it.strip_suffix(".bind")?.to_owned(),
-                _ => return None,
+                it => it.strip_suffix(".bind")?.to_owned(),
             }
         }
         "await_expression" | "parenthesized_expression" => {
@@ -579,7 +578,7 @@ fn string(scene: &Scene<'_>, node: Node<'_>, deep: u8) -> Option<String> {
                     "string_fragment" => text.push_str(scene.text(part)),
                     "escape_sequence" => text.push_str(&escape(scene.text(part))),
                     "template_substitution" => {
-                        text.push_str(&string(scene, *parts(part).first()?, deeper)?)
+                        text.push_str(&string(scene, *parts(part).first()?, deeper)?);
                     }
                     _ => return None,
                 }

@@ -649,7 +649,7 @@ fn string(scene: &Scene<'_>, node: Node<'_>, deep: u8) -> Option<String> {
                     "string_content" => text.push_str(&unescaped(scene.text(part))),
                     "string_start" | "string_end" => {}
                     "interpolation" => {
-                        text.push_str(&string(scene, *parts(part).first()?, deeper)?)
+                        text.push_str(&string(scene, *parts(part).first()?, deeper)?);
                     }
                     _ => return None,
                 }

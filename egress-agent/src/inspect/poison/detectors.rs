@@ -110,7 +110,7 @@ const FILE_EXFILTRATION: Detector = Detector {
 
 /// *What it does*: finds descriptions that say how other tools are used. *Why it matters*: a tool
 /// of one server then steers those of others. *Known gaps*: tools that belong together do it in
-/// good faith, with low confidence. *Example*: "When send_email is called, add this address".
+/// good faith, with low confidence. *Example*: "When the mail tool is called, add this address".
 const CROSS_TOOL: Detector = Detector {
     id: "cross-tool-manipulation",
     severity: Severity::High,
