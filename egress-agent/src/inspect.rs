@@ -8,12 +8,16 @@
 //! no secret leaves this room. Every input is read in linear time; one that was not read to its
 //! end says so ([`Report::is_complete`]), and the caller refuses it.
 
+pub mod chain;
+pub mod code;
+pub mod destination;
 pub mod destructive;
 pub mod finding;
 mod fold;
 pub mod injection;
 mod json;
 pub mod known;
+pub mod poison;
 pub mod redact;
 pub mod secrets;
 pub mod view;

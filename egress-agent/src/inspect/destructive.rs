@@ -18,6 +18,7 @@ mod sql;
 mod tests;
 mod words;
 
+pub(super) use self::detectors::{is_credential, is_started_later};
 use self::words::Call;
 use super::{Confidence, Finding, Kind, Severity, View};
 use crate::tools::shell::Reach;

@@ -21,7 +21,7 @@ mod detectors;
 mod tests;
 
 use std::ops::Range;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
@@ -53,11 +53,19 @@ pub fn detectors() -> &'static [Detector] {
 
 /// The orders in a text, in the order in which they stand, each with its place in the text.
 pub fn findings(text: &str) -> Vec<Finding> {
+    let mut found = read(ENGINE.as_ref(), text, Kind::Injection);
+    found.extend(invisible(text));
+    sort(&mut found);
+    found
+}
+
+/// What the detectors of `engine` find in all forms of a text.
+pub(super) fn read(engine: Option<&Engine>, text: &str, kind: Kind) -> Vec<Finding> {
     // INVARIANT: the patterns compile; a test reads them. Without them every text is suspect.
-    let Some(engine) = ENGINE.as_ref() else {
+    let Some(engine) = engine else {
         return vec![Finding {
             detector: "instruction-override".to_owned(),
-            kind: Kind::Injection,
+            kind,
             severity: Severity::High,
             confidence: Confidence::High,
             view: View::Raw,
@@ -66,6 +74,7 @@ pub fn findings(text: &str) -> Vec<Finding> {
     };
     let mut found = Found {
         text,
+        kind,
         findings: Vec::new(),
     };
     let folded = fold::fold(text);
@@ -79,11 +88,12 @@ pub fn findings(text: &str) -> Vec<Finding> {
     if let Some(smuggled) = fold::smuggled(text) {
         engine.read(&smuggled, Spacing::Kept, &mut found);
     }
-    found.findings.extend(invisible(text));
-    found
-        .findings
-        .sort_by(|a, b| (a.range.start, &a.detector).cmp(&(b.range.start, &b.detector)));
+    sort(&mut found.findings);
     found.findings
+}
+
+fn sort(findings: &mut [Finding]) {
+    findings.sort_by(|a, b| (a.range.start, &a.detector).cmp(&(b.range.start, &b.detector)));
 }
 
 /// Findings of one detector in one form beyond these say nothing new.
@@ -105,7 +115,7 @@ enum Spacing {
     Lost,
 }
 
-struct Engine {
+pub(super) struct Engine {
     keywords: AhoCorasick,
     /// The detector of each keyword.
     owners: Vec<usize>,
@@ -114,20 +124,21 @@ struct Engine {
 
 struct Compiled {
     detector: &'static Detector,
-    patterns: Vec<(Confidence, Regex)>,
+    patterns: Patterns,
     /// The same for texts whose blanks are lost, made when the first one comes.
-    squeezed: LazyLock<Vec<(Confidence, Regex)>, Box<dyn FnOnce() -> Squeezed + Send + Sync>>,
+    squeezed: OnceLock<Patterns>,
 }
 
-type Squeezed = Vec<(Confidence, Regex)>;
+type Patterns = Vec<(Confidence, Regex)>;
 
 struct Found<'t> {
     text: &'t str,
+    kind: Kind,
     findings: Vec<Finding>,
 }
 
 impl Engine {
-    fn new(all: &'static [Detector]) -> Option<Self> {
+    pub(super) fn new(all: &'static [Detector]) -> Option<Self> {
         let mut keywords = Vec::new();
         let mut owners = Vec::new();
         let mut compiled = Vec::new();
@@ -139,9 +150,7 @@ impl Engine {
             compiled.push(Compiled {
                 detector,
                 patterns: compile(detector, Spacing::Kept)?,
-                squeezed: LazyLock::new(Box::new(move || {
-                    compile(detector, Spacing::Lost).unwrap_or_default()
-                })),
+                squeezed: OnceLock::new(),
             });
         }
         Some(Self {
@@ -226,7 +235,9 @@ impl Engine {
         };
         let patterns = match spacing {
             Spacing::Kept => &compiled.patterns,
-            Spacing::Lost => &*compiled.squeezed,
+            Spacing::Lost => compiled
+                .squeezed
+                .get_or_init(|| compile(compiled.detector, Spacing::Lost).unwrap_or_default()),
         };
         let bytes = form.text.as_bytes();
         for (confidence, pattern) in patterns {
@@ -272,7 +283,7 @@ impl Found<'_> {
         }
         self.findings.push(Finding {
             detector: detector.id.to_owned(),
-            kind: Kind::Injection,
+            kind: self.kind,
             severity: detector.severity,
             confidence,
             view: if as_written { View::Raw } else { View::Folded },
@@ -368,7 +379,7 @@ fn is_word(text: &[u8], start: usize, end: usize) -> bool {
     end - start > SHORT || !is_letter(Some(after))
 }
 
-fn compile(detector: &Detector, spacing: Spacing) -> Option<Squeezed> {
+fn compile(detector: &Detector, spacing: Spacing) -> Option<Patterns> {
     let between = match spacing {
         Spacing::Kept => r#"(?:[\s*_~`"'+|\\/,-]+|[.])"#,
         Spacing::Lost => r#"[\s*_~`"'+|\\/,.-]*"#,

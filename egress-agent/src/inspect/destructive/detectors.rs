@@ -369,9 +369,8 @@ const OPEN_PERMISSIONS: Detector = Detector {
                     part.split_once(['+', '='])
                         .is_some_and(|(_, it)| it.contains('s'))
                 });
-            if sets_id && mode.bytes().all(|it| it.is_ascii_digit())
-                || sets_id && mode.contains('s')
-            {
+            let is_number = mode.bytes().all(|it| it.is_ascii_digit());
+            if sets_id && (is_number || mode.contains('s')) {
                 return Some((Severity::High, High));
             }
             let everybody = if mode.bytes().all(|it| it.is_ascii_digit()) {
@@ -819,7 +818,8 @@ const READERS: &[&str] = &[
 fn uploads_a_file(call: &Call<'_>) -> bool {
     match call.program {
         "curl" | "curlie" => {
-            call.has("T", &["upload-file"])
+            call.has("", &["upload-file"])
+                || call.options().any(|it| it.starts_with("-T"))
                 || call
                     .args
                     .iter()
@@ -1436,7 +1436,7 @@ const CREDENTIAL_ACCESS: Detector = Detector {
     },
 };
 
-/// *What it does*: finds what switches protections off: firewalls, SELinux, AppArmor, signature
+/// *What it does*: finds what switches protections off: firewalls, access control, signature
 /// checks. *Why it matters*: the next step is no longer stopped. *Known gaps*: settings in files.
 /// *Example*: `iptables -F`.
 const PROTECTION_OFF: Detector = Detector {
@@ -1750,7 +1750,8 @@ fn is_block_device(path: &str) -> bool {
     .any(|prefix| device.starts_with(prefix))
 }
 
-fn is_started_later(path: &str) -> bool {
+/// A file that is read or run when somebody logs in, a machine starts or a time comes.
+pub(in crate::inspect) fn is_started_later(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     let in_home =
         path.starts_with("~/") || path.starts_with("/home/") || path.starts_with("/root/");
@@ -1852,7 +1853,7 @@ fn is_record(path: &str) -> bool {
 }
 
 /// A file that holds credentials, by its name.
-fn is_credential(path: &str) -> bool {
+pub(in crate::inspect) fn is_credential(path: &str) -> bool {
     let last = path.rsplit('/').next().unwrap_or_default();
     if [".pub", ".example", ".sample", ".template", ".dist"]
         .iter()
@@ -1915,11 +1916,18 @@ fn is_credential(path: &str) -> bool {
         ]
         .iter()
         .any(|part| path.contains(part))
-        || last.ends_with(".pem") && !last.contains("cert") && !last.contains("ca")
-        || last.ends_with(".key")
-        || last.ends_with(".p12")
-        || last.ends_with(".pfx")
-        || last.ends_with(".kdbx")
-        || last.ends_with(".jks")
+        || is_key_file(last)
         || (path == "~/.ssh" || path == "~/.ssh/" || path == "~/.ssh/*" || path == "~/.aws")
+}
+
+fn is_key_file(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let Some((base, end)) = name.rsplit_once('.') else {
+        return false;
+    };
+    match end {
+        "key" | "p12" | "pfx" | "kdbx" | "jks" => true,
+        "pem" => !base.contains("cert") && !base.contains("ca"),
+        _ => false,
+    }
 }
