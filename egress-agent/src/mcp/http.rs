@@ -51,8 +51,8 @@ use super::{
     budget::Budget,
     gate::{Block, NO_ANSWER, Subject},
     message::{self, Framing, INVALID_REQUEST, Id, Incoming as Read, Kind},
-    revision::Revision,
-    session::{Action, Guard, Note, Session, Step, error},
+    revision::{self, Revision},
+    session::{self, Action, Guard, Note, Session, Step, error},
 };
 
 /// Connections at a time.
@@ -571,6 +571,10 @@ fn replied(is_request: bool, reply: Vec<u8>) -> Answer {
 }
 
 fn refuse(refused: Refused) -> Answer {
+    if let Refused::Revision(requested) = &refused {
+        let (_, error) = revision::refusal(requested);
+        return json(refused.status(), session::refusal(None, error));
+    }
     let (block, number) = (refused.block(), refused.number());
     fail(refused.status(), refused.id(), &block, number)
 }

@@ -410,11 +410,7 @@ impl Session {
         let revision = match revision::of_request(params) {
             Ok(revision) => revision,
             Err(requested) => {
-                let block = unknown_revision(&requested);
-                let mut told = block.error(revision::UNSUPPORTED);
-                if let Some(told) = told.as_object_mut() {
-                    told.insert("data".to_owned(), revision::unsupported(&requested));
-                }
+                let (block, told) = revision::refusal(&requested);
                 let step = Step::Reply(answer(Some(id), "error", told));
                 return (step, vec![noted(Some(block))]);
             }
@@ -643,7 +639,7 @@ impl Session {
                 self.revision = Some(revision);
                 self.described(id, open, message)
             }
-            None => replaced(id, open, unknown_revision(agreed)),
+            None => replaced(id, open, revision::refusal(agreed).0),
         }
     }
 
@@ -713,9 +709,7 @@ impl Session {
         };
         let kept: Vec<Value> = if key == "tools" {
             let mut inventory = self.inventory();
-            if open.is_first_page {
-                inventory.begin();
-            }
+            inventory.begin(open.is_first_page);
             let kept = list
                 .into_iter()
                 .filter(|tool| match inventory.see(tool, inspect(tool)) {
@@ -921,6 +915,11 @@ fn answer(id: Option<&Id>, member: &str, value: Value) -> Vec<u8> {
     Value::Object(message).to_string().into_bytes()
 }
 
+/// An error that has been made elsewhere, as an answer.
+pub fn refusal(id: Option<&Id>, error: Value) -> Vec<u8> {
+    answer(id, "error", error)
+}
+
 /// The error that answers a request; without an id when nobody can tell which.
 pub fn error(id: Option<&Id>, block: &Block, number: i64) -> Vec<u8> {
     answer(id, "error", block.error(number))
@@ -991,17 +990,6 @@ fn drop_with(from: Side, block: Block) -> Outcome {
 
 fn unreadable(invalid: &Invalid) -> Block {
     Block::new(invalid.code(), invalid.to_string(), invalid.hint())
-}
-
-fn unknown_revision(text: &str) -> Block {
-    Block::new(
-        "unknown-revision",
-        format!(
-            "the guard does not know the revision `{}` of MCP",
-            clip(text)
-        ),
-        "use a revision that it knows, or a newer egressd",
-    )
 }
 
 /// The request that a notification takes back.
