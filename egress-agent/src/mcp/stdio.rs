@@ -215,7 +215,7 @@ impl<C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Conversation<'_, C, S> {
         };
         queue
             .try_send(answer)
-            .map_err(|_| io::Error::other("nobody reads the answers of the guard"))
+            .map_err(|error| io::Error::other(error.to_string()))
     }
 
     fn expire(&self) {
