@@ -128,13 +128,13 @@ pub fn run(args: McpArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<
         Some(Verb::Accept(args)) => accept::run(&args, screen),
         Some(Verb::Install(args)) => install::install(&args, screen),
         Some(Verb::Uninstall(args)) => install::uninstall(&args, screen),
-        None => guard(args.guarding, socket),
+        None => guard(&args.guarding, socket),
     }
 }
 
-fn guard(args: Guarding, socket: &Path) -> anyhow::Result<Exit> {
+fn guard(args: &Guarding, socket: &Path) -> anyhow::Result<Exit> {
     if let (Some(address), Some(upstream)) = (args.listen, &args.upstream) {
-        return listen(&args, address, upstream, socket);
+        return listen(args, address, upstream, socket);
     }
     let name = args.name.clone().unwrap_or_else(|| name(&args.command));
     let guard = Arc::new(args.guard_of(&name, socket)?);

@@ -51,8 +51,8 @@ use super::{
     budget::Budget,
     gate::{Block, NO_ANSWER, Subject},
     message::{self, Framing, INVALID_REQUEST, Id, Incoming as Read, Kind},
-    revision::Revision,
-    session::{Action, Guard, Note, Session, Step, error},
+    revision::{self, Revision},
+    session::{self, Action, Guard, Note, Session, Step, error},
 };
 
 /// Connections at a time.
@@ -244,7 +244,7 @@ impl Proxy {
         if let Err(refused) =
             headers::check(request.headers(), request.uri(), self.names.as_deref())
         {
-            return refuse(refused);
+            return refuse(&refused);
         }
         let Some(target) = self.target(request.uri()) else {
             let block = Block::new(
@@ -291,27 +291,27 @@ impl Proxy {
     async fn post(self: Arc<Self>, request: Request<Incoming>, target: Target) -> Answer {
         let (head, incoming) = request.into_parts();
         if let Err(refused) = headers::check_body(&head.headers) {
-            return refuse(refused);
+            return refuse(&refused);
         }
         let read = tokio::time::timeout(CLIENT_PATIENCE, Held::read(incoming, &self.room)).await;
         let held = match read {
             Ok(Ok(held)) => held,
-            Ok(Err(problem)) => return refuse(problem.refused()),
-            Err(_) => return refuse(Refused::TooSlow),
+            Ok(Err(problem)) => return refuse(&problem.refused()),
+            Err(_) => return refuse(&Refused::TooSlow),
         };
         let told = match message::read(held.bytes(), Framing::Body) {
             Ok(Read::One(message)) => Some(message),
-            Ok(Read::Blank) => return refuse(Refused::Empty),
+            Ok(Read::Blank) => return refuse(&Refused::Empty),
             Ok(Read::Batch(_)) | Err(_) => None,
         };
         if let Some(message) = &told
             && let Err(refused) = headers::check_mirrors(&head.headers, message)
         {
-            return refuse(refused);
+            return refuse(&refused);
         }
         let revision = match headers::revision(&head.headers) {
             Ok(revision) => revision,
-            Err(refused) => return refuse(refused),
+            Err(refused) => return refuse(&refused),
         };
         let session_id = headers::session(&head.headers);
         let id = match told.as_ref().map(|message| &message.kind) {
@@ -463,7 +463,7 @@ impl Proxy {
     ) -> Result<Response<Incoming>, Failed> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
-        *request.uri_mut() = url.as_str().parse().map_err(|_| Failed::Unreachable)?;
+        *request.uri_mut() = url.as_str().parse().ok().ok_or(Failed::Unreachable)?;
         request.headers_mut().clone_from(headers);
         let sent = match &self.net {
             Net::Plain(client) => client.request(request),
@@ -570,7 +570,11 @@ fn replied(is_request: bool, reply: Vec<u8>) -> Answer {
     json(status, reply)
 }
 
-fn refuse(refused: Refused) -> Answer {
+fn refuse(refused: &Refused) -> Answer {
+    if let Refused::Revision(requested) = refused {
+        let (_, error) = revision::refusal(requested);
+        return json(refused.status(), session::refusal(None, error));
+    }
     let (block, number) = (refused.block(), refused.number());
     fail(refused.status(), refused.id(), &block, number)
 }

@@ -42,10 +42,12 @@ pub struct Inventory {
     store: Box<dyn Store>,
     /// As it was last written.
     saved: Ledger,
-    /// Names of the listing that is going on.
-    listing: BTreeSet<String>,
+    /// Names of the page that is read.
+    page: BTreeSet<String>,
     /// Tools that must not be shown, and why.
     hidden: BTreeMap<String, Block>,
+    /// There were more of them than are remembered: nobody can tell which they are.
+    is_overflowing: bool,
 }
 
 impl fmt::Debug for Inventory {
@@ -64,17 +66,21 @@ impl Inventory {
             saved: ledger.clone(),
             ledger,
             store,
-            listing: BTreeSet::new(),
+            page: BTreeSet::new(),
             hidden: BTreeMap::new(),
+            is_overflowing: false,
         })
     }
 
-    /// The first page of a listing comes.
-    pub fn begin(&mut self) {
-        self.reload();
-        self.ledger.begin();
-        self.listing.clear();
-        self.hidden.clear();
+    /// A page of a listing comes.
+    pub fn begin(&mut self, is_first: bool) {
+        self.page.clear();
+        if is_first {
+            self.reload();
+            self.ledger.begin();
+            self.hidden.clear();
+            self.is_overflowing = false;
+        }
     }
 
     /// One tool of it, and what was found in its texts. Its name, and why it must not be shown.
@@ -98,7 +104,7 @@ impl Inventory {
         if let Err(invalid) = refuse_variants(tool, TOOL) {
             return fail(name, &invalid.to_string());
         }
-        if !self.listing.insert(name.to_owned()) {
+        if !self.page.insert(name.to_owned()) {
             return fail(name, "a tool is listed twice");
         }
         if let Some(block) = found {
@@ -132,6 +138,13 @@ impl Inventory {
         if let Some(block) = self.hidden.get(name) {
             return Some(block.clone());
         }
+        if self.is_overflowing {
+            return Some(Block::new(
+                "too-many-hidden",
+                format!("more than {MOST_HIDDEN} tools of the server must not be shown"),
+                "ask the person to look at the server",
+            ));
+        }
         if self.ledger.is_accepted(name) {
             return None;
         }
@@ -163,6 +176,8 @@ impl Inventory {
     fn hide(&mut self, name: &str, block: &Block) {
         if self.hidden.len() < MOST_HIDDEN {
             self.hidden.insert(name.to_owned(), block.clone());
+        } else {
+            self.is_overflowing = true;
         }
     }
 
@@ -181,4 +196,58 @@ impl Inventory {
 fn clip(name: &str) -> &str {
     name.get(..name.floor_char_boundary(128))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    struct Nowhere;
+
+    impl Store for Nowhere {
+        fn load(&self) -> Result<Option<Ledger>, String> {
+            Ok(None)
+        }
+
+        fn save(&self, _: &Ledger) -> Result<(), String> {
+            Err("the disk is full".to_owned())
+        }
+    }
+
+    fn inventory() -> Inventory {
+        Inventory::open("s", Box::new(Nowhere)).unwrap()
+    }
+
+    #[test]
+    fn pages_belong_together_and_a_name_is_listed_once() {
+        let mut inventory = inventory();
+        inventory.begin(true);
+        assert!(inventory.see(&json!({ "name": "a" }), None).is_ok());
+        let (_, block) = inventory.see(&json!({ "name": "a" }), None).unwrap_err();
+        assert_eq!(block.code, "malformed-tool");
+        inventory.begin(false);
+        assert!(inventory.see(&json!({ "name": "b" }), None).is_ok());
+        let other = json!({ "name": "a", "description": "other" });
+        let (_, block) = inventory.see(&other, None).unwrap_err();
+        assert_eq!(block.code, "tool-changed", "on another page too");
+        assert!(inventory.end(true).is_err());
+        assert!(inventory.may_call("b").is_none() && inventory.may_call("a").is_some());
+    }
+
+    #[test]
+    fn hidden_tools_without_number_stop_all_calls() {
+        let mut inventory = inventory();
+        inventory.begin(true);
+        assert!(inventory.see(&json!({ "name": "a" }), None).is_ok());
+        for number in 0..=MOST_HIDDEN {
+            let found = Block::new("poison", "r", "h");
+            let tool = json!({ "name": number.to_string() });
+            assert!(inventory.see(&tool, Some(found)).is_err());
+        }
+        assert_eq!(inventory.may_call("a").unwrap().code, "too-many-hidden");
+        inventory.begin(true);
+        assert!(inventory.may_call("a").is_none());
+    }
 }

@@ -110,7 +110,7 @@ pub fn read(bytes: &[u8], framing: Framing) -> Result<Incoming, Invalid> {
     if bytes.len() > LONGEST {
         return Err(Invalid::TooLong);
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| Invalid::NotUtf8)?;
+    let text = std::str::from_utf8(bytes).ok().ok_or(Invalid::NotUtf8)?;
     let text = text.trim_end_matches(is_space);
     if text.is_empty() {
         return Ok(Incoming::Blank);
@@ -119,21 +119,16 @@ pub fn read(bytes: &[u8], framing: Framing) -> Result<Incoming, Invalid> {
     if framing == Framing::Line && text.contains('\r') {
         return Err(Invalid::CarriageReturn);
     }
-    match parse(text)? {
-        Value::Array(elements) => {
-            if elements.is_empty() || elements.len() > MOST_IN_BATCH {
-                return Err(Invalid::BatchSize);
-            }
-            let places = places(text.as_bytes());
-            Ok(Incoming::Batch(
-                places
-                    .into_iter()
-                    .zip(elements.into_iter().map(message))
-                    .collect(),
-            ))
-        }
-        document => Ok(Incoming::One(message(document)?)),
+    let document = parse(text)?;
+    let Value::Array(elements) = document else {
+        return message(document).map(Incoming::One);
+    };
+    if elements.is_empty() || elements.len() > MOST_IN_BATCH {
+        return Err(Invalid::BatchSize);
     }
+    let parts = elements.into_iter().map(message);
+    let places = places(text.as_bytes()).into_iter();
+    Ok(Incoming::Batch(places.zip(parts).collect()))
 }
 
 /// A JSON text in which no object has a member twice.
@@ -169,12 +164,6 @@ impl Message {
     /// All of it.
     pub fn document(&self) -> &Map<String, Value> {
         &self.document
-    }
-
-    /// The same answer with another result, as bytes.
-    pub fn with_result(mut self, result: Value) -> Vec<u8> {
-        self.document.insert("result".to_owned(), result);
-        Value::Object(self.document).to_string().into_bytes()
     }
 }
 
@@ -347,7 +336,7 @@ fn places(bytes: &[u8]) -> Vec<Range<usize>> {
             b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        let ends = (before == 1 && *byte == b',') || (before == 1 && depth == 0);
+        let ends = before == 1 && (*byte == b',' || depth == 0);
         if ends {
             places.extend(start.take().map(|start| trimmed(bytes, start, at)));
         } else if before >= 1 && start.is_none() && !byte.is_ascii_whitespace() {
@@ -391,7 +380,7 @@ struct Strict<'a> {
     depth: usize,
 }
 
-impl<'a> Strict<'a> {
+impl Strict<'_> {
     fn inner<E: de::Error>(self) -> Result<Self, E> {
         if self.depth == DEEPEST {
             return Err(self.fault(Invalid::TooDeep));

@@ -2,8 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::gate::Block;
+
 /// The number of the error of revision 2026-07-28 for a revision that is not supported.
-pub const UNSUPPORTED: i64 = -32022;
+const UNSUPPORTED: i64 = -32022;
 /// Where a request of revision 2026-07-28 says its revision.
 const META: &str = "io.modelcontextprotocol/protocolVersion";
 
@@ -65,8 +67,20 @@ pub fn of_request(params: &Value) -> Result<Option<Revision>, String> {
         .ok_or_else(|| text.chars().take(32).collect())
 }
 
-/// The data of the error with which a revision is refused.
-pub fn unsupported(requested: &str) -> Value {
-    let supported: Vec<_> = ALL.iter().map(|revision| revision.text()).collect();
-    json!({ "supported": supported, "requested": requested })
+/// Why a revision is refused, and the JSON-RPC error: it names those that are supported, so that
+/// a client can choose another.
+pub fn refusal(requested: &str) -> (Block, Value) {
+    let requested: String = requested.chars().take(32).collect();
+    let block = Block::new(
+        "unknown-revision",
+        format!("the guard does not know the revision `{requested}` of MCP"),
+        "use a revision that it knows, or a newer egressd",
+    );
+    let mut error = block.error(UNSUPPORTED);
+    if let Some(data) = error.get_mut("data").and_then(Value::as_object_mut) {
+        let supported: Vec<_> = ALL.iter().map(|revision| revision.text()).collect();
+        data.insert("supported".to_owned(), json!(supported));
+        data.insert("requested".to_owned(), json!(requested));
+    }
+    (block, error)
 }

@@ -220,7 +220,7 @@ impl Session {
             }
             Ok(Incoming::Blank) => vec![action((Step::Forward, Vec::new()))],
             Ok(Incoming::One(message)) => vec![action(self.client_message(&message, now))],
-            Ok(Incoming::Batch(parts)) => vec![action(self.client_batch(parts, now))],
+            Ok(Incoming::Batch(parts)) => vec![action(self.client_batch(&parts, now))],
         }
     }
 
@@ -232,7 +232,7 @@ impl Session {
                 vec![self.unreadable_from_server(&invalid, glimpsed)]
             }
             Ok(Incoming::Blank) => vec![action((Step::Forward, Vec::new()))],
-            Ok(Incoming::One(message)) => vec![action(self.server_message(message, now))],
+            Ok(Incoming::One(message)) => vec![action(self.server_message(&message, now))],
             Ok(Incoming::Batch(parts)) => self.server_batch(bytes, parts, now),
         }
     }
@@ -410,11 +410,7 @@ impl Session {
         let revision = match revision::of_request(params) {
             Ok(revision) => revision,
             Err(requested) => {
-                let block = unknown_revision(&requested);
-                let mut told = block.error(revision::UNSUPPORTED);
-                if let Some(told) = told.as_object_mut() {
-                    told.insert("data".to_owned(), revision::unsupported(&requested));
-                }
+                let (block, told) = revision::refusal(&requested);
                 let step = Step::Reply(answer(Some(id), "error", told));
                 return (step, vec![noted(Some(block))]);
             }
@@ -513,15 +509,15 @@ impl Session {
         block.map_or(Ok(()), Err).map_err(denied)
     }
 
-    fn server_message(&mut self, message: Message, now: Duration) -> Outcome {
+    fn server_message(&mut self, message: &Message, now: Duration) -> Outcome {
         match message.kind.clone() {
-            Kind::Request { id, method } => self.server_request(&id, &method, &message, now),
+            Kind::Request { id, method } => self.server_request(&id, &method, message, now),
             Kind::Notification { method } => {
-                if let Some(block) = self.inspect(Subject::FromServer, &message) {
+                if let Some(block) = self.inspect(Subject::FromServer, message) {
                     let note = note(Side::Server, Some(method), None, None, Some(block));
                     return (Step::Drop, vec![note]);
                 }
-                if let Some(id) = cancelled(&method, &message) {
+                if let Some(id) = cancelled(&method, message) {
                     self.asked_back.remove(&id);
                 }
                 (Step::Forward, Vec::new())
@@ -531,13 +527,13 @@ impl Session {
                 None => unknown_answer(Side::Server, &id),
             },
             Kind::Error { id: Some(id) } => match self.asked.remove(&id) {
-                Some(open) => match self.inspect(Subject::FromServer, &message) {
+                Some(open) => match self.inspect(Subject::FromServer, message) {
                     Some(block) => replaced(&id, open, block),
                     None => (Step::Forward, Vec::new()),
                 },
                 None => unknown_answer(Side::Server, &id),
             },
-            Kind::Error { id: None } => match self.inspect(Subject::FromServer, &message) {
+            Kind::Error { id: None } => match self.inspect(Subject::FromServer, message) {
                 Some(block) => drop_with(Side::Server, block),
                 None => (Step::Forward, Vec::new()),
             },
@@ -610,7 +606,7 @@ impl Session {
     }
 
     /// The answer to a request of the client.
-    fn result(&mut self, id: &Id, open: Open, message: Message) -> Outcome {
+    fn result(&mut self, id: &Id, open: Open, message: &Message) -> Outcome {
         match open.method.as_str() {
             "initialize" => self.initialized(id, open, message),
             "server/discover" => self.described(id, open, message),
@@ -626,7 +622,7 @@ impl Session {
                     let params = request.get("params").unwrap_or(&Value::Null);
                     self.may_ask_back(method.unwrap_or_default(), params)
                 });
-                let block = block.or_else(|| self.inspect(Subject::FromServer, &message));
+                let block = block.or_else(|| self.inspect(Subject::FromServer, message));
                 match block {
                     Some(block) => replaced(id, open, block),
                     None => (Step::Forward, Vec::new()),
@@ -635,7 +631,7 @@ impl Session {
         }
     }
 
-    fn initialized(&mut self, id: &Id, open: Open, message: Message) -> Outcome {
+    fn initialized(&mut self, id: &Id, open: Open, message: &Message) -> Outcome {
         let agreed = message.result().get("protocolVersion");
         let agreed = agreed.and_then(Value::as_str).unwrap_or_default();
         match Revision::parse(agreed) {
@@ -643,13 +639,13 @@ impl Session {
                 self.revision = Some(revision);
                 self.described(id, open, message)
             }
-            None => replaced(id, open, unknown_revision(agreed)),
+            None => replaced(id, open, revision::refusal(agreed).0),
         }
     }
 
     /// What a server says of itself goes to the model: what must not, is taken out.
-    fn described(&self, id: &Id, open: Open, message: Message) -> Outcome {
-        let Some(block) = self.inspect(Subject::Description, &message) else {
+    fn described(&self, id: &Id, open: Open, message: &Message) -> Outcome {
+        let Some(block) = self.inspect(Subject::Description, message) else {
             return (Step::Forward, Vec::new());
         };
         let mut result = message.result().clone();
@@ -678,7 +674,7 @@ impl Session {
     }
 
     /// A list for the model: entries that must not reach it are left out.
-    fn listed(&self, id: &Id, open: Open, message: Message, key: &str) -> Outcome {
+    fn listed(&self, id: &Id, open: Open, message: &Message, key: &str) -> Outcome {
         let mut result = message.result().clone();
         let list = result
             .as_object_mut()
@@ -713,9 +709,7 @@ impl Session {
         };
         let kept: Vec<Value> = if key == "tools" {
             let mut inventory = self.inventory();
-            if open.is_first_page {
-                inventory.begin();
-            }
+            inventory.begin(open.is_first_page);
             let kept = list
                 .into_iter()
                 .filter(|tool| match inventory.see(tool, inspect(tool)) {
@@ -765,7 +759,7 @@ impl Session {
 
     fn client_batch(
         &mut self,
-        parts: Vec<(Range<usize>, Result<Message, Invalid>)>,
+        parts: &[(Range<usize>, Result<Message, Invalid>)],
         now: Duration,
     ) -> Outcome {
         let requests: Vec<Id> = parts
@@ -783,7 +777,7 @@ impl Session {
         let (asked, asked_back) = (self.asked.clone(), self.asked_back.clone());
         let mut notes = Vec::new();
         let mut blocked = None;
-        for (_, part) in &parts {
+        for (_, part) in parts {
             let (step, noted) = match part {
                 Ok(message) => self.client_message(message, now),
                 Err(invalid) => {
@@ -819,7 +813,7 @@ impl Session {
         for (place, part) in parts {
             let element = bytes.get(place).unwrap_or_default();
             let (step, noted) = match part {
-                Ok(message) if has_batches => self.server_message(message, now),
+                Ok(message) if has_batches => self.server_message(&message, now),
                 Ok(_) => {
                     let invalid =
                         Invalid::NotMessage("it came in a batch, which this revision has not");
@@ -921,6 +915,11 @@ fn answer(id: Option<&Id>, member: &str, value: Value) -> Vec<u8> {
     Value::Object(message).to_string().into_bytes()
 }
 
+/// An error that has been made elsewhere, as an answer.
+pub fn refusal(id: Option<&Id>, error: Value) -> Vec<u8> {
+    answer(id, "error", error)
+}
+
 /// The error that answers a request; without an id when nobody can tell which.
 pub fn error(id: Option<&Id>, block: &Block, number: i64) -> Vec<u8> {
     answer(id, "error", block.error(number))
@@ -991,17 +990,6 @@ fn drop_with(from: Side, block: Block) -> Outcome {
 
 fn unreadable(invalid: &Invalid) -> Block {
     Block::new(invalid.code(), invalid.to_string(), invalid.hint())
-}
-
-fn unknown_revision(text: &str) -> Block {
-    Block::new(
-        "unknown-revision",
-        format!(
-            "the guard does not know the revision `{}` of MCP",
-            clip(text)
-        ),
-        "use a revision that it knows, or a newer egressd",
-    )
 }
 
 /// The request that a notification takes back.

@@ -20,7 +20,7 @@ use tokio::{
     process::{Child, Command},
     signal::unix::{SignalKind, signal},
     sync::{Mutex, mpsc},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -111,14 +111,14 @@ impl<C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Conversation<'_, C, S> {
                 status = &mut ended => break status,
                 _ = &mut upwards, if reads_client => {
                     reads_client = false;
-                    self.server.lock().await.close().await;
+                    self.close_server().await;
                     farewell.get_or_insert((Instant::now() + FAREWELL, Signal::TERM));
                 }
                 // Whether its output ended or nobody reads ours: it is of no use any more.
                 _ = &mut downwards, if reads_server => {
                     reads_server = false;
                     reads_client = false;
-                    self.server.lock().await.close().await;
+                    self.close_server().await;
                     farewell.get_or_insert((Instant::now() + LAST_CALL, Signal::TERM));
                 }
                 () = &mut answers, if answers_client => answers_client = false,
@@ -132,15 +132,14 @@ impl<C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Conversation<'_, C, S> {
                 }
             }
         }?;
-        if reads_server {
-            // What it said last is still in the pipe.
-            let last = async {
-                tokio::select! {
-                    _ = &mut downwards => {}
-                    () = &mut answers, if answers_client => {}
-                }
-            };
-            drop(tokio::time::timeout(DREGS, last).await);
+        // What it said last is still in the pipe.
+        while reads_server {
+            tokio::select! {
+                _ = &mut downwards => reads_server = false,
+                () = &mut answers, if answers_client => answers_client = false,
+                // Nothing comes any more; a client that reads slowly has its time.
+                () = sleep(DREGS) => reads_server = self.client.try_lock().is_err(),
+            }
         }
         drop((upwards, downwards, answers, refusals));
         let why = format!("the server has ended ({status})");
@@ -153,6 +152,14 @@ impl<C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Conversation<'_, C, S> {
         }
         client.close().await;
         Ok(status)
+    }
+
+    /// Ends the input of the server. Where somebody still writes to it, nobody will again: the
+    /// server ends by the signal that follows.
+    async fn close_server(&self) {
+        if let Ok(mut server) = self.server.try_lock() {
+            server.close().await;
+        }
     }
 
     /// Passes the messages of one side on, to its end.
@@ -208,7 +215,7 @@ impl<C: AsyncWrite + Unpin, S: AsyncWrite + Unpin> Conversation<'_, C, S> {
         };
         queue
             .try_send(answer)
-            .map_err(|_| io::Error::other("nobody reads the answers of the guard"))
+            .map_err(|error| io::Error::other(error.to_string()))
     }
 
     fn expire(&self) {
@@ -289,9 +296,12 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         if self.is_open {
             to.write_all(b"\n").await?;
         }
-        self.is_open = !bytes.ends_with(b"\n");
+        // Until all of it is written, the line is open: whoever waits for this may be stopped.
+        self.is_open = true;
         to.write_all(bytes).await?;
-        to.flush().await
+        to.flush().await?;
+        self.is_open = !bytes.ends_with(b"\n");
+        Ok(())
     }
 
     async fn line(&mut self, bytes: &[u8]) -> io::Result<()> {

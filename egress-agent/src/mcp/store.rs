@@ -98,7 +98,8 @@ fn file_name(server: &str) -> String {
         if plain(byte) {
             name.push(char::from(byte));
         } else {
-            name.push_str(&format!("%{byte:02x}"));
+            let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+            name.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
     name + ".json"

@@ -87,22 +87,19 @@ pub(super) fn wrap(text: &str, form: Form, wrapping: &Wrapping) -> Result<Change
         words.push(quote(REST));
         words.push(spelling(&plain, &command.range).to_owned());
         let words = words.join(", ");
-        match &server.args {
-            Some(args) => {
-                let comma = if args.words.is_empty() { "" } else { ", " };
-                let at = args.range.start + 1;
-                edits.push((at..at, format!("{words}{comma}")));
-            }
-            None => {
-                let (before, after) = match server.style {
-                    Style::Json => (", \"args\": [", "]"),
-                    Style::TomlTable => ("\nargs = [", "]"),
-                    Style::TomlInline => (", args = [", "]"),
-                    Style::TomlDotted => return Err(Refused::Dotted(server.name)),
-                };
-                let at = command.range.end;
-                edits.push((at..at, format!("{before}{words}{after}")));
-            }
+        if let Some(args) = &server.args {
+            let comma = if args.words.is_empty() { "" } else { ", " };
+            let at = args.range.start + 1;
+            edits.push((at..at, format!("{words}{comma}")));
+        } else {
+            let (before, after) = match server.style {
+                Style::Json => (", \"args\": [", "]"),
+                Style::TomlTable => ("\nargs = [", "]"),
+                Style::TomlInline => (", args = [", "]"),
+                Style::TomlDotted => return Err(Refused::Dotted(server.name)),
+            };
+            let at = command.range.end;
+            edits.push((at..at, format!("{before}{words}{after}")));
         }
         edits.push((command.range.clone(), quote(&wrapping.program)));
         changed.servers.push(server.name);

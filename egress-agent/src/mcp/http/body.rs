@@ -107,10 +107,11 @@ impl Room {
         let Some(more) = bytes.checked_sub(taken).filter(|more| *more > 0) else {
             return Ok(());
         };
-        let more = u32::try_from(more).map_err(|_| Problem::TooLong)?;
+        let more = u32::try_from(more).ok().ok_or(Problem::TooLong)?;
         let more = Arc::clone(&self.of)
             .try_acquire_many_owned(more)
-            .map_err(|_| Problem::Busy)?;
+            .ok()
+            .ok_or(Problem::Busy)?;
         match &mut self.taken {
             Some(taken) => taken.merge(more),
             None => self.taken = Some(more),
@@ -139,7 +140,7 @@ impl Held {
         let mut room = Room::of(room);
         let mut bytes = Vec::new();
         while let Some(frame) = incoming.frame().await {
-            let Ok(data) = frame.map_err(|_| Problem::Broken)?.into_data() else {
+            let Ok(data) = frame.ok().ok_or(Problem::Broken)?.into_data() else {
                 continue;
             };
             let length = bytes.len() + data.len();
