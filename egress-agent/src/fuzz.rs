@@ -7,7 +7,7 @@
 
 mod packet;
 
-use crate::{audit, control, daemon, dns, kernel, policy, tools};
+use crate::{audit, control, daemon, dns, kernel, policy, rules, tools};
 
 /// A parser, and what must hold for it.
 #[derive(Clone, Copy, Debug)]
@@ -17,17 +17,19 @@ pub struct Target {
     check: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
     Target::new("audit_log", audit::fuzz::log),
     Target::new("control_reply", control::fuzz::reply),
     Target::new("control_request", control::fuzz::request),
     Target::new("dns_answer", dns::fuzz::answer),
     Target::new("dns_question", dns::fuzz::question),
     Target::new("dns_snoop", dns::fuzz::snoop),
+    Target::new("foreign_pack", rules::fuzz::foreign),
     Target::new("hook_event", tools::fuzz::hook_event),
     Target::new("journal", daemon::fuzz::journal),
     Target::new("kernel_event", kernel::fuzz::event),
     Target::new("mountinfo", kernel::fuzz::mountinfo),
+    Target::new("pack", rules::fuzz::pack),
     Target::new("packet", packet::check),
     Target::new("policy", policy::fuzz::check),
     Target::new("resolv_conf", dns::fuzz::resolv),

@@ -40,6 +40,8 @@ pub mod content;
 mod decide;
 pub mod destination;
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod import;
 mod rule;
 pub mod seen;

@@ -92,7 +92,7 @@ enum Action {
     /// Print the JSON Schema of a line
     Schema,
     /// Print the records for other programs
-    Export(ExportArgs),
+    Export(Box<ExportArgs>),
 }
 
 #[derive(Clone, Debug, Args)]
@@ -143,7 +143,7 @@ pub fn run(args: LogArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
             verify::verify(&file, screen)
         }
         Some(Action::Schema) => schema(screen),
-        Some(Action::Export(export)) => self::export(export, &args.socket, screen),
+        Some(Action::Export(export)) => self::export(*export, &args.socket, screen),
         None => show(args, screen),
     };
     match result {

@@ -82,10 +82,12 @@ replays! {
     dns_answer
     dns_question
     dns_snoop
+    foreign_pack
     hook_event
     journal
     kernel_event
     mountinfo
+    pack
     packet
     policy
     resolv_conf
@@ -102,7 +104,7 @@ fn a_target_that_is_misspelt_is_no_target() {
 #[test]
 fn hostile_shapes_cost_linear_time() {
     type Shape = (&'static str, fn(usize) -> Vec<u8>);
-    let shapes: [Shape; 14] = [
+    let shapes: [Shape; 22] = [
         ("policy", |n| b"[".repeat(n)),
         ("policy", |n| b"{\"a\":".repeat(n / 5)),
         ("policy", |n| {
@@ -113,6 +115,30 @@ fn hostile_shapes_cost_linear_time() {
         ("policy", |n| hosts(n, "a.example.com")),
         ("policy", |n| hosts(n, "*")),
         ("policy", |n| hosts(n, "xn--")),
+        ("pack", |n| b"[".repeat(n)),
+        ("pack", |n| keys(n, "{\"version\":1,\"name\":\"p\",")),
+        ("pack", |n| rules(n, "{}")),
+        ("pack", |n| {
+            rules(
+                n,
+                "{\"name\":\"r\",\"priority\":1,\"decision\":\"deny\",\"when\":{\"kinds\":[\"x\"]}}",
+            )
+        }),
+        ("pack", |n| {
+            rules(
+                n,
+                "{\"name\":\"r\",\"priority\":1,\"decision\":\"ask\",\"when\":{\"content\":[\"(\"]}}",
+            )
+        }),
+        ("foreign_pack", |n| b"[".repeat(n)),
+        ("foreign_pack", |n| b"rules:\n".repeat(n / 7)),
+        ("foreign_pack", |n| {
+            [
+                b"rules:\n",
+                &b"- {id: a, name: a, decision: DENY}\n".repeat(n / 35)[..],
+            ]
+            .concat()
+        }),
         ("control_request", |n| b"[".repeat(n)),
         ("control_request", |n| {
             keys(n, "{\"v\":1,\"op\":\"status\",")
@@ -151,6 +177,15 @@ fn hosts(bytes: usize, host: &str) -> Vec<u8> {
     format!(
         "{{\"version\":1,\"network\":{{\"allow\":[{{\"name\":\"x\",\"ports\":[\"1/tcp\"],\"hosts\":[{}]}}]}}}}",
         hosts.join(",")
+    )
+    .into_bytes()
+}
+
+fn rules(bytes: usize, rule: &str) -> Vec<u8> {
+    let rules = vec![rule; bytes / (rule.len() + 1)];
+    format!(
+        "{{\"version\":1,\"name\":\"p\",\"rules\":[{}]}}",
+        rules.join(",")
     )
     .into_bytes()
 }

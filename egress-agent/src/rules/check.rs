@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// Rules of one pack.
-const RULES: usize = 10_000;
+pub(super) const RULES: usize = 10_000;
 /// Entries of one condition.
 const ENTRIES: usize = 1_000;
 const HIGHEST_PRIORITY: u32 = 1_000_000;
@@ -92,14 +92,15 @@ fn try_check(
 /// Drops problems about something missing where what is there was refused already.
 fn suppress_echoes(problems: &mut Vec<Problem>, known: usize) {
     let (before, after) = problems.split_at(known.min(problems.len()));
+    let mut starts: Vec<_> = before.iter().map(|problem| problem.span.start).collect();
+    starts.sort_unstable();
     let is_echo = |problem: &Problem| {
         let is_missing = [NO_CONDITION, NO_ENTRY, NO_FINDING, NO_DESTINATION]
             .iter()
             .any(|message| problem.message == *message);
-        let is_inside = |other: &Problem| {
-            problem.span.start < other.span.start && other.span.start < problem.span.end
-        };
-        is_missing && before.iter().any(is_inside)
+        let inside = starts.partition_point(|start| *start <= problem.span.start);
+        let inside = starts.get(inside);
+        is_missing && inside.is_some_and(|start| *start < problem.span.end)
     };
     let kept: Vec<_> = after
         .iter()

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Category, Code, Pack};
+use super::{Category, Code, Pack, check::RULES};
 use crate::policy::{Glob, NamePattern, quote};
 
 /// A translated pack.
@@ -30,6 +30,8 @@ pub enum InvalidImport {
     Yaml(String),
     #[error("the file is larger than {} MiB", MAX_BYTES >> 20)]
     TooLarge,
+    #[error("the file has more than {RULES} rules; split it")]
+    TooMany,
 }
 
 /// Bytes of a pack.
@@ -40,20 +42,23 @@ const DETECTORS: &[(&str, &[&str])] = &[
     ("aws_access_key", &["aws-access-key"]),
     ("aws_secret_key", &["aws-secret-key"]),
     ("github_pat", &["github-*"]),
-    ("bearer_token", &["bearer-*"]),
-    ("private_key", &["*private-key*"]),
-    ("pgp_private_key", &["*private-key*"]),
-    ("db_url", &["*database-url*"]),
+    ("bearer_token", &["bearer-token"]),
+    ("private_key", &["private-key", "putty-key"]),
+    ("pgp_private_key", &["private-key"]),
+    ("db_url", &["database-url", "connection-string"]),
     ("stripe_key", &["stripe-*"]),
     ("openai_key", &["openai-*"]),
-    ("anthropic_key", &["anthropic-*"]),
-    ("google_api_key", &["google-*"]),
-    ("slack_bot_token", &["slack-*"]),
+    ("anthropic_key", &["anthropic-key"]),
+    ("google_api_key", &["google-api-key"]),
+    ("slack_bot_token", &["slack-token"]),
     ("slack_token", &["slack-*"]),
-    ("generic_api_key", &["generic-*"]),
-    ("jwt_token", &["jwt*"]),
-    ("high_entropy", &["*entropy*"]),
-    ("high_entropy_string", &["*entropy*"]),
+    (
+        "generic_api_key",
+        &["secret-assignment", "environment-assignment"],
+    ),
+    ("jwt_token", &["json-web-token"]),
+    ("high_entropy", &["high-entropy"]),
+    ("high_entropy_string", &["high-entropy"]),
 ];
 
 /// A file of mcp-egress-guard.
@@ -161,6 +166,9 @@ pub fn from_meg(text: &str) -> Result<Imported, InvalidImport> {
         description,
         rules,
     } = file;
+    if rules.len() > RULES {
+        return Err(InvalidImport::TooMany);
+    }
     let mut import = Import::default();
     if let Some(version) = version {
         let version = quote(&version.text());
@@ -196,7 +204,8 @@ pub fn from_meg(text: &str) -> Result<Imported, InvalidImport> {
 struct Import {
     differences: Vec<String>,
     lost: Vec<String>,
-    names: Vec<String>,
+    /// Names that are given, and how often each was asked for.
+    names: BTreeMap<String, u32>,
 }
 
 impl Import {
@@ -618,15 +627,14 @@ impl Import {
     fn name(&mut self, id: &str, suffix: &str) -> String {
         let base = format!("{}{suffix}", word(id));
         let mut name = base.clone();
-        let mut number = 2_u32;
-        while self.names.contains(&name) {
-            name = format!("{base}-{number}");
-            number += 1;
+        while let Some(count) = self.names.get_mut(&name) {
+            *count += 1;
+            name = format!("{base}-{count}");
         }
         if name != id && suffix.is_empty() {
             self.tell(format!("{}: is called `{name}`", quote(id)));
         }
-        self.names.push(name.clone());
+        self.names.insert(name.clone(), 1);
         name
     }
 }

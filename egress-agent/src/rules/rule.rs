@@ -22,7 +22,8 @@ use crate::{
     policy::{Globs, Host},
 };
 
-/// What a rule decides. Greater is stricter.
+/// What a rule decides. Greater is stricter for the call as a whole: whoever asks a person still
+/// takes out what another rule takes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {

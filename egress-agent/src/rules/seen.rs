@@ -1,6 +1,6 @@
 //! What can be seen of a call before rules are asked: where it goes and what stands in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -55,12 +55,19 @@ impl Seen {
         let may = links(&call.input, Reading::May);
         seen.is_unreadable = !may.unreadable.is_empty();
         let goes = links(&call.input, Reading::Goes);
-        for place in may.places.into_iter().chain(goes.places) {
-            seen.add(place.host);
-        }
+        let places = may.places.into_iter().chain(goes.places);
+        let mut hosts: Vec<_> = places.map(|place| place.host).collect();
         if seen.categories.contains(&Category::Shell) {
-            seen.commands(call);
+            seen.commands(call, &mut hosts);
         }
+        let mut known = BTreeSet::new();
+        hosts.retain(|host| {
+            known.insert(match host {
+                Host::Name(name) => (Some(name.clone()), None),
+                Host::Address(address) => (None, Some(*address)),
+            })
+        });
+        seen.destinations = hosts;
         seen
     }
 
@@ -90,14 +97,14 @@ impl Seen {
         }
     }
 
-    fn commands(&mut self, call: &Call) {
+    fn commands(&mut self, call: &Call, hosts: &mut Vec<Host>) {
         let mut open = vec![(false, &call.input, 0)];
         while let Some((is_command, value, level)) = open.pop() {
             match value {
                 Value::String(command) if is_command => {
                     for contact in tools::reach(command, call.cwd.as_deref()).contacts {
                         match host(&contact.host) {
-                            Some(host) => self.add(host),
+                            Some(host) => hosts.push(host),
                             None => self.is_unreadable = true,
                         }
                     }
@@ -119,12 +126,6 @@ impl Seen {
                 | Value::Array(_)
                 | Value::Object(_) => {}
             }
-        }
-    }
-
-    fn add(&mut self, host: Host) {
-        if !self.destinations.contains(&host) {
-            self.destinations.push(host);
         }
     }
 }

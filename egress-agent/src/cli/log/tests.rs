@@ -94,6 +94,36 @@ impl Handler for Daemon {
 }
 
 #[test]
+fn records_are_exported_and_filtered() {
+    let (_dir, file) = example();
+    let export = |format: &str, more: &[&str]| {
+        let words = ["export", "--file", &file, "--format", format];
+        let (exit, text) = log(&[&words, more].concat(), false);
+        assert_eq!(exit, Exit::Ok);
+        text
+    };
+    assert_eq!(export("jsonl", &[]), fs::read_to_string(&file).unwrap());
+    let text = export("csv", &["--host", ".example.com"]);
+    assert_eq!(text.lines().count(), 3);
+    assert!(text.starts_with("time,seq,layer,event,verdict,"), "{text}");
+    assert!(text.contains(",deny,enforce,no-rule,"), "{text}");
+    let text = export("ocsf", &["--denied"]);
+    let classes = text.lines().map(|line| {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        event["class_uid"].as_u64()
+    });
+    assert_eq!(classes.collect::<Vec<_>>(), [Some(4001); 5]);
+    let gone = [
+        "export",
+        "--format",
+        "csv",
+        "--file",
+        "/nonexistent/audit.jsonl",
+    ];
+    assert!(try_log(&gone, false).0.is_err());
+}
+
+#[test]
 fn records_are_shown_and_filtered() {
     let (_dir, file) = example();
     let (exit, text) = log(&["--file", &file], false);
