@@ -12,28 +12,58 @@
 //! finding, and of the rule that decides. Pure but for
 //! [`Content::load`].
 
-use std::{fmt, path::Path, sync::OnceLock};
+use std::{
+    env, fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+    time::Duration,
+};
 
 use crate::{
-    inspect::{self, Confidence, Finding, Inspector, Kind, Options, Severity, destructive},
-    policy::{Action, InspectSettings, quote},
+    inspect::{
+        self, Confidence, Finding, Inspector, InvalidOptions, Kind, Named, Options, Severity, code,
+        destination, destructive, known,
+    },
+    policy::{Action, Host, InspectSettings, quote},
     rules::{Decision, Inspect, PackError, RuleSet, Seen},
     tools::{self, Call, Class, Judgement, Verdict},
 };
 
 /// Findings that a judgement tells of; more say nothing new.
 const MOST_FINDINGS: usize = 64;
+/// For the code in one command to be read: the daemon answers a hook within 200 ms.
+const CODE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Section `inspect` of one policy, made ready. Share it in an `Arc`.
 #[derive(Debug)]
 pub struct Content {
     settings: InspectSettings,
     rules: RuleSet,
-    /// The section names files that nobody has read: what they say is not known.
+    options: Options,
+    /// The section names files or variables that nobody has read: what they say is not known.
     is_partial: bool,
     /// Made when something is looked at for the first time: it takes memory. `None` inside when it
     /// cannot be made, and then nothing passes.
     inspector: OnceLock<Option<Inspector>>,
+}
+
+/// Why the section cannot be made ready.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentError {
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    #[error("{0}")]
+    Options(#[from] InvalidOptions),
+    #[error(
+        "`inspect.environment_values` names `{0}`, which is not set here; set it where egressd runs, or take it out"
+    )]
+    Unset(String),
+    #[error("cannot read the secrets file `{}`", path.display())]
+    Secrets {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Where a message comes from.
@@ -65,20 +95,42 @@ pub struct Opinion {
 }
 
 impl Content {
-    /// A section by itself. When it names files, nothing passes: see [`Content::load`].
+    /// A section by itself. When it names files or variables, nothing passes: see
+    /// [`Content::load`].
     pub fn new(settings: &InspectSettings) -> Self {
         Self {
             settings: settings.clone(),
             rules: RuleSet::default(),
-            is_partial: !settings.packs.is_empty(),
+            options: options(settings),
+            is_partial: !settings.packs.is_empty()
+                || !settings.secrets_files.is_empty()
+                || !settings.environment_values.is_empty(),
             inspector: OnceLock::new(),
         }
     }
 
-    /// A section with the files that it names.
-    pub fn load(settings: &InspectSettings) -> Result<Self, PackError> {
+    /// A section with the files and variables that it names.
+    pub fn load(settings: &InspectSettings) -> Result<Self, ContentError> {
+        let mut options = options(settings);
+        for name in &settings.environment_values {
+            let value = env::var(name).map_err(|_unset| ContentError::Unset(name.clone()))?;
+            options.environment.push(Named {
+                name: name.clone(),
+                value,
+            });
+        }
+        for path in &settings.secrets_files {
+            let text = fs::read_to_string(path).map_err(|source| ContentError::Secrets {
+                path: path.clone(),
+                source,
+            })?;
+            options.secrets.extend(known::parse_secrets(&text));
+        }
+        options.check()?;
+        let ids: Vec<&str> = inspect::ids().collect();
         Ok(Self {
-            rules: RuleSet::load(&settings.packs, None)?,
+            rules: RuleSet::load(&settings.packs, Some(&ids))?,
+            options,
             is_partial: false,
             ..Self::new(settings)
         })
@@ -94,7 +146,8 @@ impl Content {
 
     /// Every file that it was made from.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.rules.files()
+        let secrets = self.settings.secrets_files.iter().map(PathBuf::as_path);
+        self.rules.files().chain(secrets)
     }
 
     /// Adds what content says to a judgement that the rest of the policy has made.
@@ -152,7 +205,16 @@ impl Content {
             let reach = tools::reach(&command, call.cwd.as_deref());
             seen.findings
                 .extend(destructive::findings(command.len(), &reach));
+            seen.findings.extend(code::in_reach(&reach, CODE_PATIENCE));
         }
+        let places = seen.destinations.iter().map(|host| match host {
+            Host::Name(name) => name.to_string(),
+            Host::Address(address) => address.to_string(),
+        });
+        let boxes: Vec<_> = places
+            .filter_map(|host| destination::finding(&host, 0..0))
+            .collect();
+        seen.findings.extend(boxes);
         if !seen.is_complete || self.is_partial {
             return Opinion::incomplete(seen.findings);
         }
@@ -212,8 +274,17 @@ impl Content {
     }
 
     fn inspector(&self) -> Option<&Inspector> {
-        let made = || Inspector::new(Options::default()).ok();
+        let made = || Inspector::new(self.options.clone()).ok();
         self.inspector.get_or_init(made).as_ref()
+    }
+}
+
+fn options(settings: &InspectSettings) -> Options {
+    Options {
+        canaries: settings.canaries.clone(),
+        fingerprints: settings.fingerprints.clone(),
+        internal_domains: settings.internal_domains.clone(),
+        ..Options::default()
     }
 }
 

@@ -94,6 +94,43 @@ pub struct Inspector {
     known: Known,
 }
 
+/// Every name that a finding can have.
+pub fn ids() -> impl Iterator<Item = &'static str> {
+    detectors()
+        .map(|detector| detector.id)
+        .chain(known::IDS)
+        .chain(injection::detectors().iter().map(|detector| detector.id))
+        .chain(poison::detectors().iter().map(|detector| detector.id))
+        .chain(destructive::detectors().iter().map(|detector| detector.id))
+        .chain(code::ids())
+        .chain(
+            destination::Category::ALL
+                .iter()
+                .map(|category| category.id()),
+        )
+        .chain(chain::ids())
+}
+
+impl Options {
+    /// Whether an inspector can look for these, without making one.
+    pub fn check(&self) -> Result<(), InvalidOptions> {
+        let known = Known::new(&Values {
+            environment: &self.environment,
+            secrets: &self.secrets,
+            canaries: &self.canaries,
+            fingerprints: &self.fingerprints,
+            domains: &self.internal_domains,
+        });
+        let wrong = known.err().into_iter().flatten();
+        let wrong: Vec<_> = wrong.map(InvalidOption::Value).collect();
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(InvalidOptions(wrong))
+        }
+    }
+}
+
 impl Inspector {
     pub fn new(options: Options) -> Result<Self, InvalidOptions> {
         let Options {

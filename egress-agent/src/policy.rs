@@ -94,7 +94,7 @@ pub use self::{
     tables::TableRules,
     tools::{Connector, GitScope, ToolSettings, Unclear},
 };
-use crate::{content::Content, rules::PackError};
+use crate::content::{Content, ContentError};
 
 /// No policy is read beyond this many bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -132,7 +132,7 @@ pub enum PolicyError {
     #[error(transparent)]
     Invalid(#[from] Invalid),
     #[error("section `inspect` cannot be used")]
-    Content(#[from] PackError),
+    Content(#[from] ContentError),
 }
 
 /// What a policy says about a name.

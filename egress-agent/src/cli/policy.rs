@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Exit, Paint, Screen};
+use crate::content::ContentError;
 use crate::policy::{
     Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, from_cpeg, schema,
 };
@@ -401,7 +402,10 @@ fn outcome(verdict: &str, rule: Option<&str>, reason: Option<&str>) -> String {
 fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Policy>> {
     match Policy::load(file) {
         Ok(policy) => Ok(Some(policy)),
-        Err(PolicyError::Invalid(invalid) | PolicyError::Content(PackError::Invalid(invalid))) => {
+        Err(
+            PolicyError::Invalid(invalid)
+            | PolicyError::Content(ContentError::Pack(PackError::Invalid(invalid))),
+        ) => {
             show(&invalid, screen)?;
             Ok(None)
         }

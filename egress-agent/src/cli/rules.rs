@@ -19,6 +19,7 @@ use super::{
     table::{Cell, Table, plain},
 };
 use crate::{
+    content::ContentError,
     inspect::{Confidence, Finding, Kind, Severity, View},
     policy::{PackSource, Policy, PolicyError},
     rules::{
@@ -96,7 +97,8 @@ impl Ground {
                 show(&invalid, screen)?;
                 return Ok(None);
             }
-            Err(PolicyError::Content(error)) => return refused(error, screen),
+            Err(PolicyError::Content(ContentError::Pack(error))) => return refused(error, screen),
+            Err(PolicyError::Content(error)) => return Err(error.into()),
             Err(error @ PolicyError::Read { .. }) => return Err(error.into()),
         };
         let mut sources = policy

@@ -56,6 +56,11 @@ pub struct Chains {
     calls: VecDeque<(Duration, u16)>,
 }
 
+/// The names of what is found.
+pub(super) fn ids() -> impl Iterator<Item = &'static str> {
+    PATTERNS.iter().map(|pattern| pattern.id)
+}
+
 /// An order of acts.
 #[derive(Debug)]
 struct Pattern {

@@ -50,6 +50,13 @@ pub fn language(program: &str) -> Option<Language> {
     }
 }
 
+/// The names of what is found.
+pub(super) fn ids() -> impl Iterator<Item = &'static str> {
+    let acts = [python::ALL, javascript::ALL];
+    let acts = acts.into_iter().flatten().flat_map(|acts| acts.iter());
+    acts.map(|act| act.id).chain(["code-not-read"])
+}
+
 /// What the code does, in the order in which it stands. `patience` bounds the time of the parser.
 pub fn findings(language: Language, code: &str, patience: Duration) -> Vec<Finding> {
     let not_read = || {

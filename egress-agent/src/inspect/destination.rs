@@ -27,6 +27,16 @@ pub enum Category {
 }
 
 impl Category {
+    pub const ALL: [Self; 7] = [
+        Self::Paste,
+        Self::FileSharing,
+        Self::RequestBin,
+        Self::Tunnel,
+        Self::Repository,
+        Self::Messaging,
+        Self::Form,
+    ];
+
     /// The detector's name.
     pub fn id(self) -> &'static str {
         match self {

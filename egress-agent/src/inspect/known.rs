@@ -17,6 +17,15 @@ pub const LEAST_ENTROPY: f64 = 3.0;
 /// Canary tokens and fingerprints are chosen to be unlike anything else.
 pub const SHORTEST_MARK: usize = 6;
 
+/// The names of what is found.
+pub(super) const IDS: [&str; 5] = [
+    Sort::Environment.detector(),
+    Sort::Secret.detector(),
+    Sort::Canary.detector(),
+    Sort::Fingerprint.detector(),
+    Sort::Domain.detector(),
+];
+
 /// A value and the name to speak of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Named {
@@ -188,7 +197,7 @@ impl Known {
 }
 
 impl Sort {
-    fn detector(self) -> &'static str {
+    const fn detector(self) -> &'static str {
         match self {
             Self::Environment => "known-environment-value",
             Self::Secret => "known-secret",

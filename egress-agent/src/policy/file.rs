@@ -659,7 +659,7 @@ pub(crate) struct Inspect {
     )]
     #[schemars(with = "Action")]
     pub(crate) secrets: Option<Action>,
-    /// What happens to a command that destroys, hides or opens something: `allow`, `warn`, `ask` (the default) or `deny`.
+    /// What happens to a command that destroys, hides or opens something: `allow`, `warn` (the default), `ask` or `deny`.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -683,6 +683,26 @@ pub(crate) struct Inspect {
     )]
     #[schemars(with = "Action")]
     pub(crate) injection: Option<Action>,
+    /// Variables in the environment of egressd whose values are secrets: they are found wherever they stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) environment_values: Vec<String>,
+    /// A file of secrets, one a line, as a path relative to this file.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) secrets_file: Option<String>,
+    /// Texts that exist only to be seen where they should not be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) canaries: Vec<String>,
+    /// Texts that mark what belongs to the organisation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fingerprints: Vec<String>,
+    /// Domains whose names stay inside, such as `corp.example.com`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) internal_domains: Vec<String>,
     /// Packs of content rules, and directories of packs, as paths relative to this file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) packs: Vec<String>,

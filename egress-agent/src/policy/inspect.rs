@@ -8,7 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Policy, check::Checker, file, problem::quote, text::Place};
+use super::{Policy, check::Checker, file, name::Name, problem::quote, text::Place};
+use crate::inspect::known::SHORTEST_MARK;
 
 /// Longer than any environment or label is called.
 const LONGEST: usize = 128;
@@ -24,6 +25,13 @@ pub struct InspectSettings {
     pub code: Action,
     /// For findings of the kinds `injection` and `poisoning`.
     pub injection: Action,
+    /// Variables whose values are secrets.
+    pub environment_values: Vec<String>,
+    /// Files of secrets, one a line.
+    pub secrets_files: Vec<PathBuf>,
+    pub canaries: Vec<String>,
+    pub fingerprints: Vec<String>,
+    pub internal_domains: Vec<String>,
     /// Packs of content rules, in the order of the files: the extended policy's first.
     pub packs: Vec<PackSource>,
     /// Where the agent works, for rules that ask for it.
@@ -61,6 +69,11 @@ impl Default for InspectSettings {
             destructive: Action::Warn,
             code: Action::Warn,
             injection: Action::Warn,
+            environment_values: Vec::new(),
+            secrets_files: Vec::new(),
+            canaries: Vec::new(),
+            fingerprints: Vec::new(),
+            internal_domains: Vec::new(),
             packs: Vec::new(),
             environment: None,
             labels: BTreeMap::new(),
@@ -110,6 +123,11 @@ pub(super) fn settings(
         destructive,
         code,
         injection,
+        environment_values,
+        secrets_file,
+        canaries,
+        fingerprints,
+        internal_domains,
         packs: own,
         shadow,
         environment: _,
@@ -147,7 +165,54 @@ pub(super) fn settings(
             Some(help),
         );
     }
+    let marks = [("canaries", canaries), ("fingerprints", fingerprints)];
+    for (key, list) in marks {
+        for (index, mark) in list.iter().enumerate() {
+            if mark.chars().count() < SHORTEST_MARK {
+                let message = format!("{} is too short to be told from other text", quote(mark));
+                let help = format!("write at least {SHORTEST_MARK} characters");
+                c.error(&place.key(key).index(index), message, Some(&help));
+            }
+        }
+    }
+    for (index, domain) in internal_domains.iter().enumerate() {
+        if let Err(error) = Name::parse(domain) {
+            let help = "write it like `corp.example.com`";
+            let list = place.key("internal_domains");
+            c.error(&list.index(index), error.to_string(), Some(help));
+        }
+    }
+    for (index, name) in environment_values.iter().enumerate() {
+        let is_sign = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        if name.is_empty() || !name.bytes().all(is_sign) {
+            let message = format!("{} is no name of a variable", quote(name));
+            let list = place.key("environment_values");
+            c.error(
+                &list.index(index),
+                message,
+                Some("write the name alone, such as `GITHUB_TOKEN`"),
+            );
+        }
+    }
+    let source = c.source();
+    let directory = Path::new(&*source).parent().unwrap_or(Path::new(""));
+    let secrets_file = secrets_file.iter().map(|file| directory.join(file));
+    let joined = |own: &[String], of: fn(&InspectSettings) -> &Vec<String>| {
+        let mut all = base.map(|base| of(base).clone()).unwrap_or_default();
+        all.extend_from_slice(own);
+        all
+    };
     InspectSettings {
+        environment_values: joined(environment_values, |base| &base.environment_values),
+        secrets_files: base
+            .map(|base| base.secrets_files.clone())
+            .into_iter()
+            .flatten()
+            .chain(secrets_file)
+            .collect(),
+        canaries: joined(canaries, |base| &base.canaries),
+        fingerprints: joined(fingerprints, |base| &base.fingerprints),
+        internal_domains: joined(internal_domains, |base| &base.internal_domains),
         secrets: pick(secrets, |base| base.secrets),
         destructive: pick(destructive, |base| base.destructive),
         code: pick(code, |base| base.code),

@@ -6,6 +6,9 @@ use super::{Act, LONGEST_NAME, MOST_DEEP, Scene, act, act_of, parts};
 use crate::inspect::Confidence::{High, Medium};
 use crate::inspect::Severity::{High as Bad, Low, Medium as Middling};
 
+/// Everything that is told.
+pub(super) const ALL: &[&[Act]] = &[CALLS, MODULES, &[ENVIRONMENT, BUILT, INSTALL, EVALUATION]];
+
 /// What calls do.
 pub(super) const CALLS: &[Act] = &[
     act(

@@ -6,6 +6,13 @@ use super::{Act, LONGEST_NAME, MOST_DEEP, Scene, act, act_of, parts};
 use crate::inspect::Confidence::{High, Medium};
 use crate::inspect::Severity::{Critical, High as Bad, Low, Medium as Middling};
 
+/// Everything that is told.
+pub(super) const ALL: &[&[Act]] = &[
+    CALLS,
+    MODULES,
+    &[ENVIRONMENT, SHELL_TRUE, INSTALL, BUILT, DELETION],
+];
+
 /// What calls do.
 pub(super) const CALLS: &[Act] = &[
     act(
