@@ -9,7 +9,7 @@ mod folded;
 mod runs;
 pub(super) mod words;
 
-use std::{borrow::Cow, ops::Range};
+use std::{borrow::Cow, cell::Cell, ops::Range};
 
 use super::{finding::View, json};
 
@@ -30,6 +30,8 @@ pub struct ViewText<'a> {
     bytes: Cow<'a, [u8]>,
     /// In order, without overlap. Bytes between two pieces are separators.
     pieces: Vec<Piece>,
+    /// The piece that was asked for last: the next is the same or close by.
+    last: Cell<usize>,
 }
 
 /// A part of a text and the bytes of the input that it was made from.
@@ -152,6 +154,7 @@ impl<'a> ViewText<'a> {
             is_joined: false,
             bytes: Cow::Borrowed(bytes),
             pieces: vec![piece],
+            last: Cell::new(0),
         }
     }
 
@@ -192,9 +195,7 @@ impl<'a> ViewText<'a> {
 
     /// Whether a piece begins here: what stands before it belongs elsewhere.
     pub(super) fn is_start(&self, at: usize) -> bool {
-        self.pieces
-            .binary_search_by_key(&at, |piece| piece.at)
-            .is_ok()
+        self.piece(at).is_some_and(|piece| piece.at == at)
     }
 
     /// Whether a range holds parts of several pieces.
@@ -204,8 +205,18 @@ impl<'a> ViewText<'a> {
     }
 
     fn index(&self, at: usize) -> usize {
-        let after = self.pieces.partition_point(|piece| piece.at <= at);
-        after.saturating_sub(1)
+        let begins = |index: usize| self.pieces.get(index).map(|piece| piece.at);
+        let last = self.last.get();
+        let near = (last..last + 3).find(|index| {
+            begins(*index).is_some_and(|begin| begin <= at)
+                && begins(index + 1).is_none_or(|next| at < next)
+        });
+        let index = near.unwrap_or_else(|| {
+            let after = self.pieces.partition_point(|piece| piece.at <= at);
+            after.saturating_sub(1)
+        });
+        self.last.set(index);
+        index
     }
 
     fn piece(&self, at: usize) -> Option<&Piece> {
@@ -299,6 +310,7 @@ impl Build {
             is_joined: self.is_joined,
             bytes: Cow::Owned(self.bytes),
             pieces: self.pieces,
+            last: Cell::new(0),
         })
     }
 }
