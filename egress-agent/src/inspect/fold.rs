@@ -58,9 +58,8 @@ pub(super) fn fold(text: &str) -> Folded<'_> {
 
 /// The same with a blank for each run of what cannot be seen; `None` where that is no other text.
 pub(super) fn fold_apart(text: &str) -> Option<Folded<'_>> {
-    text.chars()
-        .any(is_invisible)
-        .then(|| fold_with(text, Gap::Blank))
+    let may = !text.bytes().all(is_plain) && text.chars().any(is_invisible);
+    may.then(|| fold_with(text, Gap::Blank))
 }
 
 fn fold_with(text: &str, gap: Gap) -> Folded<'_> {
