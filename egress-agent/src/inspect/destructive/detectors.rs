@@ -891,8 +891,13 @@ const REVERSE_SHELL: Detector = Detector {
             .any(|it| it.is(NETCATS) || (it.program == "openssl" && it.says("s_client")));
         let fifo = facts.calls.iter().any(|it| it.is(&["mkfifo", "mknod"]));
         let critical = Some((Severity::Critical, High));
-        if device || (netcat && shell && fifo) {
+        let exec = facts.calls.iter().any(|it| it.program == "exec");
+        if (device && (shell || exec)) || (netcat && shell && fifo) {
             return critical;
+        }
+        if device {
+            // It may only ask whether a port is open.
+            return Some((Severity::Medium, Medium));
         }
         let by_word = facts.worst(|call| {
             let executes = match call.program {

