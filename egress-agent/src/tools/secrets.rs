@@ -11,7 +11,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use regex::bytes::RegexSet;
+use regex::bytes::{RegexSet, RegexSetBuilder};
 use serde_json::Value;
 
 /// What is found, and its form.
@@ -41,8 +41,11 @@ const EXAMPLE: &[u8] = b"EXAMPLE";
 /// Shorter runs hold no token.
 const SHORTEST_CODED: usize = 24;
 
-static SET: LazyLock<Option<RegexSet>> =
-    LazyLock::new(|| RegexSet::new(FORMS.iter().map(|(_, form)| form)).ok());
+static SET: LazyLock<Option<RegexSet>> = LazyLock::new(|| {
+    // Borders of words in ASCII: for others the set leaves its fast engine where bytes are none.
+    let forms = FORMS.iter().map(|(_, form)| form);
+    RegexSetBuilder::new(forms).unicode(false).build().ok()
+});
 
 /// What the first secret in the arguments is.
 pub(crate) fn secret(input: &Value) -> Option<&'static str> {
