@@ -146,17 +146,21 @@ impl World {
                 .iter()
                 .any(|(known, _)| known.eq_ignore_ascii_case(name))
         };
-        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        let mut head = vec![
+            format!("{method} {path} HTTP/1.1"),
+            "connection: close".to_owned(),
+        ];
         if !has("host") {
-            head += &format!("host: localhost:{}\r\n", self.port);
+            head.push(format!("host: localhost:{}", self.port));
         }
         if !has("content-length") {
-            head += &format!("content-length: {}\r\n", body.len());
+            head.push(format!("content-length: {}", body.len()));
         }
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            head.push(format!("{name}: {value}"));
         }
-        stream.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        let head = head.join("\r\n") + "\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body).unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
@@ -215,8 +219,9 @@ fn unchunked(mut body: &str) -> String {
     let mut all = String::new();
     while let Some((size, rest)) = body.split_once("\r\n") {
         let size = usize::from_str_radix(size, 16).unwrap();
-        all += &rest[..size];
-        body = rest[size..].strip_prefix("\r\n").unwrap_or_default();
+        let (chunk, rest) = rest.split_at(size);
+        all += chunk;
+        body = rest.strip_prefix("\r\n").unwrap_or_default();
     }
     all
 }

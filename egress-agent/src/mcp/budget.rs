@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn time_counts_from_the_first_call() {
         let limits = Limits {
-            wall_clock: Some(Duration::from_secs(60)),
+            wall_clock: Some(Duration::from_mins(1)),
             ..Limits::default()
         };
         let calls = [

@@ -135,13 +135,13 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(text: &str, expected: Glimpsed) {
-        assert_eq!(Glimpse::of(text.as_bytes()), expected, "{text}");
+    fn check(text: &str, expected: &Glimpsed) {
+        assert_eq!(Glimpse::of(text.as_bytes()), *expected, "{text}");
         let mut slow = Glimpse::default();
         for byte in text.as_bytes() {
             slow.take(&[*byte]);
         }
-        assert_eq!(slow.end(), expected, "{text}, byte by byte");
+        assert_eq!(slow.end(), *expected, "{text}, byte by byte");
     }
 
     #[test]
@@ -149,19 +149,19 @@ mod tests {
         let seven = || Id::Number(7);
         check(
             r#"{"jsonrpc":"2.0","id":7,"method":"x","params":{"id":8}}"#,
-            Glimpsed::Request(seven()),
+            &Glimpsed::Request(seven()),
         );
         check(
             r#" { "params" : {"a":[{"id":8}],"method":"\"}"}, "method":"x", "id" : 7 } "#,
-            Glimpsed::Request(seven()),
+            &Glimpsed::Request(seven()),
         );
         check(
             r#"{"result":{"method":"m"},"id":"a\"b"}"#,
-            Glimpsed::Answer(Id::Text("a\"b".to_owned())),
+            &Glimpsed::Answer(Id::Text("a\"b".to_owned())),
         );
         check(
             &format!(r#"{{"id":7,"result":{}"#, "[".repeat(100_000)),
-            Glimpsed::Answer(seven()),
+            &Glimpsed::Answer(seven()),
         );
     }
 
@@ -178,10 +178,10 @@ mod tests {
             r#"{"id":7"#,
             r#"{"method":"x"}"#,
         ] {
-            check(text, Glimpsed::Unknown);
+            check(text, &Glimpsed::Unknown);
         }
         let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(10_000));
-        check(&long, Glimpsed::Unknown);
+        check(&long, &Glimpsed::Unknown);
     }
 
     #[test]
