@@ -391,35 +391,37 @@ impl Check<'_, '_> {
 
     fn content(&mut self, list: &[String], place: &Place<'_>) -> Option<Content> {
         self.entries(list.len(), place);
-        let mut is_good = true;
-        for (index, pattern) in list.iter().enumerate() {
-            let at = place.index(index);
-            match Content::check(pattern) {
-                Ok(regex) if regex.is_match("") => {
-                    let help = "ask for at least one character, or take it out";
-                    let message = format!("{} fits every text", quote(pattern));
-                    self.c.error(&at, message, Some(help));
-                    is_good = false;
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    let message = format!("{} is no regular expression: {error}", quote(pattern));
-                    let help = "the syntax is that of https://docs.rs/regex; write `\\\\` for each `\\` in JSON";
-                    self.c.error(&at, message, Some(help));
-                    is_good = false;
-                }
-            }
-        }
-        if !is_good {
-            return None;
-        }
-        match Content::new(list) {
-            Ok(content) => Some(content),
+        let content = match Content::new(list) {
+            Ok(content) => content,
             Err(error) => {
-                let message = format!("the patterns do not fit into one rule: {error}");
-                self.c.error(place, message, Some("split the rule"));
-                None
+                self.patterns_alone(list, &error, place);
+                return None;
             }
+        };
+        let void = content.void();
+        for index in &void {
+            let pattern = list.get(*index).map(String::as_str).unwrap_or_default();
+            let help = "ask for at least one character, or take it out";
+            let message = format!("{} fits every text", quote(pattern));
+            self.c.error(&place.index(*index), message, Some(help));
+        }
+        void.is_empty().then_some(content)
+    }
+
+    /// Says which of the patterns is wrong, or that they are too large together.
+    fn patterns_alone(&mut self, list: &[String], together: &str, place: &Place<'_>) {
+        let mut is_told = false;
+        for (index, pattern) in list.iter().enumerate() {
+            if let Err(error) = Content::check(pattern) {
+                is_told = true;
+                let message = format!("{} is no regular expression: {error}", quote(pattern));
+                let help = "the syntax is that of https://docs.rs/regex; write `\\\\` for each `\\` in JSON";
+                self.c.error(&place.index(index), message, Some(help));
+            }
+        }
+        if !is_told {
+            let message = format!("the patterns do not fit into one rule: {together}");
+            self.c.error(place, message, Some("split the rule"));
         }
     }
 

@@ -22,14 +22,19 @@ const NESTED: u32 = 64;
 pub struct Content(RegexSet);
 
 impl Content {
-    /// Compiles patterns that compile one by one.
+    /// Compiles patterns, at most so large as all of them may be one by one.
     pub(crate) fn new(patterns: &[String]) -> Result<Self, String> {
         RegexSetBuilder::new(patterns)
-            .size_limit(SET_SIZE)
+            .size_limit(SET_SIZE.min(SIZE.saturating_mul(patterns.len())))
             .nest_limit(NESTED)
             .build()
             .map(Self)
             .map_err(|error| one_line(&error))
+    }
+
+    /// The patterns that fit every text, because they fit the empty one, by index.
+    pub(crate) fn void(&self) -> Vec<usize> {
+        self.0.matches("").into_iter().collect()
     }
 
     /// Whether one pattern compiles; the error is one line.
