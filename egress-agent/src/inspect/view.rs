@@ -4,6 +4,12 @@
 //! one text of the next level. [`DEPTH`] levels and one budget of decoded bytes bound the work
 //! whatever the input is; when a bound ends the reading, [`Views::is_complete`] says so. Every
 //! text keeps where its bytes came from.
+//!
+//! # Known gaps
+//!
+//! Compressed and encrypted texts, codes as decimal or octal numbers, other alphabets (base58,
+//! base85), reversed texts, base64 whose first signs are behind more than three foreign ones, and
+//! values of a form that stand behind no `?`. A joined text says only what has a format of its own.
 
 mod folded;
 mod runs;
