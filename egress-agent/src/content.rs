@@ -19,10 +19,12 @@ use std::{
     time::Duration,
 };
 
+use serde_json::Value;
+
 use crate::{
     inspect::{
         self, Confidence, Finding, Inspector, InvalidOptions, Kind, Named, Options, Severity, code,
-        destination, destructive, known,
+        destination, destructive, known, poison,
     },
     policy::{Action, Host, InspectSettings, quote},
     rules::{Decision, Inspect, PackError, RuleSet, Seen},
@@ -197,14 +199,13 @@ impl Content {
         }
     }
 
-    /// What is to be done about the arguments of a call.
-    pub fn call(&self, call: &Call) -> Opinion {
-        let settings = &self.settings;
+    /// Everything that can be seen of a call.
+    pub fn see(&self, call: &Call) -> Seen {
         let mut seen = Seen::new(call, self);
         if let Some(command) = tools::shell_command(call) {
             let reach = tools::reach(&command, call.cwd.as_deref());
-            seen.findings
-                .extend(destructive::findings(command.len(), &reach));
+            let acts = destructive::findings(command.len(), &reach);
+            seen.findings.extend(acts);
             seen.findings.extend(code::in_reach(&reach, CODE_PATIENCE));
         }
         let places = seen.destinations.iter().map(|host| match host {
@@ -215,6 +216,13 @@ impl Content {
             .filter_map(|host| destination::finding(&host, 0..0))
             .collect();
         seen.findings.extend(boxes);
+        seen
+    }
+
+    /// What is to be done about the arguments of a call.
+    pub fn call(&self, call: &Call) -> Opinion {
+        let settings = &self.settings;
+        let seen = self.see(call);
         if !seen.is_complete || self.is_partial {
             return Opinion::incomplete(seen.findings);
         }
@@ -273,6 +281,24 @@ impl Content {
         }
     }
 
+    /// What is to be done about a tool as a server describes it.
+    pub fn describe(&self, tool: &Value) -> Opinion {
+        let opinion = self.look(Source::Server, tool.to_string().as_bytes());
+        let located = poison::findings(tool).into_iter();
+        let mut findings: Vec<_> = located.map(|it| it.finding).collect();
+        let poison = Opinion::of(&self.settings, Source::Server, &findings);
+        findings.extend_from_slice(&opinion.findings);
+        let stricter = if poison.action > opinion.action {
+            poison
+        } else {
+            opinion
+        };
+        Opinion {
+            findings,
+            ..stricter
+        }
+    }
+
     fn inspector(&self) -> Option<&Inspector> {
         let made = || Inspector::new(self.options.clone()).ok();
         self.inspector.get_or_init(made).as_ref()
@@ -285,6 +311,12 @@ fn options(settings: &InspectSettings) -> Options {
         fingerprints: settings.fingerprints.clone(),
         internal_domains: settings.internal_domains.clone(),
         ..Options::default()
+    }
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::new(&InspectSettings::default())
     }
 }
 

@@ -63,7 +63,7 @@ pub use self::{
     file::schema,
     import::{Imported, InvalidImport, from_meg},
     rule::{Condition, Decision, FindingTest, Question, Rule},
-    seen::{Forms, Inspect, Seen},
+    seen::{Inspect, Seen},
 };
 
 /// No pack is read beyond this many bytes.

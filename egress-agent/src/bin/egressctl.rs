@@ -9,7 +9,7 @@ use egress_agent::{
         replay, rules, run, scan, selftest, session, status, why,
     },
     control::DEFAULT_SOCKET,
-    rules::Forms,
+    inspect::{Inspector, Options},
 };
 
 /// Starts agents under the guard of egressd, and shows what is enforced and why.
@@ -96,9 +96,11 @@ fn main() -> ExitCode {
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &mut screen),
         Verb::Rules(command) => rules::run(command, &mut screen),
-        Verb::Replay(args) => replay::run(&args, &Forms, &mut screen),
-        Verb::Scan(args) => scan::run(&args, std::io::stdin().lock(), &Forms, &mut screen),
-        Verb::Selftest(args) => selftest::run(&args, &Forms, &mut screen),
+        Verb::Replay(args) => replay::run(&args, &mut screen),
+        Verb::Scan(args) => Inspector::new(Options::default())
+            .map_err(anyhow::Error::from)
+            .and_then(|all| scan::run(&args, std::io::stdin().lock(), &all, &mut screen)),
+        Verb::Selftest(args) => selftest::run(&args, &mut screen),
         Verb::Hook(args) => hook::run(args, &socket, &mut screen),
         Verb::Mcp(args) => mcp::run(args, &socket, &mut screen),
         Verb::ExplainCall(args) => {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{Exit, Paint, Screen, rules::Ground, table::plain};
 use crate::{
-    rules::{Decision, Inspect, Seen, Told},
+    rules::{Decision, Told},
     tools::{self, Call, Verdict},
 };
 
@@ -116,14 +116,14 @@ struct Got {
     rules: Told,
 }
 
-pub fn run(args: &ReplayArgs, inspect: &dyn Inspect, screen: &mut Screen) -> anyhow::Result<Exit> {
+pub fn run(args: &ReplayArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
     let Some(ground) = Ground::load(args.policy.as_deref(), &args.packs, screen)? else {
         return Ok(Exit::InvalidPolicy);
     };
     let fixtures = fixtures(&args.directory)?;
     let mut failures = Vec::new();
     for (title, fixture) in &fixtures {
-        let got = decide(fixture, &ground, inspect);
+        let got = decide(fixture, &ground);
         let is_rule = fixture
             .expected_rule
             .as_ref()
@@ -140,14 +140,14 @@ pub fn run(args: &ReplayArgs, inspect: &dyn Inspect, screen: &mut Screen) -> any
     })
 }
 
-fn decide(fixture: &Fixture, ground: &Ground, inspect: &dyn Inspect) -> Got {
+fn decide(fixture: &Fixture, ground: &Ground) -> Got {
     let call = Call {
         tool: fixture.tool_name.clone(),
         input: fixture.arguments.clone(),
         cwd: fixture.cwd.clone(),
         remotes: Vec::new(),
     };
-    let seen = Seen::new(&call, inspect);
+    let seen = ground.see(&call);
     let labels = fixture.labels.clone().unwrap_or_else(|| ground.labels());
     let environment = fixture.environment.clone().or_else(|| ground.environment());
     let question = seen.question(&call, &labels, environment.as_deref());
@@ -337,7 +337,7 @@ impl fmt::Display for Outcome<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cli::table::tests::Written, rules::Forms};
+    use crate::cli::table::tests::Written;
 
     fn repository(path: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -354,7 +354,7 @@ mod tests {
             packs: vec![repository("policy/packs")],
         };
         let written = Written::default();
-        let exit = run(&args, &Forms, &mut written.screen(json, false));
+        let exit = run(&args, &mut written.screen(json, false));
         (exit, written.text())
     }
 
@@ -430,20 +430,17 @@ mod tests {
         failed(&dir.path().join("gone"), "cannot read the fixtures");
     }
 
-    struct Never;
-
-    impl Inspect for Never {
-        fn inspect(&self, _bytes: &[u8]) -> (Vec<crate::inspect::Finding>, bool) {
-            (Vec::new(), false)
-        }
-    }
-
     #[test]
     fn a_call_that_is_not_inspected_whole_is_denied() {
-        let fixture: Fixture =
-            serde_json::from_value(json!({ "tool_name": "x", "expected_decision": "deny" }))
-                .unwrap();
-        let got = decide(&fixture, &Ground::default(), &Never);
+        // Deeper than codings are undone.
+        let text = (0..8).fold("a text of some length, in base64".to_owned(), |text, _| {
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text)
+        });
+        let fixture = json!({
+            "tool_name": "x", "arguments": { "a": text }, "expected_decision": "deny",
+        });
+        let fixture: Fixture = serde_json::from_value(fixture).unwrap();
+        let got = decide(&fixture, &Ground::default());
         assert_eq!(got.decision, Answer::Deny);
         assert_eq!(got.reason.as_deref(), Some("inspection-incomplete"));
     }

@@ -19,12 +19,10 @@ use super::{
     table::{Cell, Table, plain},
 };
 use crate::{
-    content::ContentError,
+    content::{Content, ContentError},
     inspect::{Confidence, Finding, Kind, Severity, View},
     policy::{PackSource, Policy, PolicyError},
-    rules::{
-        Decision, Forms, Imported, Pack, PackError, RuleSet, Seen, Standing, Told, from_meg, schema,
-    },
+    rules::{Decision, Imported, Pack, PackError, RuleSet, Seen, Standing, Told, from_meg, schema},
     tools::Call,
 };
 
@@ -112,6 +110,14 @@ impl Ground {
         match RuleSet::load(&sources, None) {
             Ok(rules) => Ok(Some(Self { policy, rules })),
             Err(error) => refused(error, screen),
+        }
+    }
+
+    /// What is seen of a call with the settings of the policy, or with those of none.
+    pub(super) fn see(&self, call: &Call) -> Seen {
+        match &self.policy {
+            Some(policy) => policy.content().see(call),
+            None => Content::default().see(call),
         }
     }
 
@@ -275,7 +281,7 @@ impl Case {
             cwd: None,
             remotes: Vec::new(),
         };
-        let mut seen = Seen::new(&call, &Forms);
+        let mut seen = Content::default().see(&call);
         for text in &self.findings {
             seen.findings.push(finding(text)?);
         }

@@ -248,12 +248,25 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{cli::table::tests::Written, rules::Forms};
+    use crate::{
+        cli::table::tests::Written,
+        inspect::{Inspector, Options},
+    };
+
+    fn everything() -> Inspector {
+        Inspector::new(Options::default()).unwrap()
+    }
 
     fn scanned(input: &[u8], sarif: bool, json: bool) -> (Exit, String) {
         let args = ScanArgs { file: None, sarif };
         let written = Written::default();
-        let exit = run(&args, input, &Forms, &mut written.screen(json, false)).unwrap();
+        let exit = run(
+            &args,
+            input,
+            &everything(),
+            &mut written.screen(json, false),
+        )
+        .unwrap();
         (exit, written.text())
     }
 
@@ -313,7 +326,7 @@ mod tests {
         let done = run(
             &args,
             io::empty(),
-            &Forms,
+            &everything(),
             &mut written.screen(false, false),
         );
         let told = format!("{:#}", done.unwrap_err());

@@ -17,9 +17,9 @@ use super::{
     table::{Cell, Table},
 };
 use crate::{
-    inspect::{Finding, Kind},
-    policy::{Action, InspectSettings},
-    rules::{Decision, Inspect, Seen},
+    content::{Content, Source},
+    policy::Action,
+    rules::Decision,
     tools::{self, Call, Verdict},
 };
 
@@ -47,36 +47,31 @@ pub trait Guard {
 /// A policy with its rules, as the hook and the MCP guard use them.
 struct Configured<'c> {
     ground: &'c Ground,
-    inspect: &'c dyn Inspect,
+    content: &'c Content,
 }
 
 impl Guard for Configured<'_> {
     fn answer(&self, probe: &Probe) -> Option<Action> {
-        match probe {
-            Probe::Call(call) => Some(self.call(call)),
-            Probe::Result(text) => Some(self.text(text)),
-            Probe::Description(tool) => Some(self.text(&tool.to_string())),
-        }
+        Some(match probe {
+            Probe::Call(call) => self.call(call),
+            Probe::Result(text) => {
+                let message = json!(text).to_string();
+                self.content.look(Source::Server, message.as_bytes()).action
+            }
+            Probe::Description(tool) => self.content.describe(tool).action,
+        })
     }
 }
 
 impl Configured<'_> {
-    fn settings(&self) -> InspectSettings {
-        let policy = self.ground.policy.as_ref();
-        policy.map_or_else(InspectSettings::default, |policy| policy.inspect().clone())
-    }
-
     fn call(&self, call: &Call) -> Action {
-        let judged =
-            self.ground
-                .policy
-                .as_ref()
-                .map(|policy| match tools::judge(policy, call).verdict {
-                    Verdict::Allow => Action::Allow,
-                    Verdict::Ask => Action::Ask,
-                    Verdict::Deny => Action::Deny,
-                });
-        let seen = Seen::new(call, self.inspect);
+        let policy = self.ground.policy.as_ref();
+        let judged = policy.map(|policy| match tools::judge(policy, call).verdict {
+            Verdict::Allow => Action::Allow,
+            Verdict::Ask => Action::Ask,
+            Verdict::Deny => Action::Deny,
+        });
+        let seen = self.ground.see(call);
         let (labels, environment) = (self.ground.labels(), self.ground.environment());
         let question = seen.question(call, &labels, environment.as_deref());
         let ruled = match self.ground.rules.decide(&question).decision() {
@@ -85,30 +80,9 @@ impl Configured<'_> {
             Some(Decision::Redact) => Action::Redact,
             Some(Decision::Allow | Decision::Simulate) | None => Action::Allow,
         };
-        let found = acted(&self.settings(), &seen.findings, seen.is_complete);
+        let found = self.content.call(call).action;
         judged.unwrap_or(Action::Allow).max(ruled).max(found)
     }
-
-    fn text(&self, text: &str) -> Action {
-        let (findings, is_complete) = self.inspect.inspect(text.as_bytes());
-        acted(&self.settings(), &findings, is_complete)
-    }
-}
-
-/// The strictest action that findings ask for.
-fn acted(settings: &InspectSettings, findings: &[Finding], is_complete: bool) -> Action {
-    if !is_complete {
-        return Action::Deny;
-    }
-    let actions = findings.iter().map(|finding| match finding.kind {
-        Kind::Secret => settings.secrets,
-        Kind::Destructive => settings.destructive,
-        Kind::Code => settings.code,
-        Kind::Injection | Kind::Poisoning => settings.injection,
-        // Only rules act on these.
-        Kind::Personal | Kind::Destination | Kind::Chain => Action::Allow,
-    });
-    actions.max().unwrap_or(Action::Allow)
 }
 
 /// How one vector ended.
@@ -152,18 +126,16 @@ pub fn test(guard: &dyn Guard, category: Option<Category>, allowed: Option<&str>
         .collect()
 }
 
-pub fn run(
-    args: &SelftestArgs,
-    inspect: &dyn Inspect,
-    screen: &mut Screen,
-) -> anyhow::Result<Exit> {
+pub fn run(args: &SelftestArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
     let Some(ground) = Ground::load(Some(&args.policy), &args.packs, screen)? else {
         return Ok(Exit::InvalidPolicy);
     };
     let allowed = ground.policy.as_ref().and_then(allowed_host);
+    let alone = Content::default();
+    let policy = ground.policy.as_ref();
     let guard = Configured {
         ground: &ground,
-        inspect,
+        content: policy.map_or(&alone, |policy| policy.content()),
     };
     let ended = test(&guard, args.category, allowed.as_deref());
     report(args, &ground, &ended, screen)?;
@@ -252,7 +224,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{cli::table::tests::Written, rules::Forms};
+    use crate::cli::table::tests::Written;
 
     fn repository(path: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
@@ -265,7 +237,7 @@ mod tests {
             category,
         };
         let written = Written::default();
-        let exit = run(&args, &Forms, &mut written.screen(json, false)).unwrap();
+        let exit = run(&args, &mut written.screen(json, false)).unwrap();
         (exit, written.text())
     }
 

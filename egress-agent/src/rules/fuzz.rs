@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Category, Forms, Outcome, Pack, Rule, RuleSet, Seen, from_meg};
+use crate::content::Content;
+
+use super::{Category, Outcome, Pack, Rule, RuleSet, from_meg};
 use crate::tools::Call;
 
 /// A pack that is valid says the same when it is printed anew, and decides the same when its rules
@@ -52,7 +54,7 @@ fn valid(pack: &Pack, text: &str) {
         cwd: None,
         remotes: Vec::new(),
     };
-    let seen = Seen::new(&call, &Forms);
+    let seen = Content::default().see(&call);
     let labels = [("team".to_owned(), "core".to_owned())].into();
     let question = seen.question(&call, &labels, Some("production"));
     assert!(question.categories.contains(&Category::Shell));

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{category::Category, content::Texts, rule::Question};
 use crate::{
-    inspect::{Confidence, Finding, Kind, Severity, View},
+    inspect::{Finding, Inspector},
     policy::Host,
-    tools::{self, Call, Reading, find_secret, host, links},
+    tools::{self, Call, Reading, host, links},
 };
 
 /// Keys under which a tool that runs commands takes them.
@@ -21,10 +21,6 @@ pub trait Inspect {
     /// Every finding in `bytes`, and whether all of them were looked at.
     fn inspect(&self, bytes: &[u8]) -> (Vec<Finding>, bool);
 }
-
-/// Finds tokens by the forms that their issuers publish, line by line.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Forms;
 
 /// What was seen of a call.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,46 +126,12 @@ impl Seen {
     }
 }
 
-impl Inspect for Forms {
+impl Inspect for Inspector {
+    /// Everything that it can find, orders to a model too.
     fn inspect(&self, bytes: &[u8]) -> (Vec<Finding>, bool) {
-        let mut findings = Vec::new();
-        let mut start = 0;
-        for line in bytes.split(|b| *b == b'\n') {
-            let text = String::from_utf8_lossy(line);
-            if let Some(what) = find_secret(&text) {
-                let (from, to) = word(line).unwrap_or((0, line.len()));
-                findings.push(Finding {
-                    detector: detector(what),
-                    kind: Kind::Secret,
-                    severity: Severity::Critical,
-                    confidence: Confidence::High,
-                    view: View::Raw,
-                    range: start + from..start + to,
-                });
-            }
-            start += line.len() + 1;
-        }
-        (findings, true)
+        let report = self.inspect_incoming(bytes);
+        (report.findings, report.is_complete)
     }
-}
-
-/// The first word of a line that holds a secret by itself.
-fn word(line: &[u8]) -> Option<(usize, usize)> {
-    let is_end = |b: &u8| b.is_ascii_whitespace() || b"\"'`,;=()[]{}<>".contains(b);
-    let mut start = 0;
-    for word in line.split(is_end) {
-        if find_secret(&String::from_utf8_lossy(word)).is_some() {
-            return Some((start, start + word.len()));
-        }
-        start += word.len() + 1;
-    }
-    None
-}
-
-/// `an AWS access key` is found by `aws-access-key`.
-fn detector(what: &str) -> String {
-    let what = what.split_once(' ').map_or(what, |(_article, what)| what);
-    what.to_lowercase().replace(' ', "-")
 }
 
 #[cfg(test)]
@@ -177,6 +139,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::inspect::Options;
 
     fn call(tool: &str, input: Value) -> Call {
         Call {
@@ -189,7 +152,8 @@ mod tests {
 
     #[track_caller]
     fn check(tool: &str, input: Value, hosts: &[&str], is_unreadable: bool) {
-        let seen = Seen::new(&call(tool, input), &Forms);
+        let inspector = Inspector::new(Options::default()).unwrap();
+        let seen = Seen::new(&call(tool, input), &inspector);
         let mut told: Vec<_> = seen
             .destinations
             .iter()
@@ -249,23 +213,5 @@ mod tests {
         );
         check("x", json!({ "text": "nothing.here" }), &[], false);
         check("x", json!({ "text": "https://a%zz.example/" }), &[], true);
-    }
-
-    #[test]
-    fn a_token_is_found_where_it_stands() {
-        let token = format!("ghp_{}", "a1".repeat(18));
-        let text = format!("first\nkey = \"{token}\" # mine\n");
-        let (findings, is_complete) = Forms.inspect(text.as_bytes());
-        assert!(is_complete);
-        let [finding] = findings.as_slice() else {
-            panic!("{findings:?}");
-        };
-        assert_eq!(finding.detector, "github-token");
-        assert_eq!(text.get(finding.range.clone()), Some(token.as_str()));
-        let header = ["-----BEGIN OPENSSH ", "PRIVATE KEY-----"].concat();
-        let (findings, _) = Forms.inspect(header.as_bytes());
-        assert_eq!(findings[0].detector, "private-key");
-        assert_eq!(findings[0].range, 0..header.len());
-        assert!(Forms.inspect(b"\xff\xfe\n\n").0.is_empty());
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    rules::{Decision, Forms, RuleSet, Seen},
+    rules::{Decision, RuleSet},
     tools::Call,
 };
 
@@ -141,7 +141,7 @@ fn decision(imported: &Imported, tool: &str, input: Value) -> Option<Decision> {
         cwd: None,
         remotes: Vec::new(),
     };
-    let seen = Seen::new(&call, &Forms);
+    let seen = crate::content::Content::default().see(&call);
     let labels = BTreeMap::new();
     let question = seen.question(&call, &labels, None);
     rules.decide(&question).decision()
