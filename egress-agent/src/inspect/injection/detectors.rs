@@ -18,7 +18,7 @@ pub(super) const LISTS: &[(&str, &str)] = &[
     ),
     (
         "<ORDERS>",
-        r"(?:instructions?|instruction sets?|prompts?|system messages?|directives?|guidelines?|guidance|rules?|orders?|constraints?|restrictions?|programming|guardrails?|safeguards?|polic(?:y|ies)|safety (?:measures|protocols?|filters?|training|settings)|training)",
+        r"(?:instructions?|instruction sets?|prompts?|system messages?|directives?|guidelines?|guidance|rules?|orders?|constraints?|restrictions?|programming|guardrails?|safeguards?|polic(?:y|ies)|(?:content|safety) filters?|safety (?:measures|protocols?|filters?|training|settings)|training)",
     ),
     (
         "<PRIOR>",
@@ -137,7 +137,7 @@ const INSTRUCTION_OVERRIDE: Detector = Detector {
         ),
         (
             Medium,
-            r"\b(?:ignore|disregard|forget) (?:<DET>){0,3}(?:user'?s?|human'?s?|developer'?s?|operator'?s?) (?:\w+ )?(?:requests?|questions?|instructions?|query|task|wishes|message)\b",
+            r"\b(?:ignore|disregard|forget) (?:<DET>){0,3}(?:their (?:previous|earlier|original|last)|user'?s?|human'?s?|developer'?s?|operator'?s?) (?:\w+ )?(?:requests?|questions?|instructions?|query|task|wishes|message)\b",
         ),
     ],
     positive: &[
@@ -327,7 +327,7 @@ const ROLE_OVERRIDE: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:pretend|imagine|roleplay|role play|simulate|assume)(?: that| as| like)?(?: you| to be| being)(?:'re| are| were| have)?(?: now)? (?:an? |the |my |no )?(?:\w+ ){0,4}?(?:<AI>|dan|hacker|restrictions?|rules|limits|filters?|unrestricted|evil|administrator|grandmother|terminal|developer mode)\b",
+            r"\b(?:pretend|imagine|roleplay|role play|simulate|assume)(?: that| as| like)?(?: you| to be| being)(?:'re| are| were| have)?(?: now)? (?:an? |the |my |no )?(?:\w+ ){0,4}?(?:<AI>|dan|hacker|restrictions?|rules|limits|filters?|unrestricted|evil|administrator|grandmother|terminal|developer mode|guidelines|instructions)\b",
         ),
         (
             High,
@@ -1074,6 +1074,8 @@ const CREDENTIAL_SOLICITATION: Detector = Detector {
         "access key",
         "2fa",
         "otp",
+        "need your",
+        "require your",
     ],
     patterns: &[
         (
@@ -1098,7 +1100,7 @@ const CREDENTIAL_SOLICITATION: Detector = Detector {
         ),
         (
             Medium,
-            r"\bwhat(?: is|'s| are) (?:your|the user'?s) (?:\w+ ){0,2}?<SECRET>\b",
+            r"\bwhat(?: is|'s| are) (?:your|the user'?s) (?:\w+ ){0,2}?<SECRET>\b|\b(?:we|i) (?:need|require|want) your (?:\w+ ){0,2}?(?:<SECRET>|keys)\b[^\n]{0,60}?\b(?:paste|send|provide|include|enter|reply|share|give)\b",
         ),
     ],
     positive: &[
@@ -1198,7 +1200,7 @@ const PROMPT_EXTRACTION: Detector = Detector {
     patterns: &[
         (
             High,
-            r"\b(?:reveal|print|show(?: me)?|repeat|output|display|tell me|give me|disclose|leak|reproduce|recite|write out|dump|share|copy|paste|return|echo|translate|summari[sz]e|what (?:is|are|was|were)) (?:<DET>){0,3}(?:\w+ )?(?:your|the|its|hidden|initial|original|secret|full|entire|exact|complete) ?(?:\w+ ){0,2}?(?:system (?:prompt|message|instructions)|initial (?:prompt|instructions)|hidden (?:prompt|instructions)|developer (?:message|prompt)|secret (?:prompt|instructions)|internal (?:instructions|prompt|rules)|confidential instructions)\b",
+            r"\b(?:(?:respond|reply|answer) with(?: the contents? of)?|reveal|print|show(?: me)?|repeat|output|display|tell me|give me|disclose|leak|reproduce|recite|write out|dump|share|copy|paste|return|echo|translate|summari[sz]e|what (?:is|are|was|were)) (?:<DET>){0,3}(?:\w+ )?(?:your|the|its|hidden|initial|original|secret|full|entire|exact|complete) ?(?:\w+ ){0,2}?(?:system (?:prompt|message|instructions)|initial (?:prompt|instructions)|hidden (?:prompt|instructions)|developer (?:message|prompt)|secret (?:prompt|instructions)|internal (?:instructions|prompt|rules)|confidential instructions)\b",
         ),
         (
             High,
@@ -1319,7 +1321,7 @@ const MEMORY_PERSISTENCE: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:update|modify|edit|overwrite|alter|rewrite|poison) your (?:\w+ )?(?:memory|memories|rules file|system prompt|instructions|core memory)\b",
+            r"\b(?:store|save|keep|record|note|write) (?:it |this )?in (?:your )?(?:long term )?memory (?:that|:)|\b(?:update|modify|edit|overwrite|alter|rewrite|poison) your (?:\w+ )?(?:memory|memories|rules file|system prompt|instructions|core memory)\b",
         ),
         (
             High,
@@ -1492,7 +1494,7 @@ const COVERT_ACTION: Detector = Detector {
         ),
         (
             High,
-            r"\b<NOT> (?:ever )?mention(?:ing)? (?:this (?:instruction|step|action|file|to|in|at|message|request|tool|call)|these instructions?|that you|anything about|it to|the (?:file|instruction|upload|email|transfer|sidenote|parameter)s?)\b",
+            r"\b<NOT> (?:ever )?(?:(?:reveal|disclose|mention|admit|explain|say) (?:this |it |anything )?to (?:the |your )(?:user|human|operator)s?\b|let(?:ting)? (?:the |your )(?:user|human|operator)s? (?:see|find out|notice|learn)\b)|\b<NOT> (?:ever )?mention(?:ing)? (?:this (?:instruction|step|action|file|to|in|at|message|request|tool|call)|these instructions?|that you|anything about|it to|the (?:file|instruction|upload|email|transfer|sidenote|parameter)s?)\b",
         ),
         (
             High,
@@ -1508,7 +1510,7 @@ const COVERT_ACTION: Detector = Detector {
         ),
         (
             Medium,
-            r"\bwithout (?:telling|informing|alerting|mentioning (?:it|this) to) (?:the |your )(?:users?|humans?|operator|owner|developer)\b",
+            r"\bwithout (?:telling|informing|alerting|mentioning (?:it|this) to) (?:(?:the |your )(?:users?|humans?|operator|owner|developer)|anyone|anybody)\b",
         ),
         (
             Medium,
