@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -68,13 +69,25 @@ pub enum ContentError {
     },
 }
 
+/// A message of the Model Context Protocol that is to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passage {
+    pub source: Source,
+    /// JSON.
+    pub text: String,
+}
+
 /// Where a message comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source {
     /// The agent: it leaves.
     Agent,
     /// A server: it goes to the model, which may take it for orders.
     Server,
+    /// The same, and it describes a tool, a prompt or a resource.
+    Description,
 }
 
 /// What is to be done about a text.
@@ -271,7 +284,7 @@ impl Content {
     pub fn look(&self, source: Source, json: &[u8]) -> Opinion {
         let report = self.inspector().map(|inspector| match source {
             Source::Agent => inspector.inspect_json(json),
-            Source::Server => inspector.inspect_incoming_json(json),
+            Source::Server | Source::Description => inspector.inspect_incoming_json(json),
         });
         match report {
             Some(report) if report.is_complete => {
@@ -297,6 +310,39 @@ impl Content {
             findings,
             ..stricter
         }
+    }
+
+    /// What is to be done about a message, as a judgement, and what is to be taken out of it.
+    pub fn judge_passage(&self, passage: &Passage) -> (Judgement, Vec<Finding>) {
+        let opinion = self.look(passage.source, passage.text.as_bytes());
+        let text = opinion.to_string();
+        let Opinion {
+            action,
+            code,
+            rule,
+            text: _,
+            hint: _,
+            mut findings,
+            redacted,
+        } = opinion;
+        findings.truncate(MOST_FINDINGS);
+        let verdict = match action {
+            Action::Allow | Action::Warn | Action::Redact => Verdict::Allow,
+            Action::Ask => Verdict::Ask,
+            Action::Deny => Verdict::Deny,
+        };
+        let is_let_through = verdict == Verdict::Allow;
+        let judgement = Judgement {
+            verdict,
+            class: Class::Content,
+            reason: (!is_let_through).then_some(code),
+            text: if is_let_through { String::new() } else { text },
+            hosts: Vec::new(),
+            rule: rule.filter(|_| !is_let_through),
+            unclear: Vec::new(),
+            findings,
+        };
+        (judgement, redacted)
     }
 
     fn inspector(&self) -> Option<&Inspector> {
@@ -415,7 +461,8 @@ fn told(source: Source, finding: &Finding) -> (&'static str, String, &'static st
     let what = quote(&finding.detector);
     let who = match source {
         Source::Agent => "the arguments hold",
-        Source::Server => "the answer of the server holds",
+        Source::Server => "the message of the server holds",
+        Source::Description => "the description by the server holds",
     };
     match finding.kind {
         Kind::Secret => (

@@ -170,6 +170,7 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
         Ok(Judged {
             mode: Mode::Enforce,
             judgement,
+            redacted: _,
         }) => protocol::answer(dialect, style, &judgement),
         Err(why) => protocol::refuse(style, &why),
     }
@@ -179,6 +180,7 @@ fn judged_by(file: &Path, call: &Call) -> Result<Judged, String> {
     let policy = Policy::load(file).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
     Ok(Judged {
         judgement: settled(tools::judge(&policy, call), call),
+        redacted: Vec::new(),
         mode: match policy.mode() {
             PolicyMode::Enforce => Mode::Enforce,
             PolicyMode::Observe => Mode::Observe,
@@ -199,6 +201,8 @@ fn judged_by_daemon(socket: &Path, call: Call, id: Option<String>) -> Result<Jud
         call,
         id,
         session: None,
+        mcp: false,
+        passage: None,
     };
     let reply = ask::ask(socket, &request, PATIENCE).map_err(|error| error.to_string())?;
     if let Reply::Judged(judged) = reply {

@@ -139,6 +139,8 @@ mod tests {
                 call: crate::tools::Call::new("Bash", serde_json::Value::Null),
                 id: None,
                 session: None,
+                mcp: false,
+                passage: None,
             },
             Request::Aftermath {
                 id: None,

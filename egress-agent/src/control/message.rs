@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     audit::{feed::Told, filter::Filter, record::Record},
+    content::Passage,
     policy::Places,
     tools::Call,
 };
@@ -59,6 +60,12 @@ pub enum Request {
         id: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
+        /// The MCP guard asks, not a hook.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        mcp: bool,
+        /// Only look at this message, which belongs to the call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        passage: Option<Passage>,
     },
     /// What the network refused to a session since a tool call was judged; without the number of
     /// the call, since the latest one.
@@ -365,6 +372,8 @@ mod tests {
                     },
                     id: Some("t1".to_owned()),
                     session: None,
+                    mcp: false,
+                    passage: None,
                 },
                 r#"{"v":1,"op":"judge","call":{"tool":"Bash","input":{"command":"ls"},"cwd":"/src"},"id":"t1"}"#,
             ),

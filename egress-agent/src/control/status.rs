@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::confinement::{Confinement, Held};
 use crate::{
     audit::record::{Layer, Mode, Record, Time, Verdict},
+    inspect::Finding,
     tools::Judgement,
 };
 
@@ -165,6 +166,9 @@ pub struct Lease {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Judged {
     pub judgement: Judgement,
+    /// What is to be taken out of a passage before it goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redacted: Vec<Finding>,
     /// When it only observes, the call goes on whatever was decided.
     pub mode: Mode,
 }

@@ -16,6 +16,7 @@ use crate::{
         record::{Finding as Found, Kind, Mode, Process, Record, Rule, Time, Tool, Verdict},
         sink::Sink,
     },
+    content::Passage,
     control::{message::Reply, peer::Peer, server::Response, status::Judged},
     policy::Policy,
     tools::{self, Call, Judgement, confirm},
@@ -62,12 +63,22 @@ impl Calls {
     }
 }
 
+/// What a hook or the MCP guard asks about.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) call: Call,
+    pub(super) id: Option<String>,
+    /// The MCP guard asks.
+    pub(super) mcp: bool,
+    /// Only this message is meant.
+    pub(super) passage: Option<Passage>,
+}
+
 /// A tool call with everything that is needed to judge it, away from the one task.
 #[derive(Debug)]
 pub(super) struct Hearing {
     policy: Arc<Policy>,
-    call: Call,
-    id: Option<String>,
+    heard: Heard,
     record: Record,
     sink: Sink,
     /// Where a person's confirmations are.
@@ -77,16 +88,14 @@ pub(super) struct Hearing {
 impl Hearing {
     pub(super) fn new(
         policy: Arc<Policy>,
-        call: Call,
-        id: Option<String>,
+        heard: Heard,
         record: Record,
         sink: Sink,
         confirmations: PathBuf,
     ) -> Self {
         Self {
             policy,
-            call,
-            id,
+            heard,
             record,
             sink,
             confirmations,
@@ -95,27 +104,49 @@ impl Hearing {
 
     /// Bytes of text in the arguments, about.
     pub(super) fn length(&self) -> usize {
-        text(&self.call.input)
+        let passage = self.heard.passage.as_ref();
+        text(&self.heard.call.input) + passage.map_or(0, |passage| passage.text.len())
     }
 
     pub(super) fn judge(self) -> Response {
         let Self {
             policy,
-            call,
-            id,
+            heard:
+                Heard {
+                    call,
+                    id,
+                    mcp: _,
+                    passage,
+                },
             record,
             sink,
             confirmations,
         } = self;
-        let judgement = tools::judge(&policy, &call);
-        let now = SystemTime::now();
-        let judgement = confirm::settle(judgement, &call.tool, &confirmations, now);
+        let (judgement, redacted) = if let Some(passage) = &passage {
+            policy.content().judge_passage(passage)
+        } else {
+            let judgement = tools::judge(&policy, &call);
+            let now = SystemTime::now();
+            let judgement = confirm::settle(judgement, &call.tool, &confirmations, now);
+            (judgement, Vec::new())
+        };
         let mode = match policy.mode() {
             PolicyMode::Enforce => Mode::Enforce,
             PolicyMode::Observe => Mode::Observe,
         };
-        sink.record(recorded(record, &call, id, &judgement, mode, &policy));
-        Response::One(Reply::Judged(Box::new(Judged { judgement, mode })))
+        // A message in which nothing was found is one of thousands.
+        if passage.is_none() || !judgement.findings.is_empty() || judgement.reason.is_some() {
+            let mut record = recorded(record, &call, id, &judgement, mode, &policy);
+            if !redacted.is_empty() {
+                record.verdict = Some(Verdict::Redact);
+            }
+            sink.record(record);
+        }
+        Response::One(Reply::Judged(Box::new(Judged {
+            judgement,
+            redacted,
+            mode,
+        })))
     }
 }
 

@@ -9,7 +9,7 @@ use egress_common::Counter;
 
 use super::{
     Daemon, answers,
-    calls::{self, Hearing},
+    calls::{self, Heard, Hearing},
     door::Answer,
     guard::Guard,
     records,
@@ -29,7 +29,7 @@ use crate::{
     },
     kernel::cgroup,
     policy::Places,
-    tools::{Call, confirm},
+    tools::confirm,
 };
 
 impl Daemon {
@@ -56,7 +56,22 @@ impl Daemon {
                 answers::why(self, &target, session.as_deref()).map(|why| Reply::Why(Box::new(why)))
             }
             Request::Denials { session } => Ok(self.denials(session.as_deref())),
-            Request::Judge { call, id, session } => match self.hear(peer, call, id, session) {
+            Request::Judge {
+                call,
+                id,
+                session,
+                mcp,
+                passage,
+            } => match self.hear(
+                peer,
+                Heard {
+                    call,
+                    id,
+                    mcp,
+                    passage,
+                },
+                session,
+            ) {
                 Ok(hearing) => return Answer::Judge(Box::new(hearing)),
                 Err(failure) => Err(failure),
             },
@@ -132,25 +147,30 @@ impl Daemon {
     fn hear(
         &mut self,
         peer: &Peer,
-        call: Call,
-        id: Option<String>,
+        heard: Heard,
         session: Option<String>,
     ) -> Result<Hearing, Failure> {
         let guard = self.guard_of(peer)?;
         let world = guard.world();
-        let mut record = Record::new(records::now(), Layer::Hook, Kind::ToolCall);
+        let layer = if heard.mcp { Layer::Mcp } else { Layer::Hook };
+        let kind = if heard.passage.is_some() {
+            Kind::Message
+        } else {
+            Kind::ToolCall
+        };
+        let mut record = Record::new(records::now(), layer, kind);
         record.guard = Some(guard.cgroup.path().to_owned());
         if let Some(session) = &session
             && world.sessions.borrow().by_name(session).is_some()
+            && heard.passage.is_none()
         {
-            self.calls.begin(session, id.as_deref(), record.time);
+            self.calls.begin(session, heard.id.as_deref(), record.time);
         }
         record.session = session;
         record.process = Some(calls::process(peer));
         Ok(Hearing::new(
             world.policy(),
-            call,
-            id,
+            heard,
             record,
             self.records.sink().clone(),
             self.runtime_dir.join(confirm::DIRECTORY),

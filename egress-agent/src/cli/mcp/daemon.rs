@@ -32,11 +32,17 @@ impl Gate for DaemonGate {
             call: Call::new(tool, arguments.clone()),
             id: Some(id.to_owned()),
             session: None,
+            mcp: true,
+            passage: None,
         };
         let hint = "ask the person to look at egressd; nothing was called";
         match ask(&self.socket, &request, PATIENCE) {
             Ok(Reply::Judged(judged)) => {
-                let Judged { judgement, mode } = *judged;
+                let Judged {
+                    judgement,
+                    redacted: _,
+                    mode,
+                } = *judged;
                 match mode {
                     Mode::Enforce => ruling::block(tool, judgement),
                     Mode::Observe => None,
