@@ -84,6 +84,8 @@ replays! {
     dns_snoop
     journal
     kernel_event
+    mcp_message
+    mcp_stream
     mountinfo
     packet
     policy
