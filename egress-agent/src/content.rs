@@ -166,7 +166,9 @@ impl Content {
     }
 
     /// Adds what content says to a judgement that the rest of the policy has made.
-    pub fn weigh(&self, call: &Call, judgement: Judgement) -> Judgement {
+    ///
+    /// `before` is what the calls before it make of this one.
+    pub fn weigh(&self, call: &Call, judgement: Judgement, before: Vec<Finding>) -> Judgement {
         if judgement.verdict == Verdict::Deny {
             return judgement;
         }
@@ -178,7 +180,7 @@ impl Content {
             hint,
             mut findings,
             redacted: _,
-        } = self.call(call);
+        } = self.call_after(call, before);
         findings.truncate(MOST_FINDINGS);
         let (verdict, hint) = match action {
             Action::Allow | Action::Warn => (Verdict::Allow, hint),
@@ -221,25 +223,23 @@ impl Content {
             seen.findings.extend(acts);
             seen.findings.extend(code::in_reach(&reach, CODE_PATIENCE));
         }
-        let places = seen.destinations.iter().map(|host| match host {
-            Host::Name(name) => name.to_string(),
-            Host::Address(address) => address.to_string(),
-        });
-        let boxes: Vec<_> = places
-            .filter_map(|host| destination::finding(&host, 0..0))
-            .collect();
-        seen.findings.extend(boxes);
         seen
     }
 
     /// What is to be done about the arguments of a call.
     pub fn call(&self, call: &Call) -> Opinion {
+        self.call_after(call, Vec::new())
+    }
+
+    fn call_after(&self, call: &Call, before: Vec<Finding>) -> Opinion {
         let settings = &self.settings;
-        let seen = self.see(call);
+        let mut seen = self.see(call);
+        seen.findings.extend(before);
         if !seen.is_complete || self.is_partial {
             return Opinion::incomplete(seen.findings);
         }
-        let by_kind = Opinion::of(settings, Source::Agent, &seen.findings);
+        let mut by_kind = Opinion::of(settings, Source::Agent, &seen.findings);
+        by_kind.findings.extend(boxes(&seen));
         let environment = settings.environment.as_deref();
         let question = seen.question(call, &settings.labels, environment);
         let outcome = self.rules.decide(&question);
@@ -296,10 +296,10 @@ impl Content {
 
     /// What is to be done about a tool as a server describes it.
     pub fn describe(&self, tool: &Value) -> Opinion {
-        let opinion = self.look(Source::Server, tool.to_string().as_bytes());
+        let opinion = self.look(Source::Description, tool.to_string().as_bytes());
         let located = poison::findings(tool).into_iter();
         let mut findings: Vec<_> = located.map(|it| it.finding).collect();
-        let poison = Opinion::of(&self.settings, Source::Server, &findings);
+        let poison = Opinion::of(&self.settings, Source::Description, &findings);
         findings.extend_from_slice(&opinion.findings);
         let stricter = if poison.action > opinion.action {
             poison
@@ -314,7 +314,13 @@ impl Content {
 
     /// What is to be done about a message, as a judgement, and what is to be taken out of it.
     pub fn judge_passage(&self, passage: &Passage) -> (Judgement, Vec<Finding>) {
-        let opinion = self.look(passage.source, passage.text.as_bytes());
+        let tool = (passage.source == Source::Description)
+            .then(|| serde_json::from_str::<Value>(&passage.text).ok())
+            .flatten();
+        let opinion = match tool {
+            Some(tool) => self.describe(&tool),
+            None => self.look(passage.source, passage.text.as_bytes()),
+        };
         let text = opinion.to_string();
         let Opinion {
             action,
@@ -345,10 +351,27 @@ impl Content {
         (judgement, redacted)
     }
 
+    /// Whether anything is ever taken out of a message.
+    pub fn redacts(&self) -> bool {
+        [self.settings.secrets, self.settings.injection].contains(&Action::Redact)
+    }
+
     fn inspector(&self) -> Option<&Inspector> {
         let made = || Inspector::new(self.options.clone()).ok();
         self.inspector.get_or_init(made).as_ref()
     }
+}
+
+/// Known drop boxes among the hosts of a call: recorded. Whether one may be reached is the
+/// network's section to say, and rules name hosts themselves.
+fn boxes(seen: &Seen) -> impl Iterator<Item = Finding> {
+    let places = seen.destinations.iter().map(|host| match host {
+        Host::Name(name) => name.to_string(),
+        Host::Address(address) => address.to_string(),
+    });
+    places
+        .filter_map(|host| destination::finding(&host, 0..0))
+        .filter(|finding| finding.severity >= Severity::High)
 }
 
 fn options(settings: &InspectSettings) -> Options {
@@ -394,7 +417,7 @@ impl Opinion {
         let counted = findings.iter().filter(|finding| counts(finding));
         let worst = counted
             .clone()
-            .map(|finding| (action(settings, finding.kind), finding))
+            .map(|finding| (action(settings, source, finding.kind), finding))
             // Of equals the first is told.
             .rev()
             .max_by_key(|(action, finding)| (*action, finding.severity));
@@ -411,7 +434,7 @@ impl Opinion {
         };
         let redacted = match action_ {
             Action::Redact => counted
-                .filter(|finding| action(settings, finding.kind) == Action::Redact)
+                .filter(|finding| action(settings, source, finding.kind) == Action::Redact)
                 .cloned()
                 .collect(),
             Action::Allow | Action::Warn | Action::Ask | Action::Deny => Vec::new(),
@@ -445,12 +468,14 @@ fn counts(finding: &Finding) -> bool {
     }
 }
 
-fn action(settings: &InspectSettings, kind: Kind) -> Action {
+fn action(settings: &InspectSettings, source: Source, kind: Kind) -> Action {
     match kind {
         Kind::Secret => settings.secrets,
         Kind::Destructive => settings.destructive,
         Kind::Code => settings.code,
-        Kind::Injection | Kind::Poisoning => settings.injection,
+        Kind::Injection if source == Source::Description => settings.poisoning,
+        Kind::Injection => settings.injection,
+        Kind::Poisoning => settings.poisoning,
         // For rules; without one they are recorded.
         Kind::Personal | Kind::Destination | Kind::Chain => Action::Warn,
     }

@@ -7,7 +7,7 @@
 
 mod packet;
 
-use crate::{audit, control, daemon, dns, kernel, policy, rules, tools};
+use crate::{audit, control, daemon, dns, kernel, mcp, policy, rules, tools};
 
 /// A parser, and what must hold for it.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +17,7 @@ pub struct Target {
     check: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 18] = [
     Target::new("audit_log", audit::fuzz::log),
     Target::new("control_reply", control::fuzz::reply),
     Target::new("control_request", control::fuzz::request),
@@ -28,6 +28,8 @@ pub const TARGETS: [Target; 16] = [
     Target::new("hook_event", tools::fuzz::hook_event),
     Target::new("journal", daemon::fuzz::journal),
     Target::new("kernel_event", kernel::fuzz::event),
+    Target::new("mcp_message", mcp::fuzz::message),
+    Target::new("mcp_stream", mcp::fuzz::stream),
     Target::new("mountinfo", kernel::fuzz::mountinfo),
     Target::new("pack", rules::fuzz::pack),
     Target::new("packet", packet::check),

@@ -18,6 +18,8 @@
 
 pub mod budget;
 pub mod drift;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod gate;
 pub mod glimpse;
 pub mod http;

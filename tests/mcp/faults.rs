@@ -382,3 +382,29 @@ fn a_command_that_cannot_be_started_is_told() {
     assert!(output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent/server"));
 }
+
+#[test]
+fn a_server_whose_session_cannot_be_entered_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Command::new(EGRESSCTL)
+        .args(["--socket", "/nonexistent/s", "mcp", "--run", "--name", "t"])
+        .arg("--state")
+        .arg(state(dir.path()))
+        .args(["--", "python3", "-c", "print('started')"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+    writeln!(input, "{ping}").unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (output.status.code(), code(&told)),
+        (Some(125), "server-gone")
+    );
+    assert!(!output.stderr.is_empty());
+}

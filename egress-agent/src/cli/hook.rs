@@ -30,6 +30,7 @@ use crate::{
         message::{Reply, Request},
         status::Judged,
     },
+    inspect::Redaction,
     policy::Policy,
     tools::{
         self, Call, Judgement, advice,
@@ -171,6 +172,8 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
             mode: Mode::Enforce,
             judgement,
             redacted: _,
+            redaction: _,
+            redacts: _,
         }) => protocol::answer(dialect, style, &judgement),
         Err(why) => protocol::refuse(style, &why),
     }
@@ -181,6 +184,8 @@ fn judged_by(file: &Path, call: &Call) -> Result<Judged, String> {
     Ok(Judged {
         judgement: settled(tools::judge(&policy, call), call),
         redacted: Vec::new(),
+        redaction: Redaction::default(),
+        redacts: false,
         mode: match policy.mode() {
             PolicyMode::Enforce => Mode::Enforce,
             PolicyMode::Observe => Mode::Observe,

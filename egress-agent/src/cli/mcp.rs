@@ -35,7 +35,7 @@ use crate::{
         http::{self, Proxy, Upstream},
         inventory::Inventory,
         message::Framing,
-        ruling::{Forms, PolicyGate},
+        ruling::PolicyGate,
         session::{Guard, Limits, Note, Session, Side},
         stdio,
         store::{self, FileStore},
@@ -214,16 +214,17 @@ impl Guarding {
             !name.is_empty(),
             "the server has no name: give it one with --name"
         );
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
         let gate: Box<dyn Gate> = match &self.policy {
-            Some(file) => Box::new(PolicyGate {
-                policy: Policy::load(file)?,
-                confirmations: confirm::directory(),
-                inspect: Box::new(Forms),
-            }),
-            None => Box::new(daemon::DaemonGate {
-                socket: socket.to_owned(),
-                inspect: Box::new(Forms),
-            }),
+            Some(file) => {
+                let policy = Policy::load(file)?;
+                Box::new(PolicyGate::new(policy, confirm::directory(), key))
+            }
+            None => {
+                let server = policy_name(name);
+                Box::new(daemon::DaemonGate::new(socket.to_owned(), &server, key))
+            }
         };
         let state = match &self.state {
             Some(state) => state.clone(),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::confinement::{Confinement, Held};
 use crate::{
     audit::record::{Layer, Mode, Record, Time, Verdict},
-    inspect::Finding,
+    inspect::{Finding, Redaction},
     tools::Judgement,
 };
 
@@ -169,6 +169,12 @@ pub struct Judged {
     /// What is to be taken out of a passage before it goes on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redacted: Vec<Finding>,
+    /// How.
+    #[serde(default)]
+    pub redaction: Redaction,
+    /// Whether this policy ever has something taken out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacts: bool,
     /// When it only observes, the call goes on whatever was decided.
     pub mode: Mode,
 }

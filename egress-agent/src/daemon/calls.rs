@@ -4,8 +4,8 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, VecDeque},
     path::PathBuf,
-    sync::Arc,
-    time::SystemTime,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
 };
 
 use egress_common::Mode as PolicyMode;
@@ -18,6 +18,7 @@ use crate::{
     },
     content::Passage,
     control::{message::Reply, peer::Peer, server::Response, status::Judged},
+    inspect::chain::Chains,
     policy::Policy,
     tools::{self, Call, Judgement, confirm},
 };
@@ -39,6 +40,7 @@ const MOST_ALLOWED: usize = 40;
 pub(super) struct Calls {
     /// Latest last.
     sessions: BTreeMap<String, VecDeque<(String, Time)>>,
+    chains: BTreeMap<String, Arc<Mutex<Chains>>>,
 }
 
 impl Calls {
@@ -58,8 +60,17 @@ impl Calls {
         known.or_else(|| calls.back()).map(|(_, time)| *time)
     }
 
+    /// What a session did lately. Calls outside of every session are nobody's chain.
+    pub(super) fn chains(&mut self, session: Option<&str>) -> Arc<Mutex<Chains>> {
+        match session {
+            Some(session) => Arc::clone(self.chains.entry(session.to_owned()).or_default()),
+            None => Arc::default(),
+        }
+    }
+
     pub(super) fn forget(&mut self, session: &str) {
         self.sessions.remove(session);
+        self.chains.remove(session);
     }
 }
 
@@ -83,6 +94,9 @@ pub(super) struct Hearing {
     sink: Sink,
     /// Where a person's confirmations are.
     confirmations: PathBuf,
+    chains: Arc<Mutex<Chains>>,
+    /// Time since boot.
+    now: Duration,
 }
 
 impl Hearing {
@@ -92,6 +106,8 @@ impl Hearing {
         record: Record,
         sink: Sink,
         confirmations: PathBuf,
+        chains: Arc<Mutex<Chains>>,
+        now: Duration,
     ) -> Self {
         Self {
             policy,
@@ -99,6 +115,8 @@ impl Hearing {
             record,
             sink,
             confirmations,
+            chains,
+            now,
         }
     }
 
@@ -121,11 +139,18 @@ impl Hearing {
             record,
             sink,
             confirmations,
+            chains,
+            now: since_boot,
         } = self;
         let (judgement, redacted) = if let Some(passage) = &passage {
             policy.content().judge_passage(passage)
         } else {
-            let judgement = tools::judge(&policy, &call);
+            let acts = tools::acts(&call);
+            let before = chains
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .note(&acts, since_boot);
+            let judgement = tools::judge_after(&policy, &call, before);
             let now = SystemTime::now();
             let judgement = confirm::settle(judgement, &call.tool, &confirmations, now);
             (judgement, Vec::new())
@@ -145,6 +170,8 @@ impl Hearing {
         Response::One(Reply::Judged(Box::new(Judged {
             judgement,
             redacted,
+            redaction: policy.inspect().redaction.clone(),
+            redacts: policy.content().redacts(),
             mode,
         })))
     }

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     rc::Rc,
+    time::Duration,
 };
 
 use egress_common::Counter;
@@ -27,7 +28,7 @@ use crate::{
         server::Response,
         status::{self, Entered},
     },
-    kernel::cgroup,
+    kernel::{boot, cgroup},
     policy::Places,
     tools::confirm,
 };
@@ -166,6 +167,7 @@ impl Daemon {
         {
             self.calls.begin(session, heard.id.as_deref(), record.time);
         }
+        let chains = self.calls.chains(session.as_deref());
         record.session = session;
         record.process = Some(calls::process(peer));
         Ok(Hearing::new(
@@ -174,6 +176,8 @@ impl Daemon {
             record,
             self.records.sink().clone(),
             self.runtime_dir.join(confirm::DIRECTORY),
+            chains,
+            Duration::from_nanos(boot::now()),
         ))
     }
 

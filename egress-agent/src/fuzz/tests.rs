@@ -86,6 +86,8 @@ replays! {
     hook_event
     journal
     kernel_event
+    mcp_message
+    mcp_stream
     mountinfo
     pack
     packet

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt};
 
 use serde_json::{Value, json};
 
+use crate::content::Source;
+
 /// The number of the JSON-RPC error with which a call is denied: of those that the specification
 /// leaves to implementations.
 pub const DENIED: i64 = -32001;
@@ -21,10 +23,30 @@ pub enum Subject {
     Description,
 }
 
+impl Subject {
+    pub fn source(self) -> Source {
+        match self {
+            Self::ToServer => Source::Agent,
+            Self::FromServer => Source::Server,
+            Self::Description => Source::Description,
+        }
+    }
+}
+
 /// What is wrong with a text.
 pub trait Inspect: Send + Sync {
     /// The texts of one message: every string and every key, in order.
     fn inspect(&self, subject: Subject, texts: &[Cow<'_, str>]) -> Option<Block>;
+
+    /// What is wrong with a tool as the server describes it.
+    fn describe(&self, tool: &Value) -> Option<Block> {
+        self.inspect(Subject::Description, &texts(tool))
+    }
+
+    /// The same message without what must not pass, where that is to be taken out.
+    fn redact(&self, _subject: Subject, _message: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Decides about calls and texts.
@@ -58,6 +80,15 @@ impl Block {
             reason: reason.into(),
             hint: hint.into(),
         }
+    }
+
+    /// For what went on without a part of it.
+    pub fn redacted() -> Self {
+        Self::new(
+            "redacted",
+            "what must not pass was taken out of the message",
+            "name the variable or file that holds it instead",
+        )
     }
 
     /// The JSON-RPC error.

@@ -1,46 +1,70 @@
 //! The gate over the policy: calls are judged as the hook judges them, texts are looked at for
 //! secrets.
 
-use std::{borrow::Cow, path::PathBuf, time::SystemTime};
+use std::{
+    borrow::Cow,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::{Instant, SystemTime},
+};
 
 use egress_common::Mode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::gate::{Block, Gate, Inspect, Subject};
 use crate::{
+    content::{Passage, Source},
+    inspect::{Finding, Tokens, chain::Chains, redact::redact_json},
     policy::{Policy, quote},
     tools::{self, Call, Class, Judgement, Verdict, confirm},
 };
 
 /// Judges by a policy, without a daemon.
+#[derive(Debug)]
 pub struct PolicyGate {
-    pub policy: Policy,
+    policy: Policy,
     /// Where a person's confirmations are.
-    pub confirmations: Option<PathBuf>,
-    pub inspect: Box<dyn Inspect>,
-}
-
-impl std::fmt::Debug for PolicyGate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PolicyGate")
-            .field("policy", &self.policy.name())
-            .finish_non_exhaustive()
-    }
+    confirmations: Option<PathBuf>,
+    tokens: Tokens,
+    chains: Mutex<Chains>,
+    begun: Instant,
 }
 
 impl PolicyGate {
+    /// `key` is random: the numbers that stand for what was taken out are made with it.
+    pub fn new(policy: Policy, confirmations: Option<PathBuf>, key: [u8; 32]) -> Self {
+        Self {
+            policy,
+            confirmations,
+            tokens: Tokens::new(key),
+            chains: Mutex::default(),
+            begun: Instant::now(),
+        }
+    }
+
     fn is_observing(&self) -> bool {
         match self.policy.mode() {
             Mode::Enforce => false,
             Mode::Observe => true,
         }
     }
+
+    fn look(&self, source: Source, text: String) -> Option<Block> {
+        let passage = Passage { source, text };
+        let (judgement, redacted) = self.policy.content().judge_passage(&passage);
+        passage_block(judgement, &redacted).filter(|_| !self.is_observing())
+    }
 }
 
 impl Gate for PolicyGate {
     fn call(&self, tool: &str, arguments: &Value, _id: &str) -> Option<Block> {
         let call = Call::new(tool, arguments.clone());
-        let judgement = tools::judge(&self.policy, &call);
+        let before = self
+            .chains
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .note(&tools::acts(&call), self.begun.elapsed());
+        let judgement = tools::judge_after(&self.policy, &call, before);
         let judgement = match &self.confirmations {
             Some(dir) => confirm::settle(judgement, tool, dir, SystemTime::now()),
             None => judgement,
@@ -51,9 +75,31 @@ impl Gate for PolicyGate {
 
 impl Inspect for PolicyGate {
     fn inspect(&self, subject: Subject, texts: &[Cow<'_, str>]) -> Option<Block> {
-        let found = self.inspect.inspect(subject, texts);
-        found.filter(|_| !self.is_observing())
+        self.look(subject.source(), json!(texts).to_string())
     }
+
+    fn describe(&self, tool: &Value) -> Option<Block> {
+        self.look(Source::Description, tool.to_string())
+    }
+
+    fn redact(&self, subject: Subject, message: &[u8]) -> Option<Vec<u8>> {
+        let content = self.policy.content();
+        if !content.redacts() || self.is_observing() {
+            return None;
+        }
+        let redacted = content.look(subject.source(), message).redacted;
+        let redaction = &self.policy.inspect().redaction;
+        (!redacted.is_empty()).then(|| redact_json(message, &redacted, redaction, &self.tokens))
+    }
+}
+
+/// Why a passage does not go on. What should have been taken out of it does not stay in it either.
+pub fn passage_block(judgement: Judgement, redacted: &[Finding]) -> Option<Block> {
+    let left = (!redacted.is_empty()).then(|| {
+        let reason = "something that must not pass cannot be taken out of the message";
+        Block::new("redaction-failed", reason, "leave it out")
+    });
+    block("the message", judgement).or(left)
 }
 
 /// Why a judgement does not let a call through.
@@ -95,59 +141,6 @@ pub fn block(tool: &str, judgement: Judgement) -> Option<Block> {
     })
 }
 
-/// Looks for secrets whose form their issuers publish, and in descriptions for letters that
-/// nobody sees.
-///
-/// *What it does*: see `tools::find_secret`; and tag characters, controls of direction and other
-/// invisible letters in what describes a tool. *Why it matters*: what a server is told has left,
-/// what it tells goes to a model and its maker. *Known gaps*: no orders in plain words, no secrets
-/// without a form. *Example*: a description that goes on in U+E0041 and the like.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Forms;
-
-impl Inspect for Forms {
-    fn inspect(&self, subject: Subject, texts: &[Cow<'_, str>]) -> Option<Block> {
-        let secret = texts.iter().find_map(|text| tools::find_secret(text));
-        if let Some(what) = secret {
-            let (reason, hint) = match subject {
-                Subject::ToServer => (
-                    format!("the message to the server holds {what}"),
-                    "name the variable or file that holds it instead, and replace it if it is real",
-                ),
-                Subject::FromServer | Subject::Description => (
-                    format!("the message of the server holds {what}"),
-                    "ask for less, or have the secret taken out where it comes from",
-                ),
-            };
-            return Some(Block::new("secret", reason, hint));
-        }
-        let is_hidden =
-            subject == Subject::Description && texts.iter().any(|text| text.contains(is_invisible));
-        is_hidden.then(|| {
-            Block::new(
-                "hidden-text",
-                "the description holds letters that nobody sees",
-                "ask the person to look at the server",
-            )
-        })
-    }
-}
-
-/// Tag characters, variation selectors of the supplement, controls of direction, zero width but
-/// for what joins letters and emoji.
-const fn is_invisible(char: char) -> bool {
-    matches!(
-        char,
-        '\u{e0000}'..='\u{e01ef}'
-            | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}'
-            | '\u{200b}'
-            | '\u{2060}'..='\u{2064}'
-            | '\u{180e}'
-            | '\u{feff}'
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -155,11 +148,8 @@ mod tests {
     use super::*;
 
     fn gate(policy: &str) -> PolicyGate {
-        PolicyGate {
-            policy: Policy::parse(policy, "policy.json").unwrap(),
-            confirmations: None,
-            inspect: Box::new(Forms),
-        }
+        let policy = Policy::parse(policy, "policy.json").unwrap();
+        PolicyGate::new(policy, None, [7; 32])
     }
 
     #[test]
@@ -197,16 +187,41 @@ mod tests {
     }
 
     #[test]
-    fn secrets_and_hidden_letters_are_found() {
+    fn secrets_go_neither_way_and_hidden_letters_describe_nothing() {
+        let gate = gate(r#"{ "version": 1 }"#);
         let token = format!("ghp_{}", "a1".repeat(18));
         for subject in [Subject::ToServer, Subject::FromServer, Subject::Description] {
             let texts = ["a".into(), token.clone().into()];
-            assert_eq!(Forms.inspect(subject, &texts).unwrap().code, "secret");
+            assert_eq!(gate.inspect(subject, &texts).unwrap().code, "secret");
         }
-        let hidden = ["adds\u{e0041}\u{e0042}".into()];
-        assert!(Forms.inspect(Subject::Description, &hidden).is_some());
-        assert!(Forms.inspect(Subject::FromServer, &hidden).is_none());
+        let hidden: String = "adds two"
+            .chars()
+            .chain("ignore".chars().filter_map(|char| {
+                // Tag characters: nobody sees them, and models read them.
+                char::from_u32(0xe0000 + u32::from(char))
+            }))
+            .collect();
+        let tool = json!({ "name": "add", "description": hidden, "inputSchema": {} });
+        assert!(gate.describe(&tool).is_some());
+        let tool = json!({ "name": "add", "description": "adds two numbers", "inputSchema": {} });
+        assert_eq!(gate.describe(&tool), None);
         let emoji = ["\u{1f469}\u{200d}\u{1f4bb} \u{2764}\u{fe0f}".into()];
-        assert!(Forms.inspect(Subject::Description, &emoji).is_none());
+        assert_eq!(gate.inspect(Subject::Description, &emoji), None);
+    }
+
+    #[test]
+    fn what_is_to_be_taken_out_is_and_the_rest_goes_on() {
+        let policy = r#"{ "version": 1, "inspect": { "secrets": "redact", "redaction": { "github-token": "full" } } }"#;
+        let gate = gate(policy);
+        let token = format!("ghp_{}", "a1".repeat(18));
+        let message = json!({ "a": format!("use {token}!"), "b": 1 }).to_string();
+        let rest = gate
+            .redact(Subject::FromServer, message.as_bytes())
+            .unwrap();
+        assert_eq!(rest, br#"{"a":"use [redacted]!","b":1}"#);
+        assert_eq!(gate.redact(Subject::FromServer, &rest), None);
+        let texts = [token.into()];
+        let block = gate.inspect(Subject::FromServer, &texts).unwrap();
+        assert_eq!(block.code, "redaction-failed");
     }
 }

@@ -213,6 +213,13 @@ impl Session {
 
     /// One line or body of the client; `now` counts from any fixed moment.
     pub fn from_client(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
+        match self.guard.gate.redact(Subject::ToServer, bytes) {
+            None => self.whole_from_client(bytes, now),
+            Some(rest) => taken_out(Side::Client, &rest, self.whole_from_client(&rest, now)),
+        }
+    }
+
+    fn whole_from_client(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
         match message::read(bytes, self.framing) {
             Err(invalid) => {
                 let glimpsed = Glimpse::of(bytes);
@@ -226,6 +233,13 @@ impl Session {
 
     /// One line or body of the server.
     pub fn from_server(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
+        match self.guard.gate.redact(Subject::FromServer, bytes) {
+            None => self.whole_from_server(bytes, now),
+            Some(rest) => taken_out(Side::Server, &rest, self.whole_from_server(&rest, now)),
+        }
+    }
+
+    fn whole_from_server(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
         match message::read(bytes, self.framing) {
             Err(invalid) => {
                 let glimpsed = Glimpse::of(bytes);
@@ -703,10 +717,7 @@ impl Session {
                 Some(block),
             ));
         };
-        let inspect = |entry: &Value| {
-            let texts = texts(entry);
-            self.guard.gate.inspect(Subject::Description, &texts)
-        };
+        let inspect = |entry: &Value| self.guard.gate.describe(entry);
         let kept: Vec<Value> = if key == "tools" {
             let mut inventory = self.inventory();
             inventory.begin(open.is_first_page);
@@ -986,6 +997,20 @@ fn unknown_answer(from: Side, id: &Id) -> Outcome {
 
 fn drop_with(from: Side, block: Block) -> Outcome {
     (Step::Drop, vec![note(from, None, None, None, Some(block))])
+}
+
+/// Of a message a part was taken out: what goes on is the rest.
+fn taken_out(side: Side, rest: &[u8], mut actions: Vec<Action>) -> Vec<Action> {
+    for action in &mut actions {
+        if action.step == Step::Forward {
+            action.step = Step::Replace(rest.to_vec());
+        }
+    }
+    if let Some(last) = actions.last_mut() {
+        let block = Some(Block::redacted());
+        last.notes.push(note(side, None, None, None, block));
+    }
+    actions
 }
 
 fn unreadable(invalid: &Invalid) -> Block {

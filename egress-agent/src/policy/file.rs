@@ -3,13 +3,15 @@
 //! The JSON Schema is generated from these types, and the check of the shape reads that schema,
 //! so that the two cannot drift apart. What the texts in it mean is decided in `check`.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error as _, IgnoredAny, MapAccess, Visitor},
 };
+
+use crate::inspect::Strategy;
 
 /// What an AI coding agent may reach from this machine. Everything that is not allowed here is denied.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -683,6 +685,21 @@ pub(crate) struct Inspect {
     )]
     #[schemars(with = "Action")]
     pub(crate) injection: Option<Action>,
+    /// What happens to the description of a tool that gives orders or deceives: `allow`, `warn`, `ask` or `deny` (the default) hides the tool.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Action")]
+    pub(crate) poisoning: Option<Action>,
+    /// How a finding of a detector is taken out: `full`, `partial`, `tokenised` or `type-preserving`.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "distinct"
+    )]
+    pub(crate) redaction: BTreeMap<String, Strategy>,
     /// Variables in the environment of egressd whose values are secrets: they are found wherever they stand.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) environment_values: Vec<String>,
@@ -750,12 +767,12 @@ pub(crate) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 }
 
 /// Refuses a key that is given twice: serde would take the last.
-pub(crate) fn distinct<'de, D: Deserializer<'de>>(
+pub(crate) fn distinct<'de, V: Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
-) -> Result<BTreeMap<String, String>, D::Error> {
-    struct Distinct;
-    impl<'de> Visitor<'de> for Distinct {
-        type Value = BTreeMap<String, String>;
+) -> Result<BTreeMap<String, V>, D::Error> {
+    struct Distinct<V>(PhantomData<V>);
+    impl<'de, V: Deserialize<'de>> Visitor<'de> for Distinct<V> {
+        type Value = BTreeMap<String, V>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object of texts")
@@ -763,7 +780,7 @@ pub(crate) fn distinct<'de, D: Deserializer<'de>>(
 
         fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
             let mut pairs = BTreeMap::new();
-            while let Some((key, value)) = map.next_entry::<String, String>()? {
+            while let Some((key, value)) = map.next_entry::<String, V>()? {
                 if pairs.contains_key(&key) {
                     return Err(M::Error::custom(format_args!("key `{key}` is given twice")));
                 }
@@ -772,7 +789,7 @@ pub(crate) fn distinct<'de, D: Deserializer<'de>>(
             Ok(pairs)
         }
     }
-    from.deserialize_map(Distinct)
+    from.deserialize_map(Distinct(PhantomData))
 }
 
 impl<'de> Deserialize<'de> for Comment {

@@ -8,8 +8,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Policy, check::Checker, file, name::Name, problem::quote, text::Place};
-use crate::inspect::known::SHORTEST_MARK;
+use super::{
+    Policy,
+    check::Checker,
+    file,
+    name::Name,
+    problem::{nearest, quote},
+    text::Place,
+};
+use crate::inspect::{Redaction, ids, known::SHORTEST_MARK};
 
 /// Longer than any environment or label is called.
 const LONGEST: usize = 128;
@@ -23,8 +30,13 @@ pub struct InspectSettings {
     pub destructive: Action,
     /// For findings of the kind `code`; never [`Action::Redact`].
     pub code: Action,
-    /// For findings of the kinds `injection` and `poisoning`.
+    /// For findings of the kind `injection` in results.
     pub injection: Action,
+    /// For findings of the kinds `poisoning` and `injection` in what describes a tool, a prompt or
+    /// a resource; never [`Action::Redact`].
+    pub poisoning: Action,
+    /// How findings are taken out.
+    pub redaction: Redaction,
     /// Variables whose values are secrets.
     pub environment_values: Vec<String>,
     /// Files of secrets, one a line.
@@ -69,6 +81,8 @@ impl Default for InspectSettings {
             destructive: Action::Warn,
             code: Action::Warn,
             injection: Action::Warn,
+            poisoning: Action::Deny,
+            redaction: Redaction::default(),
             environment_values: Vec::new(),
             secrets_files: Vec::new(),
             canaries: Vec::new(),
@@ -123,6 +137,8 @@ pub(super) fn settings(
         destructive,
         code,
         injection,
+        poisoning,
+        redaction,
         environment_values,
         secrets_file,
         canaries,
@@ -140,6 +156,11 @@ pub(super) fn settings(
             "a command without a part of it is another command",
         ),
         ("code", code, "code without a part of it is other code"),
+        (
+            "poisoning",
+            poisoning,
+            "a description without a part of it is no longer the server's",
+        ),
     ] {
         if *written == Some(file::Action::Redact) {
             let message = format!("`redact` is no answer to `{key}`: {instead}");
@@ -164,6 +185,20 @@ pub(super) fn settings(
             "`shadow` is for the packs of this file, and there are none",
             Some(help),
         );
+    }
+    let mut strategies = base.map(|base| base.redaction.clone()).unwrap_or_default();
+    for (detector, strategy) in redaction {
+        if !ids().any(|id| id == detector) {
+            let message = format!("{} is no detector", quote(detector));
+            let near = nearest(detector, ids());
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            c.error(
+                &place.key("redaction").key(detector),
+                message,
+                help.as_deref(),
+            );
+        }
+        strategies.strategies.insert(detector.clone(), *strategy);
     }
     let marks = [("canaries", canaries), ("fingerprints", fingerprints)];
     for (key, list) in marks {
@@ -217,6 +252,8 @@ pub(super) fn settings(
         destructive: pick(destructive, |base| base.destructive),
         code: pick(code, |base| base.code),
         injection: pick(injection, |base| base.injection),
+        poisoning: pick(poisoning, |base| base.poisoning),
+        redaction: strategies,
         packs: all,
         environment: environment(c, inspect, base, &place.key("environment")),
         labels: labels(c, inspect, base, &place.key("labels")),

@@ -158,7 +158,8 @@ pub(crate) fn has_objects(root: &Value<'_>) -> bool {
         && ["connectors", "owner_scopes"]
             .iter()
             .all(|key| are_objects(tools, key))
-        && inspect.is_none_or(|inspect| is_object(inspect, "labels"))
+        && inspect
+            .is_none_or(|inspect| is_object(inspect, "labels") && is_object(inspect, "redaction"))
         && tools.is_none_or(|tools| {
             ["git", "sensitive_paths", "shell"]
                 .iter()

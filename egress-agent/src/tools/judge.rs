@@ -27,7 +27,10 @@ use super::{
     place::{Denial, Place, Standing, standing},
     secrets,
 };
-use crate::policy::{Action, Policy, quote};
+use crate::{
+    inspect::{Finding, chain},
+    policy::{Action, Policy, quote},
+};
 
 /// Where tools of other servers that run commands have them, and the words behind the first.
 const COMMAND_KEYS: &[&str] = &["command", "cmd", "command_line", "commandLine"];
@@ -35,9 +38,21 @@ const WORD_KEYS: &[&str] = &["args", "arguments", "argv"];
 
 /// What the policy says about a tool call.
 pub fn judge(policy: &Policy, call: &Call) -> Judgement {
-    policy
-        .content()
-        .weigh(call, by_name_and_place(policy, call))
+    judge_after(policy, call, Vec::new())
+}
+
+/// The same, with what the calls before it make of this one.
+pub fn judge_after(policy: &Policy, call: &Call, before: Vec<Finding>) -> Judgement {
+    let judgement = by_name_and_place(policy, call);
+    policy.content().weigh(call, judgement, before)
+}
+
+/// What a call does, as far as chains of calls care.
+pub fn acts(call: &Call) -> Vec<chain::Category> {
+    let reach = command::shell_command(call);
+    let reach = reach.map(|command| super::reach(&command, call.cwd.as_deref()));
+    let texts = super::strings(&call.input).map(|(_, text)| text);
+    chain::categories(&call.tool, texts, reach.as_ref())
 }
 
 fn by_name_and_place(policy: &Policy, call: &Call) -> Judgement {

@@ -110,7 +110,8 @@ impl<'t> Reader<'t, '_> {
                 b'<' | b'>' if self.peek_at(1) == Some(b'(') => {
                     self.at += 2;
                     out.push_str("/dev/fd/");
-                    self.substitution(&mut out, false);
+                    // It stands for one file, whatever is written there.
+                    self.substitution(&mut out, true);
                 }
                 byte if is_meta(byte) => break,
                 b'\\' => {
