@@ -100,7 +100,7 @@ fn main() -> ExitCode {
         Verb::Scan(args) => Inspector::new(Options::default())
             .map_err(anyhow::Error::from)
             .and_then(|all| scan::run(&args, std::io::stdin().lock(), &all, &mut screen)),
-        Verb::Selftest(args) => selftest::run(&args, &mut screen),
+        Verb::Selftest(args) => selftest::run(&args, &socket, &mut screen),
         Verb::Hook(args) => hook::run(args, &socket, &mut screen),
         Verb::Mcp(args) => mcp::run(args, &socket, &mut screen),
         Verb::ExplainCall(args) => {

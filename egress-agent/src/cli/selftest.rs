@@ -6,8 +6,12 @@
 
 mod vectors;
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
+use anyhow::{bail, ensure};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -18,7 +22,11 @@ use super::{
 };
 use crate::{
     content::{Content, Source},
-    policy::Action,
+    control::{
+        client::Client,
+        message::{Reply, Request},
+    },
+    policy::{Action, Policy},
     rules::Decision,
     tools::{self, Call, Verdict},
 };
@@ -27,9 +35,10 @@ pub use vectors::{Category, Expected, Probe, Vector, vectors};
 
 #[derive(Debug, clap::Args)]
 pub struct SelftestArgs {
-    /// The policy that is tested, with the packs that it names.
+    /// The policy that is tested, with the packs that it names; without it the one that the
+    /// daemon enforces.
     #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
+    policy: Option<PathBuf>,
     /// Packs besides.
     #[arg(long, value_name = "PATH")]
     packs: Vec<PathBuf>,
@@ -126,10 +135,20 @@ pub fn test(guard: &dyn Guard, category: Option<Category>, allowed: Option<&str>
         .collect()
 }
 
-pub fn run(args: &SelftestArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let Some(ground) = Ground::load(Some(&args.policy), &args.packs, screen)? else {
+pub fn run(args: &SelftestArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
+    let (file, digest) = match &args.policy {
+        Some(file) => (file.clone(), None),
+        None => live(socket)?,
+    };
+    let Some(ground) = Ground::load(Some(&file), &args.packs, screen)? else {
         return Ok(Exit::InvalidPolicy);
     };
+    let read = ground.policy.as_ref().map(Policy::digest);
+    ensure!(
+        digest.is_none() || digest.as_deref() == read,
+        "{} is not what egressd enforces, it has changed since: run `egressctl reload`, or name it with --policy",
+        file.display()
+    );
     let allowed = ground.policy.as_ref().and_then(allowed_host);
     let alone = Content::default();
     let policy = ground.policy.as_ref();
@@ -138,7 +157,7 @@ pub fn run(args: &SelftestArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
         content: policy.map_or(&alone, |policy| policy.content()),
     };
     let ended = test(&guard, args.category, allowed.as_deref());
-    report(args, &ground, &ended, screen)?;
+    report(&file, &ground, &ended, screen)?;
     let is_good = ended.iter().all(|one| one.status == Status::Pass);
     Ok(if is_good { Exit::Ok } else { Exit::No })
 }
@@ -161,8 +180,27 @@ fn allowed_host(policy: &crate::policy::Policy) -> Option<String> {
     open.next()
 }
 
+/// The policy that the daemon enforces: its file and what it held.
+fn live(socket: &Path) -> anyhow::Result<(PathBuf, Option<String>)> {
+    let request = Request::Status { session: None };
+    let Reply::Status(status) = Client::connect(socket)?.request(&request)? else {
+        bail!("egressd answered something else than was asked for");
+    };
+    let policies: BTreeSet<_> = status
+        .guards
+        .iter()
+        .map(|guard| (guard.policy.file.clone(), guard.policy.digest.clone()))
+        .collect();
+    let mut policies = policies.into_iter();
+    match (policies.next(), policies.next()) {
+        (Some((file, digest)), None) => Ok((file.into(), Some(digest))),
+        (None, _) => bail!("egressd guards nothing: name a policy with --policy"),
+        (Some(_), Some(_)) => bail!("egressd enforces several policies: name one with --policy"),
+    }
+}
+
 fn report(
-    args: &SelftestArgs,
+    file: &Path,
     ground: &Ground,
     ended: &[Ended],
     screen: &mut Screen,
@@ -179,7 +217,7 @@ fn report(
             those.map(|one| json!(one.name)).collect()
         };
         screen.json(&json!({
-            "policy": args.policy.display().to_string(),
+            "policy": file.display().to_string(),
             "mode": if is_observing { "observe" } else { "enforce" },
             "total": ended.len(),
             "passed": passed,
@@ -208,7 +246,7 @@ fn report(
     for one in ended.iter().filter(|one| one.status != Status::Pass) {
         screen.line(format!("{}: {}", one.name, one.about))?;
     }
-    let policy = super::table::plain(&args.policy.display().to_string());
+    let policy = super::table::plain(&file.display().to_string());
     screen.line(format!(
         "{policy}: {passed} of {} as expected, {gaps} gaps, {failed} honest calls stopped",
         ended.len()
@@ -221,8 +259,6 @@ fn report(
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::cli::table::tests::Written;
 
@@ -232,12 +268,17 @@ mod tests {
 
     fn tested(category: Option<Category>, json: bool) -> (Exit, String) {
         let args = SelftestArgs {
-            policy: repository("policy/anthropic.json"),
+            policy: Some(repository("policy/anthropic.json")),
             packs: vec![repository("policy/packs")],
             category,
         };
         let written = Written::default();
-        let exit = run(&args, &mut written.screen(json, false)).unwrap();
+        let exit = run(
+            &args,
+            Path::new("/nowhere"),
+            &mut written.screen(json, false),
+        )
+        .unwrap();
         (exit, written.text())
     }
 
