@@ -8,6 +8,7 @@ mod sarif;
 use std::{
     io::{self, Read as _},
     path::PathBuf,
+    time::Instant,
 };
 
 use anyhow::Context as _;
@@ -29,6 +30,34 @@ pub struct ScanArgs {
     /// Print SARIF 2.1.0.
     #[arg(long)]
     sarif: bool,
+    /// Only findings that are at least this sure.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "medium")]
+    confidence: Least,
+    /// Look as at what leaves: for secrets, not for orders to a model.
+    #[arg(long)]
+    outgoing: bool,
+    /// With `--json`: how long the inspection took, in microseconds.
+    #[arg(long)]
+    timing: bool,
+}
+
+/// How sure a finding must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Least {
+    Low,
+    #[default]
+    Medium,
+    High,
+}
+
+impl From<Least> for Confidence {
+    fn from(least: Least) -> Self {
+        match least {
+            Least::Low => Self::Low,
+            Least::Medium => Self::Medium,
+            Least::High => Self::High,
+        }
+    }
 }
 
 /// Bytes that are read at most.
@@ -62,6 +91,8 @@ struct Scanned {
     file: String,
     /// Whether everything was inspected.
     complete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    micros: Option<f64>,
     findings: Vec<Located>,
 }
 
@@ -87,10 +118,18 @@ pub fn run(
             read(input).context("cannot read standard input")?,
         ),
     };
-    let (findings, complete) = inspect.inspect(&bytes);
+    let begun = Instant::now();
+    let (mut findings, complete) = if args.outgoing {
+        inspect.outgoing(&bytes)
+    } else {
+        inspect.inspect(&bytes)
+    };
+    let took = args.timing.then(|| begun.elapsed().as_secs_f64() * 1e6);
+    findings.retain(|finding| finding.confidence >= args.confidence.into());
     let scanned = Scanned {
         file: name,
         complete,
+        micros: took,
         findings: locate(&bytes, findings),
     };
     if args.sarif {
@@ -122,6 +161,7 @@ fn tell(scanned: &Scanned, screen: &mut Screen) -> io::Result<()> {
     let Scanned {
         file,
         complete,
+        micros: _,
         findings,
     } = scanned;
     if !findings.is_empty() {
@@ -257,8 +297,18 @@ mod tests {
         Inspector::new(Options::default()).unwrap()
     }
 
+    fn arguments(sarif: bool) -> ScanArgs {
+        ScanArgs {
+            file: None,
+            sarif,
+            confidence: Least::Medium,
+            outgoing: false,
+            timing: false,
+        }
+    }
+
     fn scanned(input: &[u8], sarif: bool, json: bool) -> (Exit, String) {
-        let args = ScanArgs { file: None, sarif };
+        let args = arguments(sarif);
         let written = Written::default();
         let exit = run(
             &args,
@@ -320,7 +370,7 @@ mod tests {
     fn a_file_that_is_not_there_is_a_failure() {
         let args = ScanArgs {
             file: Some("/nonexistent/x".into()),
-            sarif: false,
+            ..arguments(false)
         };
         let written = Written::default();
         let done = run(
@@ -344,7 +394,7 @@ mod tests {
     #[test]
     fn a_text_that_is_not_inspected_to_its_end_is_not_clean() {
         for (sarif, json) in [(false, false), (false, true), (true, false)] {
-            let args = ScanArgs { file: None, sarif };
+            let args = arguments(sarif);
             let written = Written::default();
             let exit = run(&args, &b"x"[..], &Half, &mut written.screen(json, false));
             assert_eq!(exit.unwrap(), Exit::No);

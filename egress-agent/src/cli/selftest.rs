@@ -163,7 +163,7 @@ pub fn run(args: &SelftestArgs, socket: &Path, screen: &mut Screen) -> anyhow::R
 }
 
 /// An exact host that the policy allows over HTTPS.
-fn allowed_host(policy: &crate::policy::Policy) -> Option<String> {
+fn allowed_host(policy: &Policy) -> Option<String> {
     let rules = policy.rules().iter();
     let hosts = rules
         .filter(|rule| rule.effect == crate::policy::Effect::Allow)

@@ -20,6 +20,11 @@ const LEVELS: usize = 8;
 pub trait Inspect {
     /// Every finding in `bytes`, and whether all of them were looked at.
     fn inspect(&self, bytes: &[u8]) -> (Vec<Finding>, bool);
+
+    /// The same for what leaves: no orders to a model.
+    fn outgoing(&self, bytes: &[u8]) -> (Vec<Finding>, bool) {
+        self.inspect(bytes)
+    }
 }
 
 /// What was seen of a call.
@@ -130,6 +135,11 @@ impl Inspect for Inspector {
     /// Everything that it can find, orders to a model too.
     fn inspect(&self, bytes: &[u8]) -> (Vec<Finding>, bool) {
         let report = self.inspect_incoming(bytes);
+        (report.findings, report.is_complete)
+    }
+
+    fn outgoing(&self, bytes: &[u8]) -> (Vec<Finding>, bool) {
+        let report = Self::inspect(self, bytes);
         (report.findings, report.is_complete)
     }
 }

@@ -28,6 +28,7 @@ pub(crate) enum Target {
     RatioAtMost(f64),
     RatioAtLeast(f64),
     AtMost(Quantity),
+    AtLeast(Quantity),
     /// Shown because it explains another figure.
     None,
 }
@@ -61,6 +62,7 @@ impl Figure {
             Target::RatioAtMost(bound) => Some(self.ratio? <= bound),
             Target::RatioAtLeast(bound) => Some(self.ratio? >= bound),
             Target::AtMost(bound) => Some(self.ours.value <= bound.value),
+            Target::AtLeast(bound) => Some(self.ours.value >= bound.value),
             Target::None => None,
         }
     }
@@ -135,6 +137,7 @@ impl fmt::Display for Target {
             Self::RatioAtMost(bound) => write!(f, "ratio ≤ {bound:.2}"),
             Self::RatioAtLeast(bound) => write!(f, "ratio ≥ {bound:.2}"),
             Self::AtMost(bound) => write!(f, "≤ {bound}"),
+            Self::AtLeast(bound) => write!(f, "≥ {bound}"),
             Self::None => Ok(()),
         }
     }

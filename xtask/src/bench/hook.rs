@@ -98,7 +98,7 @@ pub(crate) fn judgement(stage: &Stage) -> Result<Vec<Figure>> {
 }
 
 /// Microseconds of each judgement, without what reads and writes the lines.
-fn classified(stage: &Stage, commands: &[String], rounds: usize) -> Result<Vec<f64>> {
+pub(crate) fn classified(stage: &Stage, commands: &[String], rounds: usize) -> Result<Vec<f64>> {
     let lines: Vec<String> = commands
         .iter()
         .map(|command| json!({ "shell": command }).to_string())
