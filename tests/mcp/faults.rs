@@ -101,13 +101,16 @@ fn without_a_daemon_and_a_policy_no_call_goes_on() {
         output.read_line(&mut line).unwrap();
         serde_json::from_str::<Value>(&line).unwrap()
     };
-    ask(&json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list" }));
-    let denied = ask(&call(1, "add", &json!({})));
+    let list = json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list" });
+    let denied = ask(&list);
     assert_eq!(code(&denied), "no-judgement", "{denied}");
     assert!(
         denied.to_string().contains("systemctl start egressd"),
         "{denied}"
     );
+    // What was never listed is not called, whoever would judge it.
+    let denied = ask(&call(1, "add", &json!({})));
+    assert_eq!(code(&denied), "unknown-tool", "{denied}");
     drop(input);
     assert!(child.wait().unwrap().success());
 }
@@ -386,8 +389,12 @@ fn a_command_that_cannot_be_started_is_told() {
 #[test]
 fn a_server_whose_session_cannot_be_entered_does_not_start() {
     let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("policy.json");
+    std::fs::write(&policy, r#"{ "version": 1 }"#).unwrap();
     let mut child = Command::new(EGRESSCTL)
         .args(["--socket", "/nonexistent/s", "mcp", "--run", "--name", "t"])
+        .arg("--policy")
+        .arg(&policy)
         .arg("--state")
         .arg(state(dir.path()))
         .args(["--", "python3", "-c", "print('started')"])

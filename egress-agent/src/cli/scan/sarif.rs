@@ -33,6 +33,7 @@ pub(super) fn log(scanned: &Scanned) -> Value {
     let Scanned {
         file,
         complete,
+        micros: _,
         findings,
     } = scanned;
     let mut detectors: Vec<&str> = findings.iter().map(|one| one.detector.as_str()).collect();
@@ -173,6 +174,7 @@ mod tests {
         log(&Scanned {
             file: file.to_owned(),
             complete: true,
+            micros: None,
             findings: locate(bytes, findings),
         })
     }
@@ -259,6 +261,7 @@ mod tests {
         let log = log(&Scanned {
             file: "stdin".to_owned(),
             complete: false,
+            micros: None,
             findings: Vec::new(),
         });
         check(&log);
