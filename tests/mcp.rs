@@ -4,6 +4,7 @@ mod faults;
 mod http;
 mod install;
 mod latency;
+mod node;
 mod sdk;
 
 use std::{
