@@ -1,5 +1,6 @@
 //! `egressctl mcp` between real processes: servers that behave and servers that do not.
 
+mod excess;
 mod faults;
 mod http;
 mod install;

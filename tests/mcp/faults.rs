@@ -386,8 +386,12 @@ fn a_command_that_cannot_be_started_is_told() {
 #[test]
 fn a_server_whose_session_cannot_be_entered_does_not_start() {
     let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("policy.json");
+    std::fs::write(&policy, r#"{ "version": 1 }"#).unwrap();
     let mut child = Command::new(EGRESSCTL)
         .args(["--socket", "/nonexistent/s", "mcp", "--run", "--name", "t"])
+        .arg("--policy")
+        .arg(policy)
         .arg("--state")
         .arg(state(dir.path()))
         .args(["--", "python3", "-c", "print('started')"])

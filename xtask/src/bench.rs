@@ -13,6 +13,7 @@ mod figure;
 mod guard;
 mod hook;
 mod machine;
+mod mcp;
 mod names;
 mod nft;
 mod policies;
@@ -46,7 +47,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 11] = [
+const MEASUREMENTS: [(&str, Measure); 12] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -58,6 +59,7 @@ const MEASUREMENTS: [(&str, Measure); 11] = [
     ("start", start::start),
     ("hook", hook::hook),
     ("judgement", hook::judgement),
+    ("mcp", mcp::mcp),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
