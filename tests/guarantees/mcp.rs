@@ -59,7 +59,7 @@ call("clean", "fetch", {"url": "https://web.allowed.test:9000/"})
 call("denied", "fetch", {"url": "https://web.denied.test:9000/"})
 call("leak", "leak")
 call("again", "leak")
-call("sent", "fetch", {"note": SECRET})
+call("sent", "leak", {"note": SECRET})
 if len(sys.argv) > 1:
     open("asked", "w").close()
     while not os.path.exists("reloaded"):
@@ -76,7 +76,7 @@ sys.exit(status)
 
 #[test]
 fn the_guard_denies_redacts_hides_and_records_as_the_policy_says_and_a_reload_holds_at_once() {
-    let world = TestWorld::guarded(redacting(policy()));
+    let world = TestWorld::guarded(redacting(knowing(policy())));
     let daemon = world.daemon().expect("an egressd").files();
     let (audit, socket) = (daemon.audit.clone(), daemon.socket.display().to_string());
     let home = world.agent_home();
@@ -101,7 +101,7 @@ fn the_guard_denies_redacts_hides_and_records_as_the_policy_says_and_a_reload_ho
 
     let names: Vec<_> = seen["list"]["result"]["tools"]
         .as_array()
-        .expect("a list")
+        .unwrap_or_else(|| panic!("no list: {seen:#}\n{}", world.report()))
         .iter()
         .map(|tool| tool["name"].as_str().expect("a name"))
         .collect();
@@ -119,7 +119,7 @@ fn the_guard_denies_redacts_hides_and_records_as_the_policy_says_and_a_reload_ho
     assert!(!first.is_empty() && !leak.contains("b7b7"), "{leak}");
     assert_eq!(text(&seen["again"]), leak, "{seen:#}");
     // What leaves has it taken out as well, and the server is called with the rest.
-    assert_eq!(text(&seen["sent"]), "fetch done", "{seen:#}");
+    assert_eq!(text(&seen["sent"]), leak, "{seen:#}");
 
     denied(&seen["denied now"], "name-denied", "web.allowed.test");
     assert_eq!(text(&seen["allowed now"]), "fetch done", "{seen:#}");
@@ -180,6 +180,12 @@ fn without_a_daemon_the_guard_lets_nothing_through() {
     assert_eq!(seen.as_object().map(serde_json::Map::len), Some(7));
 }
 
+/// The tool of the server that goes to the network is known by its name.
+fn knowing(mut policy: Value) -> Value {
+    policy["tools"] = json!({ "url_tools": ["mcp__t__fetch"] });
+    policy
+}
+
 fn redacting(mut policy: Value) -> Value {
     policy["inspect"] = json!({ "secrets": "redact" });
     policy
@@ -187,7 +193,7 @@ fn redacting(mut policy: Value) -> Value {
 
 /// Allows what was denied, denies what was allowed, and takes nothing out.
 fn swapped() -> Value {
-    let mut policy = policy();
+    let mut policy = knowing(policy());
     policy["network"]["allow"][0]["hosts"] = json!(["*.denied.test"]);
     policy
 }

@@ -101,13 +101,15 @@ fn without_a_daemon_and_a_policy_no_call_goes_on() {
         output.read_line(&mut line).unwrap();
         serde_json::from_str::<Value>(&line).unwrap()
     };
-    ask(&json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list" }));
-    let denied = ask(&call(1, "add", &json!({})));
+    let denied = ask(&json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list" }));
     assert_eq!(code(&denied), "no-judgement", "{denied}");
     assert!(
         denied.to_string().contains("systemctl start egressd"),
         "{denied}"
     );
+    // Of a list that did not come no tool is known.
+    let denied = ask(&call(1, "add", &json!({})));
+    assert_eq!(code(&denied), "unknown-tool", "{denied}");
     drop(input);
     assert!(child.wait().unwrap().success());
 }

@@ -1038,7 +1038,8 @@ fn drop_with(from: Side, block: Block) -> Outcome {
 fn taken_out(side: Side, rest: &[u8], mut actions: Vec<Action>) -> Vec<Action> {
     for action in &mut actions {
         if action.step == Step::Forward {
-            action.step = Step::Replace(rest.to_vec());
+            // It came with the end of its line, and gets one again.
+            action.step = Step::Replace(rest.trim_ascii_end().to_vec());
         }
     }
     if let Some(last) = actions.last_mut() {
