@@ -211,15 +211,12 @@ impl Guarding {
         );
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-        let gate: Box<dyn Gate> = match &self.policy {
-            Some(file) => {
-                let policy = Policy::load(file)?;
-                Box::new(PolicyGate::new(policy, confirm::directory(), key))
-            }
-            None => {
-                let server = policy_name(name);
-                Box::new(daemon::DaemonGate::new(socket.to_owned(), &server, key))
-            }
+        let gate: Box<dyn Gate> = if let Some(file) = &self.policy {
+            let policy = Policy::load(file)?;
+            Box::new(PolicyGate::new(policy, confirm::directory(), key))
+        } else {
+            let server = policy_name(name);
+            Box::new(daemon::DaemonGate::new(socket.to_owned(), &server, key))
         };
         let state = match &self.state {
             Some(state) => state.clone(),

@@ -155,11 +155,17 @@ impl Latest {
         });
     }
 
-    /// `None` when it was not seen just now.
-    pub(crate) fn take(&self, subject: Subject, bytes: &[u8]) -> Option<Option<Block>> {
+    /// What was seen; what was not seen just now, `look` sees.
+    pub(crate) fn or_look(
+        &self,
+        subject: Subject,
+        bytes: &[u8],
+        look: impl FnOnce() -> Option<Block>,
+    ) -> Option<Block> {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = latest.take_if(|seen| seen.subject == subject && seen.bytes == bytes);
-        seen.map(|seen| seen.block)
+        drop(latest);
+        seen.map_or_else(look, |seen| seen.block)
     }
 }
 
@@ -170,14 +176,16 @@ mod tests {
     #[test]
     fn what_was_seen_is_told_once_and_of_the_same_bytes_only() {
         let latest = Latest::default();
-        let block = || Some(Block::redacted());
-        latest.put(Subject::ToServer, b"a", block());
-        assert_eq!(latest.take(Subject::ToServer, b"b"), None);
-        assert_eq!(latest.take(Subject::FromServer, b"a"), None);
-        assert_eq!(latest.take(Subject::ToServer, b"a"), Some(block()));
-        assert_eq!(latest.take(Subject::ToServer, b"a"), None);
-        latest.put(Subject::ToServer, b"a", block());
+        let found = || Some(Block::redacted());
+        let other = || Some(Block::new("looked-again", "", ""));
+        let told = |subject, bytes: &[u8]| latest.or_look(subject, bytes, other);
+        latest.put(Subject::ToServer, b"a", found());
+        assert_eq!(told(Subject::ToServer, b"b"), other());
+        assert_eq!(told(Subject::FromServer, b"a"), other());
+        assert_eq!(told(Subject::ToServer, b"a"), found());
+        assert_eq!(told(Subject::ToServer, b"a"), other());
+        latest.put(Subject::ToServer, b"a", found());
         latest.put(Subject::ToServer, &vec![b'a'; LONGEST_KEPT + 1], None);
-        assert_eq!(latest.take(Subject::ToServer, b"a"), None);
+        assert_eq!(told(Subject::ToServer, b"a"), other());
     }
 }

@@ -78,7 +78,7 @@ impl Gate for PolicyGate {
 
 impl Inspect for PolicyGate {
     fn inspect(&self, subject: Subject, json: &[u8]) -> Option<Block> {
-        self.latest.take(subject, json).unwrap_or_else(|| {
+        self.latest.or_look(subject, json, || {
             let (judgement, redacted) = self.look(subject, json);
             self.ruled(judgement, &redacted)
         })

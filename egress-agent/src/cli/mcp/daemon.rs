@@ -92,8 +92,7 @@ impl Gate for DaemonGate {
 impl Inspect for DaemonGate {
     fn inspect(&self, subject: Subject, json: &[u8]) -> Option<Block> {
         self.latest
-            .take(subject, json)
-            .unwrap_or_else(|| passed(self.look(subject, json)))
+            .or_look(subject, json, || passed(self.look(subject, json)))
     }
 
     fn redact(&self, subject: Subject, message: &[u8]) -> Option<Vec<u8>> {

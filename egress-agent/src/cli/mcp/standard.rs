@@ -27,10 +27,10 @@ pub(super) fn input() -> io::Result<Box<dyn AsyncRead + Unpin>> {
     Ok(match kind(&file)? {
         Kind::Pipe => match pipe::OpenOptions::new().open_receiver("/proc/self/fd/0") {
             Ok(pipe) => Box::new(pipe),
-            Err(_) => waiting(file),
+            Err(_) => Box::new(waiting(file)),
         },
         Kind::Socket => Box::new(Socket::new(file)?),
-        Kind::Other => waiting(file),
+        Kind::Other => Box::new(waiting(file)),
     })
 }
 
@@ -41,16 +41,16 @@ pub(super) fn output() -> io::Result<Box<dyn AsyncWrite + Unpin>> {
         Kind::Pipe => match pipe::OpenOptions::new().open_sender("/proc/self/fd/1") {
             Ok(pipe) => Box::new(pipe),
             // Nobody reads it any more, or it is another user's.
-            Err(_) => waiting(file),
+            Err(_) => Box::new(waiting(file)),
         },
         Kind::Socket => Box::new(Socket::new(file)?),
-        Kind::Other => waiting(file),
+        Kind::Other => Box::new(waiting(file)),
     })
 }
 
 /// Anything, with the threads that wait for it.
-fn waiting(file: OwnedFd) -> Box<tokio::fs::File> {
-    Box::new(tokio::fs::File::from_std(File::from(file)))
+fn waiting(file: OwnedFd) -> tokio::fs::File {
+    tokio::fs::File::from_std(File::from(file))
 }
 
 enum Kind {
