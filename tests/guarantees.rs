@@ -10,6 +10,7 @@ mod launch_filter;
 mod launch_view;
 mod life;
 mod loopback;
+mod mcp;
 mod names;
 mod one_shot;
 mod oom;

@@ -1,9 +1,11 @@
 //! `egressctl mcp` between real processes: servers that behave and servers that do not.
 
+mod excess;
 mod faults;
 mod http;
 mod install;
 mod latency;
+mod node;
 mod sdk;
 
 use std::{

@@ -151,6 +151,16 @@ impl Content {
         })
     }
 
+    /// Makes ready now what would be made for the first text: whoever asks about that waits less
+    /// long than it takes.
+    pub fn prepare(&self) {
+        for source in [Source::Agent, Source::Server, Source::Description] {
+            // Where it cannot be made, every look says so.
+            let nothing = br#"{"name":"a","description":"a b"}"#;
+            drop(self.judge_json(source, nothing));
+        }
+    }
+
     pub fn settings(&self) -> &InspectSettings {
         &self.settings
     }
@@ -314,12 +324,17 @@ impl Content {
 
     /// What is to be done about a message, as a judgement, and what is to be taken out of it.
     pub fn judge_passage(&self, passage: &Passage) -> (Judgement, Vec<Finding>) {
-        let tool = (passage.source == Source::Description)
-            .then(|| serde_json::from_str::<Value>(&passage.text).ok())
+        self.judge_json(passage.source, passage.text.as_bytes())
+    }
+
+    /// As [`Self::judge_passage`], of bytes that are elsewhere.
+    pub fn judge_json(&self, source: Source, json: &[u8]) -> (Judgement, Vec<Finding>) {
+        let tool = (source == Source::Description)
+            .then(|| serde_json::from_slice::<Value>(json).ok())
             .flatten();
         let opinion = match tool {
             Some(tool) => self.describe(&tool),
-            None => self.look(passage.source, passage.text.as_bytes()),
+            None => self.look(source, json),
         };
         let text = opinion.to_string();
         let Opinion {

@@ -101,14 +101,13 @@ fn without_a_daemon_and_a_policy_no_call_goes_on() {
         output.read_line(&mut line).unwrap();
         serde_json::from_str::<Value>(&line).unwrap()
     };
-    let list = json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list" });
-    let denied = ask(&list);
+    let denied = ask(&json!({ "jsonrpc": "2.0", "id": 0, "method": "tools/list" }));
     assert_eq!(code(&denied), "no-judgement", "{denied}");
     assert!(
         denied.to_string().contains("systemctl start egressd"),
         "{denied}"
     );
-    // What was never listed is not called, whoever would judge it.
+    // Of a list that did not come no tool is known.
     let denied = ask(&call(1, "add", &json!({})));
     assert_eq!(code(&denied), "unknown-tool", "{denied}");
     drop(input);
@@ -163,9 +162,9 @@ def call(m, name, arguments):
 fn a_server_that_floods_fills_no_memory() {
     let more = r#"
 def call(m, name, arguments):
-    noise = json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "x" * 1000}}).encode() + b"\n"
+    noise = json.dumps({"jsonrpc": "2.0", "method": "notifications/message"}).encode() + b" " * 10000 + b"\n"
     for _ in range(50):
-        raw(noise * 1000)
+        raw(noise * 100)
     answer(m, "ok")
 "#;
     let mut guarded = Guarded::listed(more, &[]);
@@ -182,7 +181,7 @@ def call(m, name, arguments):
         }
         notifications += 1;
     };
-    assert_eq!((notifications, text(&answer)), (50_000, "ok"));
+    assert_eq!((notifications, text(&answer)), (5_000, "ok"));
     assert!(guarded.most_memory() < 64 << 20);
     guarded.end();
 }
@@ -394,7 +393,7 @@ fn a_server_whose_session_cannot_be_entered_does_not_start() {
     let mut child = Command::new(EGRESSCTL)
         .args(["--socket", "/nonexistent/s", "mcp", "--run", "--name", "t"])
         .arg("--policy")
-        .arg(&policy)
+        .arg(policy)
         .arg("--state")
         .arg(state(dir.path()))
         .args(["--", "python3", "-c", "print('started')"])

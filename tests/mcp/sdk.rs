@@ -1,17 +1,14 @@
-//! The official SDK on both sides of the guard: what it sees through it is what it sees without
-//! it, but for what is denied.
+//! The official SDK for Python on both sides of the guard: what it sees through it is what it sees
+//! without it, but for what is denied.
 
-use std::{net::TcpListener, path::PathBuf, sync::OnceLock};
+use std::{net::TcpListener, path::PathBuf};
 
 use super::*;
-
-/// What is installed where there is no environment yet.
-const PACKAGE: &str = "mcp==2.3.0";
 
 #[test]
 fn over_pipes_both_eras_see_the_same() {
     for mode in ["legacy", "auto", "2026-07-28"] {
-        let server = [python(), script(), "server".into(), "stdio".into()];
+        let server = server("stdio");
         let direct = client(mode, "stdio", &server);
         let dir = tempfile::tempdir().unwrap();
         let mut guarded: Vec<PathBuf> = guard(dir.path());
@@ -61,7 +58,7 @@ fn check(direct: &Value, through: &Value, what: &str) {
 fn client(mode: &str, transport: &str, target: &[PathBuf]) -> Value {
     let output = Command::new("timeout")
         .arg("60")
-        .args([python(), script()])
+        .args(python())
         .args(["client", mode, transport])
         .args(target)
         .output()
@@ -71,7 +68,8 @@ fn client(mode: &str, transport: &str, target: &[PathBuf]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn guard(dir: &Path) -> Vec<PathBuf> {
+/// The words of a guard, without a server.
+pub(super) fn guard(dir: &Path) -> Vec<PathBuf> {
     let policy = dir.join("policy.json");
     std::fs::write(&policy, r#"{ "version": 1 }"#).unwrap();
     let words: [PathBuf; 8] = [
@@ -98,9 +96,10 @@ impl Server {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let child = Command::new(python())
-            .arg(script())
-            .args(["server", transport, &port.to_string()])
+        let words = server(transport);
+        let child = Command::new(&words[0])
+            .args(&words[1..])
+            .arg(port.to_string())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -126,13 +125,13 @@ impl Drop for Server {
 }
 
 /// A guard that listens.
-struct Proxy {
+pub(super) struct Proxy {
     child: Child,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Proxy {
-    fn start(dir: &Path, upstream: &str) -> Self {
+    pub(super) fn start(dir: &Path, upstream: &str) -> Self {
         let words = guard(dir);
         let mut child = Command::new(&words[0])
             .args(&words[1..])
@@ -164,42 +163,34 @@ fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/mcp/sdk.py")
 }
 
-/// A Python that has the SDK: `EGRESS_MCP_PYTHON`, or an environment that is made here once. Where
-/// neither can be had, the tests fail.
-fn python() -> PathBuf {
-    static PYTHON: OnceLock<PathBuf> = OnceLock::new();
-    let python = PYTHON.get_or_init(|| {
-        if let Some(given) = std::env::var_os("EGRESS_MCP_PYTHON") {
-            return given.into();
-        }
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mcp-sdk");
-        let python = home.join("bin/python");
-        let has_sdk = || {
-            let import = Command::new(&python)
-                .args(["-c", "import mcp.client, mcp.server"])
-                .output();
-            import.is_ok_and(|output| output.status.success())
-        };
-        if !has_sdk() {
-            let made = Command::new("python3")
-                .args(["-m", "venv"])
-                .arg(&home)
-                .status()
-                .unwrap();
-            assert!(made.success(), "python3 cannot make a virtual environment");
-            let pip = [
-                &python.to_string_lossy(),
-                "-m",
-                "pip",
-                "install",
-                "-q",
-                PACKAGE,
-            ];
-            let installed = Command::new(pip[0]).args(&pip[1..]).status().unwrap();
-            assert!(installed.success(), "`{PACKAGE}` cannot be installed");
-        }
-        assert!(has_sdk(), "the SDK is not there");
-        python
-    });
-    python.clone()
+/// The words of a server.
+fn server(transport: &str) -> Vec<PathBuf> {
+    let words = python().into_iter();
+    words.chain(["server".into(), transport.into()]).collect()
+}
+
+/// The script and who runs it, with the SDK that `cargo xtask setup` installs. Clients clear the
+/// environment of their servers: the path stands in the words.
+fn python() -> [PathBuf; 4] {
+    let mut path = std::ffi::OsString::from("PYTHONPATH=");
+    path.push(sdk("python"));
+    [
+        "env".into(),
+        path.into(),
+        "/usr/bin/python3".into(),
+        script(),
+    ]
+}
+
+/// Where an SDK is. Without it the tests fail.
+#[track_caller]
+pub(super) fn sdk(which: &str) -> PathBuf {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/sdk");
+    let home = home.join(which);
+    assert!(
+        home.join(".version").exists(),
+        "the SDK is missing in {}: run `cargo xtask setup`",
+        home.display()
+    );
+    home.canonicalize().unwrap()
 }

@@ -14,6 +14,7 @@ mod guard;
 mod hook;
 mod inspect;
 mod machine;
+mod mcp;
 mod names;
 mod nft;
 mod policies;
@@ -47,7 +48,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 12] = [
+const MEASUREMENTS: [(&str, Measure); 13] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -60,6 +61,7 @@ const MEASUREMENTS: [(&str, Measure); 12] = [
     ("hook", hook::hook),
     ("judgement", hook::judgement),
     ("inspect", inspect::inspect),
+    ("mcp", mcp::mcp),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {

@@ -8,6 +8,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 mod denial;
 mod dns;
+mod mcp;
 mod probe;
 mod tcp;
 mod udp;
@@ -17,6 +18,8 @@ mod udp;
 pub(crate) enum Load {
     /// Accepts and closes TCP, swallows UDP, until killed
     Serve { address: SocketAddr },
+    /// Answers calls of the Model Context Protocol on standard input, until it ends
+    McpServe,
     /// Swallows TCP streams, until killed
     Sink { address: SocketAddr },
     /// Connects so often; prints the medians of connect(2), and of socket, connect and close
@@ -75,6 +78,7 @@ impl Load {
     pub(crate) fn run(self) -> Result<()> {
         let line = match self {
             Self::Serve { address } => return tcp::serve(address),
+            Self::McpServe => return mcp::serve(),
             Self::Sink { address } => return tcp::sink(address),
             Self::Connect { address, count } => tcp::connect(address, count)?.join(" "),
             Self::Send { address, millis } => udp::send(address, time(millis))?.to_string(),

@@ -6,14 +6,12 @@
 mod accept;
 mod daemon;
 mod install;
+mod standard;
 mod wrap;
 
 use std::{
     ffi::OsString,
-    fs::File,
-    io,
     net::SocketAddr,
-    os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
@@ -145,14 +143,11 @@ fn guard(args: &Guarding, socket: &Path) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    // Standard output is locked for people's tables; the protocol has its own way to it.
-    let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-    let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let (input, output) = (
-        tokio::fs::File::from_std(input),
-        tokio::fs::File::from_std(output),
-    );
-    let ended = runtime.block_on(stdio::serve(session, &command, input, output, &witness));
+    let ended = runtime.block_on(async {
+        // Standard output is locked for people's tables; the protocol has its own way to it.
+        let (input, output) = (standard::input()?, standard::output()?);
+        stdio::serve(session, &command, input, output, &witness).await
+    });
     // Somebody may never close our input; nobody waits for that.
     runtime.shutdown_background();
     let status = ended.with_context(|| format!("start the server `{}`", show(&command)))?;
@@ -216,15 +211,12 @@ impl Guarding {
         );
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-        let gate: Box<dyn Gate> = match &self.policy {
-            Some(file) => {
-                let policy = Policy::load(file)?;
-                Box::new(PolicyGate::new(policy, confirm::directory(), key))
-            }
-            None => {
-                let server = policy_name(name);
-                Box::new(daemon::DaemonGate::new(socket.to_owned(), &server, key))
-            }
+        let gate: Box<dyn Gate> = if let Some(file) = &self.policy {
+            let policy = Policy::load(file)?;
+            Box::new(PolicyGate::new(policy, confirm::directory(), key))
+        } else {
+            let server = policy_name(name);
+            Box::new(daemon::DaemonGate::new(socket.to_owned(), &server, key))
         };
         let state = match &self.state {
             Some(state) => state.clone(),

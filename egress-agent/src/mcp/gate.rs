@@ -1,6 +1,10 @@
 //! The questions that a session asks of whoever decides.
 
-use std::{borrow::Cow, fmt};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
 
 use serde_json::{Value, json};
 
@@ -35,15 +39,16 @@ impl Subject {
 
 /// What is wrong with a text.
 pub trait Inspect: Send + Sync {
-    /// The texts of one message: every string and every key, in order.
-    fn inspect(&self, subject: Subject, texts: &[Cow<'_, str>]) -> Option<Block>;
+    /// A message, or a part of one, as JSON.
+    fn inspect(&self, subject: Subject, json: &[u8]) -> Option<Block>;
 
     /// What is wrong with a tool as the server describes it.
     fn describe(&self, tool: &Value) -> Option<Block> {
-        self.inspect(Subject::Description, &texts(tool))
+        self.inspect(Subject::Description, tool.to_string().as_bytes())
     }
 
-    /// The same message without what must not pass, where that is to be taken out.
+    /// The same message without what must not pass, where that is to be taken out. Whoever asks
+    /// next what is wrong with the same bytes is told what was seen here.
     fn redact(&self, _subject: Subject, _message: &[u8]) -> Option<Vec<u8>> {
         None
     }
@@ -125,27 +130,62 @@ impl fmt::Display for Block {
     }
 }
 
-/// Every text of a value, keys included, in order. Long numbers are texts too: cards are numbers.
-pub fn texts(value: &Value) -> Vec<Cow<'_, str>> {
-    const SHORTEST_NUMBER: usize = 9;
-    let mut texts = Vec::new();
-    let mut open = vec![value];
-    while let Some(value) = open.pop() {
-        match value {
-            Value::String(text) => texts.push(Cow::Borrowed(text.as_str())),
-            Value::Number(number) => {
-                let text = number.to_string();
-                if text.len() >= SHORTEST_NUMBER {
-                    texts.push(Cow::Owned(text));
-                }
-            }
-            Value::Array(list) => open.extend(list.iter().rev()),
-            Value::Object(fields) => {
-                texts.extend(fields.keys().map(|key| Cow::Borrowed(key.as_str())));
-                open.extend(fields.values().rev());
-            }
-            Value::Null | Value::Bool(_) => {}
-        }
+/// What was seen of the last message, for the question that follows about the same bytes. It is
+/// told once: the same bytes in another message are looked at again.
+#[derive(Debug, Default)]
+pub(crate) struct Latest(Mutex<Option<Sight>>);
+
+#[derive(Debug)]
+struct Sight {
+    subject: Subject,
+    bytes: Vec<u8>,
+    block: Option<Block>,
+}
+
+/// Longer messages are looked at twice rather than kept.
+const LONGEST_KEPT: usize = 64 << 10;
+
+impl Latest {
+    pub(crate) fn put(&self, subject: Subject, bytes: &[u8], block: Option<Block>) {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *latest = (bytes.len() <= LONGEST_KEPT).then(|| Sight {
+            subject,
+            bytes: bytes.to_vec(),
+            block,
+        });
     }
-    texts
+
+    /// What was seen; what was not seen just now, `look` sees.
+    pub(crate) fn or_look(
+        &self,
+        subject: Subject,
+        bytes: &[u8],
+        look: impl FnOnce() -> Option<Block>,
+    ) -> Option<Block> {
+        let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = latest.take_if(|seen| seen.subject == subject && seen.bytes == bytes);
+        drop(latest);
+        seen.map_or_else(look, |seen| seen.block)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_told_once_and_of_the_same_bytes_only() {
+        let latest = Latest::default();
+        let found = || Some(Block::redacted());
+        let other = || Some(Block::new("looked-again", "", ""));
+        let told = |subject, bytes: &[u8]| latest.or_look(subject, bytes, other);
+        latest.put(Subject::ToServer, b"a", found());
+        assert_eq!(told(Subject::ToServer, b"b"), other());
+        assert_eq!(told(Subject::FromServer, b"a"), other());
+        assert_eq!(told(Subject::ToServer, b"a"), found());
+        assert_eq!(told(Subject::ToServer, b"a"), other());
+        latest.put(Subject::ToServer, b"a", found());
+        latest.put(Subject::ToServer, &vec![b'a'; LONGEST_KEPT + 1], None);
+        assert_eq!(told(Subject::ToServer, b"a"), other());
+    }
 }

@@ -17,7 +17,6 @@ mod headers;
 mod relay;
 
 use std::{
-    borrow::Cow,
     collections::VecDeque,
     io,
     net::SocketAddr,
@@ -38,6 +37,8 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use lru::LruCache;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc},
@@ -52,11 +53,13 @@ use super::{
     gate::{Block, NO_ANSWER, Subject},
     message::{self, Framing, INVALID_REQUEST, Id, Incoming as Read, Kind},
     revision::{self, Revision},
-    session::{self, Action, Guard, Note, Session, Step, error},
+    session::{self, Action, Guard, MOST_OPEN, Note, Session, Step, error},
 };
 
-/// Connections at a time.
-const MOST_CONNECTIONS: usize = 256;
+/// Connections at a time: clients open one for each call that runs, and a few streams.
+const MOST_CONNECTIONS: usize = MOST_OPEN + 512;
+/// Of the files that this process may open, those that are not for connections.
+const OTHER_FILES: u64 = 64;
 /// Bytes of messages that are in memory at a time, of all connections.
 const MOST_HELD: usize = 128 << 20;
 /// Conversations that are remembered.
@@ -175,6 +178,24 @@ impl Upstream {
     }
 }
 
+/// Connections for which there are files: each has one to the client and one to the server. As
+/// many files as this process may have are asked for first.
+fn connections() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let limit = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let files = limit.map_or(usize::MAX, |files| {
+        usize::try_from(files.saturating_sub(OTHER_FILES) / 2).unwrap_or(usize::MAX)
+    });
+    files.clamp(1, MOST_CONNECTIONS)
+}
+
 impl Proxy {
     /// `names`: the hosts under which clients may call; `None` for any.
     pub fn new(
@@ -205,7 +226,7 @@ impl Proxy {
         listener: TcpListener,
         end: impl Future<Output = ()>,
     ) -> io::Result<()> {
-        let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let room = Arc::new(Semaphore::new(connections()));
         let mut end = Box::pin(end);
         loop {
             let accepted = tokio::select! {
@@ -338,8 +359,14 @@ impl Proxy {
             let bytes = held.shared();
             let id = id.clone();
             tokio::task::spawn_blocking(move || {
-                let texts: Vec<_> = mirrored.into_iter().map(Cow::Owned).collect();
-                if let Some(block) = proxy.guard.gate.inspect(Subject::ToServer, &texts) {
+                let texts = json!(mirrored).to_string();
+                let block = (!mirrored.is_empty())
+                    .then(|| {
+                        let texts = texts.as_bytes();
+                        proxy.guard.gate.inspect(Subject::ToServer, texts)
+                    })
+                    .flatten();
+                if let Some(block) = block {
                     return vec![Action::denied(id.as_ref(), block)];
                 }
                 let mut session = lock(&conversation.session);

@@ -9,11 +9,10 @@ use std::{
 };
 
 use egress_common::Mode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::gate::{Block, Gate, Inspect, Subject};
+use super::gate::{Block, Gate, Inspect, Latest, Subject};
 use crate::{
-    content::{Passage, Source},
     inspect::{Finding, Tokens, chain::Chains, redact::redact_json},
     policy::{Policy, quote},
     tools::{self, Call, Class, Judgement, Verdict, confirm},
@@ -27,6 +26,7 @@ pub struct PolicyGate {
     confirmations: Option<PathBuf>,
     tokens: Tokens,
     chains: Mutex<Chains>,
+    latest: Latest,
     begun: Instant,
 }
 
@@ -38,6 +38,7 @@ impl PolicyGate {
             confirmations,
             tokens: Tokens::new(key),
             chains: Mutex::default(),
+            latest: Latest::default(),
             begun: Instant::now(),
         }
     }
@@ -49,10 +50,12 @@ impl PolicyGate {
         }
     }
 
-    fn look(&self, source: Source, text: String) -> Option<Block> {
-        let passage = Passage { source, text };
-        let (judgement, redacted) = self.policy.content().judge_passage(&passage);
-        passage_block(judgement, &redacted).filter(|_| !self.is_observing())
+    fn look(&self, subject: Subject, json: &[u8]) -> (Judgement, Vec<Finding>) {
+        self.policy.content().judge_json(subject.source(), json)
+    }
+
+    fn ruled(&self, judgement: Judgement, redacted: &[Finding]) -> Option<Block> {
+        passage_block(judgement, redacted).filter(|_| !self.is_observing())
     }
 }
 
@@ -74,22 +77,25 @@ impl Gate for PolicyGate {
 }
 
 impl Inspect for PolicyGate {
-    fn inspect(&self, subject: Subject, texts: &[Cow<'_, str>]) -> Option<Block> {
-        self.look(subject.source(), json!(texts).to_string())
-    }
-
-    fn describe(&self, tool: &Value) -> Option<Block> {
-        self.look(Source::Description, tool.to_string())
+    fn inspect(&self, subject: Subject, json: &[u8]) -> Option<Block> {
+        self.latest.or_look(subject, json, || {
+            let (judgement, redacted) = self.look(subject, json);
+            self.ruled(judgement, &redacted)
+        })
     }
 
     fn redact(&self, subject: Subject, message: &[u8]) -> Option<Vec<u8>> {
-        let content = self.policy.content();
-        if !content.redacts() || self.is_observing() {
+        if !self.policy.content().redacts() || self.is_observing() {
             return None;
         }
-        let redacted = content.look(subject.source(), message).redacted;
+        let (judgement, redacted) = self.look(subject, message);
+        if redacted.is_empty() {
+            let block = self.ruled(judgement, &redacted);
+            self.latest.put(subject, message, block);
+            return None;
+        }
         let redaction = &self.policy.inspect().redaction;
-        (!redacted.is_empty()).then(|| redact_json(message, &redacted, redaction, &self.tokens))
+        Some(redact_json(message, &redacted, redaction, &self.tokens))
     }
 }
 
@@ -183,7 +189,10 @@ mod tests {
         let gate = gate(r#"{ "version": 1, "mode": "observe", "tools": { "deny": ["*"] } }"#);
         assert_eq!(gate.call("mcp__x__add", &json!({}), "1"), None);
         let token = format!("ghp_{}", "a1".repeat(18));
-        assert_eq!(gate.inspect(Subject::ToServer, &[token.into()]), None);
+        assert_eq!(
+            gate.inspect(Subject::ToServer, json!([token]).to_string().as_bytes()),
+            None
+        );
     }
 
     #[test]
@@ -191,8 +200,9 @@ mod tests {
         let gate = gate(r#"{ "version": 1 }"#);
         let token = format!("ghp_{}", "a1".repeat(18));
         for subject in [Subject::ToServer, Subject::FromServer, Subject::Description] {
-            let texts = ["a".into(), token.clone().into()];
-            assert_eq!(gate.inspect(subject, &texts).unwrap().code, "secret");
+            let texts = json!(["a", token]).to_string();
+            let block = gate.inspect(subject, texts.as_bytes()).unwrap();
+            assert_eq!(block.code, "secret");
         }
         let hidden: String = "adds two"
             .chars()
@@ -205,8 +215,8 @@ mod tests {
         assert!(gate.describe(&tool).is_some());
         let tool = json!({ "name": "add", "description": "adds two numbers", "inputSchema": {} });
         assert_eq!(gate.describe(&tool), None);
-        let emoji = ["\u{1f469}\u{200d}\u{1f4bb} \u{2764}\u{fe0f}".into()];
-        assert_eq!(gate.inspect(Subject::Description, &emoji), None);
+        let emoji = json!("\u{1f469}\u{200d}\u{1f4bb} \u{2764}\u{fe0f}").to_string();
+        assert_eq!(gate.inspect(Subject::Description, emoji.as_bytes()), None);
     }
 
     #[test]
@@ -220,8 +230,9 @@ mod tests {
             .unwrap();
         assert_eq!(rest, br#"{"a":"use [redacted]!","b":1}"#);
         assert_eq!(gate.redact(Subject::FromServer, &rest), None);
-        let texts = [token.into()];
-        let block = gate.inspect(Subject::FromServer, &texts).unwrap();
+        let texts = json!([token]).to_string();
+        let block = gate.inspect(Subject::FromServer, texts.as_bytes());
+        let block = block.unwrap();
         assert_eq!(block.code, "redaction-failed");
     }
 }

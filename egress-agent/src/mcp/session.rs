@@ -14,7 +14,7 @@
 
 use std::{
     collections::BTreeMap,
-    ops::Range,
+    ops::{Deref, Range},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use super::{
     budget::Budget,
-    gate::{Block, DENIED, Gate, NO_ANSWER, Subject, texts},
+    gate::{Block, DENIED, Gate, NO_ANSWER, Subject},
     glimpse::{Glimpse, Glimpsed},
     inventory::Inventory,
     message::{
@@ -33,7 +33,7 @@ use super::{
 };
 
 /// Requests of one side that wait for an answer.
-const MOST_OPEN: usize = 1024;
+pub const MOST_OPEN: usize = 1024;
 /// Members of the parameters of a call, and of what it may carry along.
 const CALL: &[&str] = &[
     "name",
@@ -74,7 +74,7 @@ pub struct Limits {
     pub calls: Option<u64>,
     /// The same call with the same arguments.
     pub repeats: Option<u64>,
-    /// Tool calls at a time.
+    /// Tool calls at a time; more than [`MOST_OPEN`] requests never wait.
     pub concurrent: usize,
     /// From the first message on.
     pub wall_clock: Option<Duration>,
@@ -87,7 +87,7 @@ impl Default for Limits {
         Self {
             calls: None,
             repeats: None,
-            concurrent: 64,
+            concurrent: MOST_OPEN,
             wall_clock: None,
             answer: Duration::from_mins(10),
         }
@@ -176,6 +176,27 @@ struct Open {
     revision: Option<Revision>,
 }
 
+/// A message with the bytes that it was read from.
+#[derive(Debug)]
+struct Heard<'a> {
+    message: &'a Message,
+    bytes: &'a [u8],
+}
+
+impl<'a> Heard<'a> {
+    const fn new(message: &'a Message, bytes: &'a [u8]) -> Self {
+        Self { message, bytes }
+    }
+}
+
+impl Deref for Heard<'_> {
+    type Target = Message;
+
+    fn deref(&self) -> &Message {
+        self.message
+    }
+}
+
 /// A step for one message, before it is known whether it came alone.
 type Outcome = (Step, Vec<Note>);
 
@@ -213,40 +234,68 @@ impl Session {
 
     /// One line or body of the client; `now` counts from any fixed moment.
     pub fn from_client(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
-        match self.guard.gate.redact(Subject::ToServer, bytes) {
-            None => self.whole_from_client(bytes, now),
-            Some(rest) => taken_out(Side::Client, &rest, self.whole_from_client(&rest, now)),
+        let incoming = message::read(bytes, self.framing);
+        if !is_message(&incoming) {
+            return self.read_from_client(bytes, incoming, now);
         }
+        let Some(rest) = self.guard.gate.redact(Subject::ToServer, bytes) else {
+            return self.read_from_client(bytes, incoming, now);
+        };
+        let incoming = message::read(&rest, self.framing);
+        let actions = self.read_from_client(&rest, incoming, now);
+        taken_out(Side::Client, &rest, actions)
     }
 
-    fn whole_from_client(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
-        match message::read(bytes, self.framing) {
+    fn read_from_client(
+        &mut self,
+        bytes: &[u8],
+        incoming: Result<Incoming, Invalid>,
+        now: Duration,
+    ) -> Vec<Action> {
+        match incoming {
             Err(invalid) => {
                 let glimpsed = Glimpse::of(bytes);
                 vec![self.unreadable_from_client(&invalid, glimpsed)]
             }
             Ok(Incoming::Blank) => vec![action((Step::Forward, Vec::new()))],
-            Ok(Incoming::One(message)) => vec![action(self.client_message(&message, now))],
-            Ok(Incoming::Batch(parts)) => vec![action(self.client_batch(&parts, now))],
+            Ok(Incoming::One(message)) => {
+                let heard = Heard::new(&message, bytes);
+                vec![action(self.client_message(&heard, now))]
+            }
+            Ok(Incoming::Batch(parts)) => vec![action(self.client_batch(bytes, &parts, now))],
         }
     }
 
     /// One line or body of the server.
     pub fn from_server(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
-        match self.guard.gate.redact(Subject::FromServer, bytes) {
-            None => self.whole_from_server(bytes, now),
-            Some(rest) => taken_out(Side::Server, &rest, self.whole_from_server(&rest, now)),
+        let incoming = message::read(bytes, self.framing);
+        if !is_message(&incoming) {
+            return self.read_from_server(bytes, incoming, now);
         }
+        let Some(rest) = self.guard.gate.redact(Subject::FromServer, bytes) else {
+            return self.read_from_server(bytes, incoming, now);
+        };
+        let incoming = message::read(&rest, self.framing);
+        let actions = self.read_from_server(&rest, incoming, now);
+        taken_out(Side::Server, &rest, actions)
     }
 
-    fn whole_from_server(&mut self, bytes: &[u8], now: Duration) -> Vec<Action> {
-        match message::read(bytes, self.framing) {
+    fn read_from_server(
+        &mut self,
+        bytes: &[u8],
+        incoming: Result<Incoming, Invalid>,
+        now: Duration,
+    ) -> Vec<Action> {
+        match incoming {
             Err(invalid) => {
                 let glimpsed = Glimpse::of(bytes);
                 vec![self.unreadable_from_server(&invalid, glimpsed)]
             }
             Ok(Incoming::Blank) => vec![action((Step::Forward, Vec::new()))],
-            Ok(Incoming::One(message)) => vec![action(self.server_message(&message, now))],
+            Ok(Incoming::One(message)) => {
+                let heard = Heard::new(&message, bytes);
+                vec![action(self.server_message(&heard, now))]
+            }
             Ok(Incoming::Batch(parts)) => self.server_batch(bytes, parts, now),
         }
     }
@@ -355,7 +404,7 @@ impl Session {
             .map(|_| error(Some(id), block, NO_ANSWER))
     }
 
-    fn client_message(&mut self, message: &Message, now: Duration) -> Outcome {
+    fn client_message(&mut self, message: &Heard<'_>, now: Duration) -> Outcome {
         match &message.kind {
             Kind::Request { id, method } => self.client_request(id, method, message, now),
             Kind::Notification { method } => {
@@ -394,7 +443,7 @@ impl Session {
         &mut self,
         id: &Id,
         method: &str,
-        message: &Message,
+        message: &Heard<'_>,
         now: Duration,
     ) -> Outcome {
         let params = message.params();
@@ -451,7 +500,7 @@ impl Session {
         &self,
         id: &Id,
         method: &str,
-        message: &Message,
+        message: &Heard<'_>,
         now: Duration,
     ) -> Result<(), (Block, i64)> {
         let denied = |block: Block| (block, DENIED);
@@ -523,7 +572,7 @@ impl Session {
         block.map_or(Ok(()), Err).map_err(denied)
     }
 
-    fn server_message(&mut self, message: &Message, now: Duration) -> Outcome {
+    fn server_message(&mut self, message: &Heard<'_>, now: Duration) -> Outcome {
         match message.kind.clone() {
             Kind::Request { id, method } => self.server_request(&id, &method, message, now),
             Kind::Notification { method } => {
@@ -558,7 +607,7 @@ impl Session {
         &mut self,
         id: &Id,
         method: &str,
-        message: &Message,
+        message: &Heard<'_>,
         now: Duration,
     ) -> Outcome {
         let is_known = self.asked_back.contains_key(id);
@@ -620,7 +669,7 @@ impl Session {
     }
 
     /// The answer to a request of the client.
-    fn result(&mut self, id: &Id, open: Open, message: &Message) -> Outcome {
+    fn result(&mut self, id: &Id, open: Open, message: &Heard<'_>) -> Outcome {
         match open.method.as_str() {
             "initialize" => self.initialized(id, open, message),
             "server/discover" => self.described(id, open, message),
@@ -645,7 +694,7 @@ impl Session {
         }
     }
 
-    fn initialized(&mut self, id: &Id, open: Open, message: &Message) -> Outcome {
+    fn initialized(&mut self, id: &Id, open: Open, message: &Heard<'_>) -> Outcome {
         let agreed = message.result().get("protocolVersion");
         let agreed = agreed.and_then(Value::as_str).unwrap_or_default();
         match Revision::parse(agreed) {
@@ -658,7 +707,7 @@ impl Session {
     }
 
     /// What a server says of itself goes to the model: what must not, is taken out.
-    fn described(&self, id: &Id, open: Open, message: &Message) -> Outcome {
+    fn described(&self, id: &Id, open: Open, message: &Heard<'_>) -> Outcome {
         let Some(block) = self.inspect(Subject::Description, message) else {
             return (Step::Forward, Vec::new());
         };
@@ -666,14 +715,7 @@ impl Session {
         let had = result
             .as_object_mut()
             .and_then(|result| result.remove("instructions"));
-        let left = texts(&result);
-        if had.is_none()
-            || self
-                .guard
-                .gate
-                .inspect(Subject::Description, &left)
-                .is_some()
-        {
+        if had.is_none() || self.guard.gate.describe(&result).is_some() {
             return replaced(id, open, block);
         }
         let step = Step::Replace(answer(Some(id), "result", result));
@@ -688,7 +730,7 @@ impl Session {
     }
 
     /// A list for the model: entries that must not reach it are left out.
-    fn listed(&self, id: &Id, open: Open, message: &Message, key: &str) -> Outcome {
+    fn listed(&self, id: &Id, open: Open, message: &Heard<'_>, key: &str) -> Outcome {
         let mut result = message.result().clone();
         let list = result
             .as_object_mut()
@@ -700,8 +742,7 @@ impl Session {
             return replaced(id, open, block);
         };
         // The rest of the message, without the list.
-        let rest = texts(&result);
-        if let Some(block) = self.guard.gate.inspect(Subject::Description, &rest) {
+        if let Some(block) = self.guard.gate.describe(&result) {
             return replaced(id, open, block);
         }
         let is_last = result.get("nextCursor").is_none_or(Value::is_null);
@@ -754,8 +795,7 @@ impl Session {
             .iter()
             .filter(|(key, _)| *key != "result");
         for (key, value) in outside {
-            let texts = [vec![key.as_str().into()], texts(value)].concat();
-            if let Some(block) = self.guard.gate.inspect(Subject::Description, &texts) {
+            if let Some(block) = self.guard.gate.describe(&json!([key, value])) {
                 return replaced(id, open, block);
             }
         }
@@ -770,6 +810,7 @@ impl Session {
 
     fn client_batch(
         &mut self,
+        bytes: &[u8],
         parts: &[(Range<usize>, Result<Message, Invalid>)],
         now: Duration,
     ) -> Outcome {
@@ -788,9 +829,10 @@ impl Session {
         let (asked, asked_back) = (self.asked.clone(), self.asked_back.clone());
         let mut notes = Vec::new();
         let mut blocked = None;
-        for (_, part) in parts {
+        for (place, part) in parts {
+            let element = bytes.get(place.clone()).unwrap_or_default();
             let (step, noted) = match part {
-                Ok(message) => self.client_message(message, now),
+                Ok(message) => self.client_message(&Heard::new(message, element), now),
                 Err(invalid) => {
                     blocked.get_or_insert(unreadable(invalid));
                     continue;
@@ -824,7 +866,9 @@ impl Session {
         for (place, part) in parts {
             let element = bytes.get(place).unwrap_or_default();
             let (step, noted) = match part {
-                Ok(message) if has_batches => self.server_message(&message, now),
+                Ok(message) if has_batches => {
+                    self.server_message(&Heard::new(&message, element), now)
+                }
                 Ok(_) => {
                     let invalid =
                         Invalid::NotMessage("it came in a batch, which this revision has not");
@@ -862,17 +906,8 @@ impl Session {
         actions
     }
 
-    fn inspect(&self, subject: Subject, message: &Message) -> Option<Block> {
-        let texts: Vec<_> = message
-            .document()
-            .iter()
-            .flat_map(|(key, value)| {
-                let mut all = vec![key.as_str().into()];
-                all.extend(texts(value));
-                all
-            })
-            .collect();
-        self.guard.gate.inspect(subject, &texts)
+    fn inspect(&self, subject: Subject, message: &Heard<'_>) -> Option<Block> {
+        self.guard.gate.inspect(subject, message.bytes)
     }
 
     fn is_refused(&self, method: &str) -> Option<Block> {
@@ -1003,7 +1038,8 @@ fn drop_with(from: Side, block: Block) -> Outcome {
 fn taken_out(side: Side, rest: &[u8], mut actions: Vec<Action>) -> Vec<Action> {
     for action in &mut actions {
         if action.step == Step::Forward {
-            action.step = Step::Replace(rest.to_vec());
+            // It came with the end of its line, and gets one again.
+            action.step = Step::Replace(rest.trim_ascii_end().to_vec());
         }
     }
     if let Some(last) = actions.last_mut() {
@@ -1013,12 +1049,17 @@ fn taken_out(side: Side, rest: &[u8], mut actions: Vec<Action>) -> Vec<Action> {
     actions
 }
 
+/// Whether there is something in which anything could be found.
+fn is_message(incoming: &Result<Incoming, Invalid>) -> bool {
+    matches!(incoming, Ok(Incoming::One(_) | Incoming::Batch(_)))
+}
+
 fn unreadable(invalid: &Invalid) -> Block {
     Block::new(invalid.code(), invalid.to_string(), invalid.hint())
 }
 
 /// The request that a notification takes back.
-fn cancelled(method: &str, message: &Message) -> Option<Id> {
+fn cancelled(method: &str, message: &Heard<'_>) -> Option<Id> {
     (method == "notifications/cancelled")
         .then(|| message.params().get("requestId").and_then(Id::read))
         .flatten()

@@ -1,25 +1,20 @@
 //! The gate that asks the daemon, as the hook does: it judges, and it records.
 
-use std::{
-    borrow::Cow,
-    path::PathBuf,
-    sync::atomic::{AtomicU8, Ordering},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     audit::record::Mode,
     cli::hook::ask::ask,
-    content::{Passage, Source},
+    content::Passage,
     control::{
         message::{Reply, Request},
         status::Judged,
     },
     inspect::{Tokens, redact::redact_json},
     mcp::{
-        gate::{Block, Gate, Inspect, Subject},
+        gate::{Block, Gate, Inspect, Latest, Subject},
         ruling::{block, passage_block},
     },
     tools::Call,
@@ -28,17 +23,13 @@ use crate::{
 /// For the daemon to answer.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// What is known of the daemon's policy: whether it has things taken out of messages.
-const UNKNOWN: u8 = 0;
-const NEVER: u8 = 1;
-const SOMETIMES: u8 = 2;
-
+/// Asks about every message, so that a policy holds from the moment at which it is loaded.
 pub(super) struct DaemonGate {
     socket: PathBuf,
     /// As policies know the server: `mcp__SERVER`.
     server: String,
     tokens: Tokens,
-    redacts: AtomicU8,
+    latest: Latest,
 }
 
 impl DaemonGate {
@@ -48,7 +39,7 @@ impl DaemonGate {
             socket,
             server: format!("mcp__{server}"),
             tokens: Tokens::new(key),
-            redacts: AtomicU8::new(UNKNOWN),
+            latest: Latest::default(),
         }
     }
 
@@ -66,20 +57,20 @@ impl DaemonGate {
             passage,
         };
         let hint = "ask the person to look at egressd; nothing went on";
-        let judged = match ask(&self.socket, &request, PATIENCE) {
-            Ok(Reply::Judged(judged)) => *judged,
+        match ask(&self.socket, &request, PATIENCE) {
+            Ok(Reply::Judged(judged)) => Ok(*judged),
             Ok(_) => {
                 let reason = "egressd answered something else than was asked for";
-                return Err(Block::new("no-judgement", reason, hint));
+                Err(Block::new("no-judgement", reason, hint))
             }
-            Err(error) => return Err(Block::new("no-judgement", error.to_string(), hint)),
-        };
-        let redacts = if judged.redacts { SOMETIMES } else { NEVER };
-        self.redacts.store(redacts, Ordering::Relaxed);
-        Ok(judged)
+            Err(error) => Err(Block::new("no-judgement", error.to_string(), hint)),
+        }
     }
 
-    fn look(&self, source: Source, text: String) -> Result<Judged, Block> {
+    fn look(&self, subject: Subject, json: &[u8]) -> Result<Judged, Block> {
+        let source = subject.source();
+        // What is no text is no message, and nobody asks about it.
+        let text = String::from_utf8_lossy(json).into_owned();
         let call = Call::new(self.server.as_str(), Value::Null);
         self.judged(call, None, Some(Passage { source, text }))
     }
@@ -99,31 +90,22 @@ impl Gate for DaemonGate {
 }
 
 impl Inspect for DaemonGate {
-    fn inspect(&self, subject: Subject, texts: &[Cow<'_, str>]) -> Option<Block> {
-        passed(self.look(subject.source(), json!(texts).to_string()))
-    }
-
-    fn describe(&self, tool: &Value) -> Option<Block> {
-        passed(self.look(Source::Description, tool.to_string()))
+    fn inspect(&self, subject: Subject, json: &[u8]) -> Option<Block> {
+        self.latest
+            .or_look(subject, json, || passed(self.look(subject, json)))
     }
 
     fn redact(&self, subject: Subject, message: &[u8]) -> Option<Vec<u8>> {
-        if self.redacts.load(Ordering::Relaxed) == NEVER {
-            return None;
+        match self.look(subject, message) {
+            Ok(judged) if judged.mode == Mode::Enforce && !judged.redacted.is_empty() => {
+                let (redacted, redaction) = (&judged.redacted, &judged.redaction);
+                Some(redact_json(message, redacted, redaction, &self.tokens))
+            }
+            judged => {
+                self.latest.put(subject, message, passed(judged));
+                None
+            }
         }
-        // What is no text is refused when it is read.
-        let text = std::str::from_utf8(message).ok()?;
-        // Without an answer nothing is taken out, and then nothing goes on: it is asked again.
-        let judged = self.look(subject.source(), text.to_owned()).ok()?;
-        let Judged {
-            judgement: _,
-            redacted,
-            redaction,
-            redacts: _,
-            mode,
-        } = judged;
-        (mode == Mode::Enforce && !redacted.is_empty())
-            .then(|| redact_json(message, &redacted, &redaction, &self.tokens))
     }
 }
 

@@ -1,5 +1,3 @@
-use std::borrow::Cow;
-
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -12,9 +10,10 @@ struct Words;
 const WORD: &str = "forbidden-word";
 
 impl Inspect for Words {
-    fn inspect(&self, subject: Subject, texts: &[Cow<'_, str>]) -> Option<Block> {
-        let found = texts.iter().any(|text| text.contains(WORD))
-            || subject == Subject::Description && texts.iter().any(|text| text.contains("poison"));
+    fn inspect(&self, subject: Subject, json: &[u8]) -> Option<Block> {
+        let text = serde_json::from_slice::<Value>(json).unwrap().to_string();
+        let found =
+            text.contains(WORD) || subject == Subject::Description && text.contains("poison");
         found.then(|| Block::new("word", "a word is forbidden", "do not use it"))
     }
 }
