@@ -23,11 +23,11 @@ fn every_detector_finds_its_cases_and_nothing_else() {
     assert!(ABOUT.is_some() && NEGATED.is_some());
     let mut wrong = Vec::new();
     for detector in detectors() {
-        assert!(
-            compile(detector, Spacing::Lost).is_some(),
-            "{}",
-            detector.id
-        );
+        for spacing in [Spacing::Kept, Spacing::Lost] {
+            let each = || compile_each(detector, spacing).all(|(_, pattern)| pattern.is_some());
+            let compiles = compile_any(detector, spacing).is_some() && each();
+            assert!(compiles, "{}", detector.id);
+        }
         for text in detector.positive {
             let found = ids(text);
             if !found
