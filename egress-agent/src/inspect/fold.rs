@@ -72,9 +72,7 @@ pub(super) fn fold(text: &str) -> Folded<'_> {
 /// The same with a blank for each run of what cannot be seen, and where these blanks are; `None`
 /// where that is no other text.
 pub(super) fn fold_apart(text: &str) -> Option<(Folded<'_>, Vec<usize>)> {
-    let bytes = text.as_bytes();
-    let may = plain(bytes) < bytes.len() && text.chars().any(is_invisible);
-    if !may {
+    if !unusual(text).any(|(_, letter)| is_invisible(letter)) {
         return None;
     }
     let mut folder = Folder::new(Gap::Blank);
@@ -88,12 +86,11 @@ pub(super) fn fold_apart(text: &str) -> Option<(Folded<'_>, Vec<usize>)> {
     ))
 }
 
-/// The characters beyond ASCII and where they stand.
-pub(super) fn beyond_ascii(text: &str) -> impl Iterator<Item = (usize, char)> {
+/// The characters that do not stand for themselves in every form, and where they stand.
+pub(super) fn unusual(text: &str) -> impl Iterator<Item = (usize, char)> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let rest = text.as_bytes().get(at..)?;
-        at += ahead(rest, u8::is_ascii);
+        at += plain(text.as_bytes().get(at..)?);
         let letter = text.get(at..)?.chars().next()?;
         let start = at;
         at += letter.len_utf8();
@@ -103,20 +100,15 @@ pub(super) fn beyond_ascii(text: &str) -> impl Iterator<Item = (usize, char)> {
 
 /// How many bytes from the first on stand for themselves in every form.
 fn plain(bytes: &[u8]) -> usize {
-    ahead(bytes, |byte| is_plain(*byte))
-}
-
-/// How many bytes from the first on are such.
-fn ahead(bytes: &[u8], is_such: impl Fn(&u8) -> bool) -> usize {
     let mut at = 0;
     // In steps, without a branch for each byte.
     while let Some(step) = bytes.get(at..at + 32)
-        && step.iter().fold(true, |all, byte| all & is_such(byte))
+        && step.iter().fold(true, |all, byte| all & is_plain(*byte))
     {
         at += 32;
     }
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|byte| is_such(byte)).count()
+    at + rest.iter().take_while(|byte| is_plain(**byte)).count()
 }
 
 /// What characters spell that no reader sees: tags (U+E0020 to U+E007E are ASCII) and variation
@@ -127,7 +119,7 @@ pub(super) fn smuggled(text: &str) -> Option<Folded<'static>> {
     }
     let mut bytes = Vec::new();
     let mut places: Vec<(usize, usize)> = Vec::new();
-    for (at, letter) in beyond_ascii(text) {
+    for (at, letter) in unusual(text) {
         let code = u32::from(letter);
         let byte = match code {
             0xE0020..=0xE007E => code - 0xE0000,
@@ -217,7 +209,8 @@ impl Folded<'_> {
             let next = if goes_on {
                 rest.iter().position(|byte| is_leet_word(*byte))
             } else {
-                rest.array_windows().position(is_leet_pair)
+                let is_pair = |[one, two]: &[u8; 2]| (class(*one) | class(*two)) & WORD == WORD;
+                rest.array_windows().position(is_pair)
             };
             let Some(next) = next.map(|next| at + next) else {
                 break;
@@ -256,7 +249,8 @@ impl Folded<'_> {
         let mut map = Map::default();
         let bytes = self.text.as_bytes();
         let mut at = 0;
-        while at < bytes.len() {
+        while let Some(next) = squeezable(bytes, at) {
+            at = next;
             let run = spaced_run(bytes, at);
             if run.count >= FEWEST_SPACED {
                 for (place, gap) in &run.signs {
@@ -354,17 +348,13 @@ impl Folder {
 
     fn read(&mut self, text: &str) {
         self.out.reserve(text.len());
-        let mut at = 0;
-        while let Some(rest) = text.get(at..) {
-            let plain = plain(rest.as_bytes());
-            let (same, rest) = rest.split_at(plain);
-            self.same(at, same);
-            let Some(letter) = rest.chars().next() else {
-                break;
-            };
-            at += plain + letter.len_utf8();
-            self.letter(at - letter.len_utf8(), letter, at);
+        let mut done = 0;
+        for (at, letter) in unusual(text) {
+            self.same(done, text.get(done..at).unwrap_or_default());
+            done = at + letter.len_utf8();
+            self.letter(at, letter, done);
         }
+        self.same(done, text.get(done..).unwrap_or_default());
     }
 
     fn letter(&mut self, at: usize, letter: char, end: usize) {
@@ -582,6 +572,32 @@ struct Run {
     end: usize,
 }
 
+/// A place from `from` on before which nothing can be joined: shortly before two letters that stand
+/// alone, or where a long word begins.
+fn squeezable(bytes: &[u8], from: usize) -> Option<usize> {
+    let start = from.saturating_sub(2);
+    let mut alone: Option<usize> = None;
+    let mut letters = 0;
+    // Whether the sign, and the one before it, part letters: one bit for each.
+    let mut spacers = 0u8;
+    for (at, byte) in bytes.iter().enumerate().skip(start) {
+        let class = class(*byte);
+        letters = (letters + 1) * usize::from(class & LETTER);
+        spacers = spacers << 1 | u8::from(class & SPACER != 0);
+        if letters == LONGEST_WORD {
+            return Some(from.max(at + 1 - LONGEST_WORD));
+        }
+        if spacers & 0b111 == 0b101 {
+            // A gap has seven signs at most.
+            if let Some(alone) = alone.filter(|alone| at - alone <= 8) {
+                return Some(from.max(alone.saturating_sub(10)));
+            }
+            alone = Some(at);
+        }
+    }
+    None
+}
+
 /// The letters from here on that stand alone.
 fn spaced_run(bytes: &[u8], from: usize) -> Run {
     let mut run = Run {
@@ -623,25 +639,55 @@ fn spaced_run(bytes: &[u8], from: usize) -> Run {
     run
 }
 
-fn is_spacer(byte: u8) -> bool {
-    matches!(
-        byte,
-        b' ' | b'\t' | b'.' | b'-' | b'_' | b'*' | b'|' | b'~' | b'/' | b',' | b'+'
-    )
-}
+/// A letter.
+const LETTER: u8 = 1;
+/// A digit, or a sign that stands for a letter like one.
+const DIGIT: u8 = 1 << 1;
+
+const WORD: u8 = LETTER | DIGIT;
+/// What stands between letters that are written apart.
+const SPACER: u8 = 1 << 2;
 
 fn is_leet_word(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || is_leet_sign(byte)
+    class(byte) & WORD != 0
 }
 
-fn is_leet_sign(byte: u8) -> bool {
-    byte.is_ascii_digit() || matches!(byte, b'@' | b'$' | b'!' | b'|')
+fn is_spacer(byte: u8) -> bool {
+    class(byte) & SPACER != 0
 }
 
-fn is_leet_pair(pair: &[u8; 2]) -> bool {
-    let [one, two] = *pair;
-    let is_pair = |letter: u8, sign: u8| letter.is_ascii_alphabetic() & is_leet_sign(sign);
-    is_pair(one, two) | is_pair(two, one)
+fn class(byte: u8) -> u8 {
+    const CLASSES: [u8; 256] = classes();
+    CLASSES.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        let mut class = 0;
+        if byte.is_ascii_alphabetic() {
+            class |= LETTER;
+        }
+        if byte.is_ascii_digit() || matches!(byte, b'@' | b'$' | b'!' | b'|') {
+            class |= DIGIT;
+        }
+        if matches!(
+            byte,
+            b' ' | b'\t' | b'.' | b'-' | b'_' | b'*' | b'|' | b'~' | b'/' | b',' | b'+'
+        ) {
+            class |= SPACER;
+        }
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a byte is below 256; checked at compile time"
+        )]
+        {
+            table[byte as usize] = class;
+        }
+        byte += 1;
+    }
+    table
 }
 
 /// The word with its digits read as letters; `None` where it has none, or nothing but digits.

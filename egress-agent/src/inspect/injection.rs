@@ -141,8 +141,8 @@ struct Keywords {
     longest: usize,
 }
 
-/// What literals begin with: a bit for each three signs, of which the lower five bits count. So
-/// the case of letters does not.
+/// What literals begin with: a bit for each hash of four signs, of which the lower five bits count,
+/// so that the case of letters does not.
 struct Begins(Box<[u64; BEGINS]>);
 
 const BEGINS: usize = 512;
@@ -389,14 +389,15 @@ impl Keywords {
 
 impl Begins {
     fn add(&mut self, literal: &[u8]) {
-        let any = || 0..32;
-        let range = |sign: Option<&u8>| sign.map_or(any(), |sign| sign & 31..(sign & 31) + 1);
-        for one in range(literal.first()) {
-            for two in range(literal.get(1)) {
-                for three in range(literal.get(2)) {
-                    let (at, bit) = place([one, two, three]);
-                    if let Some(bits) = self.0.get_mut(at) {
-                        *bits |= bit;
+        let sign = |at: usize| literal.get(at).map_or(0..=31, |sign| sign & 31..=sign & 31);
+        for one in sign(0) {
+            for two in sign(1) {
+                for three in sign(2) {
+                    for four in sign(3) {
+                        let (at, bit) = place([one, two, three, four]);
+                        if let Some(bits) = self.0.get_mut(at) {
+                            *bits |= bit;
+                        }
                     }
                 }
             }
@@ -410,12 +411,12 @@ impl Begins {
         part: Range<usize>,
         spacing: Spacing,
     ) -> impl Iterator<Item = usize> {
-        let signs = text.get(part.start..(part.end + 2).min(text.len()));
+        let signs = text.get(part.start..(part.end + 3).min(text.len()));
         let signs = signs.unwrap_or_default();
         let before = part.start.checked_sub(1).and_then(|at| text.get(at));
         let has_words = spacing == Spacing::Kept;
         let mut is_inside = before.is_some_and(|byte| is_alnum(*byte));
-        let may_begin = move |signs: &[u8; 3]| {
+        let may_begin = move |signs: &[u8; 4]| {
             let was_inside = std::mem::replace(&mut is_inside, is_alnum(signs[0]));
             let (at, bit) = place(*signs);
             let is_begin = self.0.get(at).is_some_and(|bits| bits & bit != 0);
@@ -424,8 +425,9 @@ impl Begins {
         let starts = signs.array_windows().map(may_begin).enumerate();
         let starts = starts.filter_map(|(at, may_begin)| may_begin.then_some(at));
         // Too little follows to tell.
-        let last = signs.len().saturating_sub(2)..signs.len();
-        starts.chain(last).map(move |at| part.start + at)
+        let last = signs.len().saturating_sub(3)..signs.len();
+        let starts = starts.chain(last).map(move |at| part.start + at);
+        starts.take_while(move |start| *start < part.end)
     }
 }
 
@@ -435,9 +437,9 @@ impl Default for Begins {
     }
 }
 
-fn place(signs: [u8; 3]) -> (usize, u64) {
-    let [one, two, three] = signs.map(|sign| usize::from(sign & 31));
-    (one << 4 | two >> 1, 1 << ((two & 1) << 5 | three))
+fn place(signs: [u8; 4]) -> (usize, u64) {
+    let hash = (u32::from_le_bytes(signs) & 0x1f1f_1f1f).wrapping_mul(0x9e37_79b1) >> 17;
+    (usize::try_from(hash >> 6).unwrap_or_default(), 1 << (hash & 63))
 }
 
 impl Found<'_> {
@@ -590,7 +592,7 @@ fn written(
 fn compile_any(detector: &Detector, spacing: Spacing) -> Option<(Begins, Regex)> {
     let mut begins = Begins::default();
     let mut extractor = Extractor::new();
-    extractor.limit_class(24).limit_literal_len(3);
+    extractor.limit_class(24).limit_literal_len(4);
     let mut all = Vec::new();
     for (_, text, letters) in written(detector, spacing) {
         // In one case of letters: it does not count.
@@ -656,7 +658,7 @@ fn invisible(text: &str) -> Vec<Finding> {
     let mut run = 0usize;
     let mut flag = false;
     let mut done = 0;
-    for (at, letter) in fold::beyond_ascii(text) {
+    for (at, letter) in fold::unusual(text) {
         let end = at + letter.len_utf8();
         let between = text.get(done..at).unwrap_or_default();
         if let Some(last) = between.chars().rfind(|letter| !fold::is_invisible(*letter)) {
