@@ -100,13 +100,13 @@ pub(super) fn unusual(text: &str) -> impl Iterator<Item = (usize, char)> {
 
 /// How many bytes from the first on stand for themselves in every form.
 fn plain(bytes: &[u8]) -> usize {
-    let mut at = 0;
     // In steps, without a branch for each byte.
-    while let Some(step) = bytes.get(at..at + 32)
-        && step.iter().fold(true, |all, byte| all & is_plain(*byte))
-    {
-        at += 32;
-    }
+    let (steps, _) = bytes.as_chunks::<32>();
+    let is_plain_step = |step: &&[u8; 32]| {
+        let strange = step.map(|byte| u8::from(!is_plain(byte)));
+        strange.iter().fold(0, |all, byte| all | byte) == 0
+    };
+    let at = steps.iter().take_while(is_plain_step).count() * 32;
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|byte| is_plain(**byte)).count()
 }
@@ -472,7 +472,7 @@ impl Folder {
 
 /// Bytes that stand for themselves in every form.
 fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')
+    (byte.wrapping_sub(b' ') < 95) | (byte == b'\t') | (byte == b'\n') | (byte == b'\r')
 }
 
 /// The Latin letter or the digit that a character looks like.
