@@ -111,7 +111,7 @@ const MOST_OF_ONE: usize = 8;
 const BEFORE: usize = 96;
 const AFTER: usize = 256;
 /// Bytes of states that an automaton keeps. There are many, and each reads little.
-const CACHE: usize = 256 << 10;
+const CACHE: usize = 128 << 10;
 /// No order is longer.
 const REACH: usize = 1024;
 /// Keywords of this many letters are parts of too many words.
@@ -536,14 +536,14 @@ fn is_quoted(before: &str) -> bool {
 static ABOUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(&[
         r"(?im-u)\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
-    ])
+    ], true)
 });
 
 /// What turns an order round.
 static NEGATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(&[
         r"(?im-u)(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
-    ])
+    ], true)
 });
 
 /// Whether a keyword begins a word, and is the whole of it when it is short.
@@ -604,7 +604,7 @@ fn compile_any(detector: &Detector, spacing: Spacing) -> Option<(Begins, Regex)>
         }
         all.push(format!("(?im{letters}:{text})"));
     }
-    Some((begins, pattern(&all)?))
+    Some((begins, pattern(&all, true)?))
 }
 
 fn compile_each(
@@ -612,16 +612,21 @@ fn compile_each(
     spacing: Spacing,
 ) -> impl Iterator<Item = (Confidence, Option<Regex>)> {
     written(detector, spacing).map(|(confidence, text, letters)| {
-        (confidence, pattern(&[format!("(?im{letters}:{text})")]))
+        (confidence, pattern(&[format!("(?im{letters}:{text})")], false))
     })
 }
 
-fn pattern(texts: &[impl AsRef<str>]) -> Option<Regex> {
+/// Patterns that are tried at one place. Most need one walk without automata of their own: `each`
+/// is tried only where one of all matches.
+fn pattern(texts: &[impl AsRef<str>], is_often: bool) -> Option<Regex> {
     let config = Regex::config()
         .utf8_empty(false)
+        .auto_prefilter(false)
         .which_captures(WhichCaptures::Implicit)
         .nfa_size_limit(Some(8 << 20))
-        .onepass_size_limit(Some(CACHE))
+        .onepass(false)
+        .backtrack(false)
+        .hybrid(is_often)
         .hybrid_cache_capacity(CACHE);
     Regex::builder()
         .configure(config)
