@@ -27,11 +27,7 @@ use std::sync::{LazyLock, OnceLock};
 use aho_corasick::{
     AhoCorasick, AhoCorasickKind, MatchKind, StartKind, automaton::OverlappingState,
 };
-use regex_automata::{
-    meta::Regex,
-    nfa::thompson::WhichCaptures,
-    util::syntax,
-};
+use regex_automata::{Anchored, Input, meta::Regex, nfa::thompson::WhichCaptures, util::syntax};
 use regex_syntax::hir::literal::Extractor;
 
 use super::fold::{self, Folded};
@@ -132,7 +128,7 @@ pub(super) struct Engine {
     keywords: Keywords,
     /// The detector of each keyword.
     owners: Vec<usize>,
-    detectors: Vec<Compiled>,
+    detectors: Vec<Entry>,
 }
 
 struct Keywords {
@@ -147,19 +143,21 @@ struct Begins(Box<[u64; BEGINS]>);
 
 const BEGINS: usize = 512;
 
-struct Compiled {
+struct Entry {
     detector: &'static Detector,
     kept: Patterns,
     /// For texts whose blanks are lost.
     lost: Patterns,
 }
 
-/// Patterns of a detector, compiled when a keyword first stands in a text.
-#[derive(Default)]
-struct Patterns {
-    /// All as one: at most places none matches, and that takes one try.
-    any: OnceLock<Option<(Begins, Regex)>>,
-    each: OnceLock<Vec<(Confidence, Option<Regex>)>>,
+/// Patterns of a detector as one, compiled when a keyword first stands in a text.
+type Patterns = OnceLock<Option<Compiled>>;
+
+struct Compiled {
+    begins: Begins,
+    regex: Regex,
+    /// Of each pattern, the surest first.
+    confidences: Vec<Confidence>,
 }
 
 struct Found<'t> {
@@ -176,7 +174,7 @@ impl Engine {
             keywords.extend(detector.keywords);
             owners.extend(detector.keywords.iter().map(|_| at));
         }
-        let compiled = all.iter().map(|detector| Compiled {
+        let entries = all.iter().map(|detector| Entry {
             detector,
             kept: Patterns::default(),
             lost: Patterns::default(),
@@ -184,7 +182,7 @@ impl Engine {
         Some(Self {
             keywords: Keywords::new(&keywords)?,
             owners,
-            detectors: compiled.collect(),
+            detectors: entries.collect(),
         })
     }
 
@@ -263,57 +261,34 @@ impl Engine {
         counts: &mut [usize],
         found: &mut Found<'_>,
     ) {
-        let (Some(compiled), Some(count)) = (self.detectors.get(owner), counts.get_mut(owner))
-        else {
+        let (Some(entry), Some(count)) = (self.detectors.get(owner), counts.get_mut(owner)) else {
             return;
         };
-        let detector = compiled.detector;
+        let detector = entry.detector;
         let patterns = match spacing {
-            Spacing::Kept => &compiled.kept,
-            Spacing::Lost => &compiled.lost,
+            Spacing::Kept => &entry.kept,
+            Spacing::Lost => &entry.lost,
         };
-        let any = patterns.any.get_or_init(|| compile_any(detector, spacing));
+        let patterns = patterns.get_or_init(|| compile(detector, spacing));
         // INVARIANT: the patterns compile; a test reads them. Without them the text is suspect.
-        let Some((begins, any)) = any else {
+        let Some(patterns) = patterns else {
             found.add(detector, Confidence::High, form, window.clone());
             return;
         };
         let text = form.text.as_bytes();
-        let ends = |pattern: &Regex, start: usize| {
-            let end = window.end.min(start + REACH);
-            let here = regex_automata::Input::new(text).range(start..end);
-            let here = here.anchored(regex_automata::Anchored::Yes);
-            pattern.search_half(&here).map(|end| end.offset())
-        };
-        let starts: Vec<usize> = begins
-            .starts(text, window.clone(), spacing)
-            .filter(|start| ends(any, *start).is_some())
-            .collect();
-        if starts.is_empty() {
-            return;
-        }
-        let each = patterns
-            .each
-            .get_or_init(|| compile_each(detector, spacing).collect());
-        for (confidence, pattern) in each {
-            let mut done = window.start;
-            for start in &starts {
-                if *count >= MOST_OF_ONE {
-                    return;
-                }
-                if *start < done {
-                    continue;
-                }
-                let end = match pattern {
-                    Some(pattern) => ends(pattern, *start),
-                    None => Some(window.end),
-                };
-                if let Some(end) = end {
-                    done = end;
-                    *count += 1;
-                    found.add(detector, *confidence, form, *start..end);
-                }
+        for start in patterns.begins.starts(text, window.clone(), spacing) {
+            if *count >= MOST_OF_ONE {
+                return;
             }
+            let end = window.end.min(start + REACH);
+            let here = Input::new(text).range(start..end).anchored(Anchored::Yes);
+            let Some(one) = patterns.regex.search_half(&here) else {
+                continue;
+            };
+            let confidence = patterns.confidences.get(one.pattern().as_usize());
+            let confidence = confidence.copied().unwrap_or(Confidence::High);
+            *count += 1;
+            found.add(detector, confidence, form, start..one.offset());
         }
     }
 }
@@ -439,7 +414,10 @@ impl Default for Begins {
 
 fn place(signs: [u8; 4]) -> (usize, u64) {
     let hash = (u32::from_le_bytes(signs) & 0x1f1f_1f1f).wrapping_mul(0x9e37_79b1) >> 17;
-    (usize::try_from(hash >> 6).unwrap_or_default(), 1 << (hash & 63))
+    (
+        usize::try_from(hash >> 6).unwrap_or_default(),
+        1 << (hash & 63),
+    )
 }
 
 impl Found<'_> {
@@ -486,10 +464,7 @@ fn reported(text: &str, at: usize, confidence: Confidence) -> Confidence {
     let before = text.get(from..at).unwrap_or_default();
     let paragraph = before.rsplit("\n\n").next().unwrap_or_default();
     let sentence = last_sentence(paragraph);
-    if NEGATED
-        .as_ref()
-        .is_some_and(|it| it.is_match(sentence))
-    {
+    if NEGATED.as_ref().is_some_and(|it| it.is_match(sentence)) {
         return Confidence::Low;
     }
     let Some(about) = ABOUT.as_ref() else {
@@ -536,14 +511,14 @@ fn is_quoted(before: &str) -> bool {
 static ABOUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(&[
         r"(?im-u)\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
-    ], true)
+    ])
 });
 
 /// What turns an order round.
 static NEGATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(&[
         r"(?im-u)(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
-    ], true)
+    ])
 });
 
 /// Whether a keyword begins a word, and is the whole of it when it is short.
@@ -589,12 +564,15 @@ fn written(
     })
 }
 
-fn compile_any(detector: &Detector, spacing: Spacing) -> Option<(Begins, Regex)> {
+fn compile(detector: &Detector, spacing: Spacing) -> Option<Compiled> {
+    let mut written: Vec<_> = written(detector, spacing).collect();
+    // Of several patterns that match at a place the first is told.
+    written.sort_by_key(|(confidence, ..)| std::cmp::Reverse(*confidence));
     let mut begins = Begins::default();
     let mut extractor = Extractor::new();
     extractor.limit_class(24).limit_literal_len(4);
     let mut all = Vec::new();
-    for (_, text, letters) in written(detector, spacing) {
+    for (_, text, letters) in &written {
         // In one case of letters: it does not count.
         let exact = format!("(?m{letters}:{text})");
         let exact = syntax::parse_with(&exact, &syntax::Config::new().utf8(false)).ok()?;
@@ -604,21 +582,14 @@ fn compile_any(detector: &Detector, spacing: Spacing) -> Option<(Begins, Regex)>
         }
         all.push(format!("(?im{letters}:{text})"));
     }
-    Some((begins, pattern(&all, true)?))
-}
-
-fn compile_each(
-    detector: &Detector,
-    spacing: Spacing,
-) -> impl Iterator<Item = (Confidence, Option<Regex>)> {
-    written(detector, spacing).map(|(confidence, text, letters)| {
-        (confidence, pattern(&[format!("(?im{letters}:{text})")], false))
+    Some(Compiled {
+        begins,
+        regex: pattern(&all)?,
+        confidences: written.iter().map(|(confidence, ..)| *confidence).collect(),
     })
 }
 
-/// Patterns that are tried at one place. Most need one walk without automata of their own: `each`
-/// is tried only where one of all matches.
-fn pattern(texts: &[impl AsRef<str>], is_often: bool) -> Option<Regex> {
+fn pattern(texts: &[impl AsRef<str>]) -> Option<Regex> {
     let config = Regex::config()
         .utf8_empty(false)
         .auto_prefilter(false)
@@ -626,7 +597,6 @@ fn pattern(texts: &[impl AsRef<str>], is_often: bool) -> Option<Regex> {
         .nfa_size_limit(Some(8 << 20))
         .onepass(false)
         .backtrack(false)
-        .hybrid(is_often)
         .hybrid_cache_capacity(CACHE);
     Regex::builder()
         .configure(config)

@@ -24,9 +24,7 @@ fn every_detector_finds_its_cases_and_nothing_else() {
     let mut wrong = Vec::new();
     for detector in detectors() {
         for spacing in [Spacing::Kept, Spacing::Lost] {
-            let each = || compile_each(detector, spacing).all(|(_, pattern)| pattern.is_some());
-            let compiles = compile_any(detector, spacing).is_some() && each();
-            assert!(compiles, "{}", detector.id);
+            assert!(compile(detector, spacing).is_some(), "{}", detector.id);
         }
         for text in detector.positive {
             let found = ids(text);

@@ -113,7 +113,10 @@ fn measures() {
     let before = resident();
     let fresh = Inspector::new(Options::default()).unwrap();
     use_everything(&fresh);
-    println!("everything used once: {} KB; at most 12000", resident() - before);
+    println!(
+        "everything used once: {} KB; at most 12000",
+        resident() - before
+    );
     let inspector = inspector();
     let source = source_text();
     let json = json_text();
@@ -123,7 +126,9 @@ fn measures() {
         .chain(include_str!("../../../../README.md").lines())
         .filter_map(|line| match line.trim_start().strip_prefix("//") {
             Some(comment) => Some(comment.trim_start_matches(['/', '!'])),
-            None => line.starts_with(|first: char| first.is_ascii_uppercase()).then_some(line),
+            None => line
+                .starts_with(|first: char| first.is_ascii_uppercase())
+                .then_some(line),
         })
         .collect();
     let prose = prose.join("\n");
