@@ -107,7 +107,7 @@ const MOST_OF_ONE: usize = 8;
 const BEFORE: usize = 96;
 const AFTER: usize = 256;
 /// Bytes of states that an automaton keeps. There are many, and each reads little.
-const CACHE: usize = 128 << 10;
+const CACHE: usize = 384 << 10;
 /// No order is longer.
 const REACH: usize = 1024;
 /// Keywords of this many letters are parts of too many words.
@@ -509,16 +509,22 @@ fn is_quoted(before: &str) -> bool {
 
 /// Words of those who write about orders.
 static ABOUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(&[
-        r"(?im-u)\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
-    ])
+    pattern(
+        &[
+            r"(?im-u)\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
+        ],
+        true,
+    )
 });
 
 /// What turns an order round.
 static NEGATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(&[
-        r"(?im-u)(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
-    ])
+    pattern(
+        &[
+            r"(?im-u)(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
+        ],
+        true,
+    )
 });
 
 /// Whether a keyword begins a word, and is the whole of it when it is short.
@@ -584,12 +590,13 @@ fn compile(detector: &Detector, spacing: Spacing) -> Option<Compiled> {
     }
     Some(Compiled {
         begins,
-        regex: pattern(&all)?,
+        // Texts without blanks are few and short.
+        regex: pattern(&all, spacing == Spacing::Kept)?,
         confidences: written.iter().map(|(confidence, ..)| *confidence).collect(),
     })
 }
 
-fn pattern(texts: &[impl AsRef<str>]) -> Option<Regex> {
+fn pattern(texts: &[impl AsRef<str>], is_often: bool) -> Option<Regex> {
     let config = Regex::config()
         .utf8_empty(false)
         .auto_prefilter(false)
@@ -597,6 +604,7 @@ fn pattern(texts: &[impl AsRef<str>]) -> Option<Regex> {
         .nfa_size_limit(Some(8 << 20))
         .onepass(false)
         .backtrack(false)
+        .hybrid(is_often)
         .hybrid_cache_capacity(CACHE);
     Regex::builder()
         .configure(config)
