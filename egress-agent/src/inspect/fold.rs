@@ -472,7 +472,7 @@ impl Folder {
 
 /// Bytes that stand for themselves in every form.
 fn is_plain(byte: u8) -> bool {
-    (byte.wrapping_sub(b' ') < 95) | (byte == b'\t') | (byte == b'\n') | (byte == b'\r')
+    matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')
 }
 
 /// The Latin letter or the digit that a character looks like.

@@ -238,7 +238,7 @@ impl Engine {
             }
         };
         let places = changed.map_or_else(
-            || vec![0..text.len()],
+            || std::iter::once(0..text.len()).collect(),
             |changed| self.keywords.near(changed, text.len()),
         );
         for place in places {
@@ -395,7 +395,7 @@ impl Begins {
             let was_inside = std::mem::replace(&mut is_inside, is_alnum(signs[0]));
             let (at, bit) = place(*signs);
             let is_begin = self.0.get(at).is_some_and(|bits| bits & bit != 0);
-            is_begin & !(has_words & was_inside & is_inside)
+            is_begin && !(has_words && was_inside && is_inside)
         };
         let starts = signs.array_windows().map(may_begin).enumerate();
         let starts = starts.filter_map(|(at, may_begin)| may_begin.then_some(at));
