@@ -228,9 +228,10 @@ fn orders(text: &ViewText<'_>, findings: &mut Vec<Finding>) {
     for chunk in text.bytes().utf8_chunks() {
         for finding in injection::findings(chunk.valid()) {
             let range = finding.range.start + at..finding.range.end + at;
-            let view = match text.view() {
-                View::Raw => finding.view,
-                coded => coded,
+            let view = if text.view() == View::Raw {
+                finding.view
+            } else {
+                text.view()
             };
             findings.push(Finding {
                 view,

@@ -16,7 +16,9 @@
 //! Letters that are drawn (ASCII art), upside-down letters, words that are spelled phonetically.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use unicode_normalization::char::{compose, decompose_compatible, is_combining_mark};
 
@@ -53,35 +55,60 @@ struct Map {
 
 /// The text with its letters folded and what cannot be seen removed.
 pub(super) fn fold(text: &str) -> Folded<'_> {
-    fold_with(text, Gap::Nothing)
-}
-
-/// The same with a blank for each run of what cannot be seen; `None` where that is no other text.
-pub(super) fn fold_apart(text: &str) -> Option<Folded<'_>> {
-    let may = !text.bytes().all(is_plain) && text.chars().any(is_invisible);
-    may.then(|| fold_with(text, Gap::Blank))
-}
-
-fn fold_with(text: &str, gap: Gap) -> Folded<'_> {
-    if text.bytes().all(is_plain) {
+    if plain(text.as_bytes()) == text.len() {
         return Folded {
             text: Cow::Borrowed(text),
             map: Map::default(),
         };
     }
-    let mut folder = Folder {
-        out: String::with_capacity(text.len()),
-        map: Map::default(),
-        last: 0,
-        gap,
-    };
-    for (at, letter) in text.char_indices() {
-        folder.letter(at, letter, at + letter.len_utf8());
-    }
+    let mut folder = Folder::new(Gap::Nothing);
+    folder.read(text);
     Folded {
         text: Cow::Owned(folder.out),
         map: folder.map,
     }
+}
+
+/// The same with a blank for each run of what cannot be seen, and where these blanks are; `None`
+/// where that is no other text.
+pub(super) fn fold_apart(text: &str) -> Option<(Folded<'_>, Vec<usize>)> {
+    if !unusual(text).any(|(_, letter)| is_invisible(letter)) {
+        return None;
+    }
+    let mut folder = Folder::new(Gap::Blank);
+    folder.read(text);
+    Some((
+        Folded {
+            text: Cow::Owned(folder.out),
+            map: folder.map,
+        },
+        folder.blanks,
+    ))
+}
+
+/// The characters that do not stand for themselves in every form, and where they stand.
+pub(super) fn unusual(text: &str) -> impl Iterator<Item = (usize, char)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        at += plain(text.as_bytes().get(at..)?);
+        let letter = text.get(at..)?.chars().next()?;
+        let start = at;
+        at += letter.len_utf8();
+        Some((start, letter))
+    })
+}
+
+/// How many bytes from the first on stand for themselves in every form.
+fn plain(bytes: &[u8]) -> usize {
+    // In steps, without a branch for each byte.
+    let (steps, _) = bytes.as_chunks::<32>();
+    let is_plain_step = |step: &&[u8; 32]| {
+        let strange = step.map(|byte| u8::from(!is_plain(byte)));
+        strange.iter().fold(0, |all, byte| all | byte) == 0
+    };
+    let at = steps.iter().take_while(is_plain_step).count() * 32;
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| is_plain(**byte)).count()
 }
 
 /// What characters spell that no reader sees: tags (U+E0020 to U+E007E are ASCII) and variation
@@ -92,7 +119,7 @@ pub(super) fn smuggled(text: &str) -> Option<Folded<'static>> {
     }
     let mut bytes = Vec::new();
     let mut places: Vec<(usize, usize)> = Vec::new();
-    for (at, letter) in text.char_indices() {
+    for (at, letter) in unusual(text) {
         let code = u32::from(letter);
         let byte = match code {
             0xE0020..=0xE007E => code - 0xE0000,
@@ -177,17 +204,22 @@ impl Folded<'_> {
         let mut at = 0;
         // Numbers alone are words where the word before was one in disguise.
         let mut goes_on = false;
-        while let Some(length) = bytes
-            .get(at..)
-            .and_then(|rest| rest.iter().position(|byte| is_leet_word(*byte)))
-        {
-            let start = at + length;
-            let rest = bytes.get(start..).unwrap_or_default();
-            let end = start
-                + rest
-                    .iter()
-                    .position(|byte| !is_leet_word(*byte))
-                    .unwrap_or(rest.len());
+        while let Some(rest) = bytes.get(at..) {
+            // What is disguised has a letter beside another sign.
+            let next = if goes_on {
+                rest.iter().position(|byte| is_leet_word(*byte))
+            } else {
+                let is_pair = |[one, two]: &[u8; 2]| (class(*one) | class(*two)) & WORD == WORD;
+                rest.array_windows().position(is_pair)
+            };
+            let Some(next) = next.map(|next| at + next) else {
+                break;
+            };
+            let before = bytes.get(at..next).unwrap_or_default();
+            let word = |byte: &&u8| is_leet_word(**byte);
+            let start = next - before.iter().rev().take_while(word).count();
+            let rest = bytes.get(next..).unwrap_or_default();
+            let end = next + rest.iter().take_while(word).count();
             let word = bytes.get(start..end).unwrap_or_default();
             let has_letter = word.iter().any(u8::is_ascii_alphabetic);
             let plain = (has_letter || goes_on).then(|| unleet(word)).flatten();
@@ -217,7 +249,8 @@ impl Folded<'_> {
         let mut map = Map::default();
         let bytes = self.text.as_bytes();
         let mut at = 0;
-        while at < bytes.len() {
+        while let Some(next) = squeezable(bytes, at) {
+            at = next;
             let run = spaced_run(bytes, at);
             if run.count >= FEWEST_SPACED {
                 for (place, gap) in &run.signs {
@@ -298,15 +331,37 @@ struct Folder {
     /// Where the character that was written last begins in the text.
     last: usize,
     gap: Gap,
+    /// Where in `out` a blank was put.
+    blanks: Vec<usize>,
 }
 
 impl Folder {
-    fn letter(&mut self, at: usize, letter: char, end: usize) {
-        if letter.is_ascii() && u8::try_from(letter).is_ok_and(is_plain) {
-            return self.same(at, letter);
+    fn new(gap: Gap) -> Self {
+        Self {
+            out: String::new(),
+            map: Map::default(),
+            last: 0,
+            gap,
+            blanks: Vec::new(),
         }
+    }
+
+    fn read(&mut self, text: &str) {
+        self.out.reserve(text.len());
+        let mut done = 0;
+        for (at, letter) in unusual(text) {
+            self.same(done, text.get(done..at).unwrap_or_default());
+            done = at + letter.len_utf8();
+            self.letter(at, letter, done);
+        }
+        self.same(done, text.get(done..).unwrap_or_default());
+    }
+
+    fn letter(&mut self, at: usize, letter: char, end: usize) {
+        let mut buffer = [0; 4];
         if is_invisible(letter) {
             if self.gap == Gap::Blank && !self.out.ends_with(' ') {
+                self.blanks.push(self.out.len());
                 self.instead(at, ' ', end);
             }
             return;
@@ -315,7 +370,7 @@ impl Folder {
             0x85 | 0x2028 | 0x2029 => return self.instead(at, '\n', end),
             // Syllables and signs of East Asia, without the forms that NFKC changes.
             0xAC00..=0xD7A3 | 0x3041..=0x3096 | 0x30A1..=0x30FA | 0x4E00..=0x9FFF => {
-                return self.same(at, letter);
+                return self.same(at, letter.encode_utf8(&mut buffer));
             }
             _ => {}
         }
@@ -372,7 +427,7 @@ impl Folder {
             return;
         }
         if parts.chars().eq([letter]) {
-            return self.same(at, letter);
+            return self.same(at, letter.encode_utf8(&mut buffer));
         }
         self.map.pieces.push(Piece {
             folded: before,
@@ -383,7 +438,11 @@ impl Folder {
         self.out.push_str(&parts);
     }
 
-    fn same(&mut self, at: usize, letter: char) {
+    /// Adds a part of the text as it stands.
+    fn same(&mut self, at: usize, part: &str) {
+        if part.is_empty() {
+            return;
+        }
         let folded = self.out.len();
         let goes_on = match self.map.pieces.last() {
             Some(piece) => piece.whole == 0 && piece.original + (folded - piece.folded) == at,
@@ -396,8 +455,8 @@ impl Folder {
                 whole: 0,
             });
         }
-        self.last = at;
-        self.out.push(letter);
+        self.last = at + part.floor_char_boundary(part.len() - 1);
+        self.out.push_str(part);
     }
 
     fn instead(&mut self, at: usize, letter: char, end: usize) {
@@ -513,6 +572,32 @@ struct Run {
     end: usize,
 }
 
+/// A place from `from` on before which nothing can be joined: shortly before two letters that stand
+/// alone, or where a long word begins.
+fn squeezable(bytes: &[u8], from: usize) -> Option<usize> {
+    let start = from.saturating_sub(2);
+    let mut alone: Option<usize> = None;
+    let mut letters = 0;
+    // Whether the sign, and the one before it, part letters: one bit for each.
+    let mut spacers = 0u8;
+    for (at, byte) in bytes.iter().enumerate().skip(start) {
+        let class = class(*byte);
+        letters = (letters + 1) * usize::from(class & LETTER);
+        spacers = spacers << 1 | u8::from(class & SPACER != 0);
+        if letters == LONGEST_WORD {
+            return Some(from.max(at + 1 - LONGEST_WORD));
+        }
+        if spacers & 0b111 == 0b101 {
+            // A gap has seven signs at most.
+            if let Some(alone) = alone.filter(|alone| at - alone <= 8) {
+                return Some(from.max(alone.saturating_sub(10)));
+            }
+            alone = Some(at);
+        }
+    }
+    None
+}
+
 /// The letters from here on that stand alone.
 fn spaced_run(bytes: &[u8], from: usize) -> Run {
     let mut run = Run {
@@ -554,15 +639,55 @@ fn spaced_run(bytes: &[u8], from: usize) -> Run {
     run
 }
 
-fn is_spacer(byte: u8) -> bool {
-    matches!(
-        byte,
-        b' ' | b'\t' | b'.' | b'-' | b'_' | b'*' | b'|' | b'~' | b'/' | b',' | b'+'
-    )
-}
+/// A letter.
+const LETTER: u8 = 1;
+/// A digit, or a sign that stands for a letter like one.
+const DIGIT: u8 = 1 << 1;
+
+const WORD: u8 = LETTER | DIGIT;
+/// What stands between letters that are written apart.
+const SPACER: u8 = 1 << 2;
 
 fn is_leet_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'@' | b'$' | b'!' | b'|')
+    class(byte) & WORD != 0
+}
+
+fn is_spacer(byte: u8) -> bool {
+    class(byte) & SPACER != 0
+}
+
+fn class(byte: u8) -> u8 {
+    const CLASSES: [u8; 256] = classes();
+    CLASSES.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        let mut class = 0;
+        if byte.is_ascii_alphabetic() {
+            class |= LETTER;
+        }
+        if byte.is_ascii_digit() || matches!(byte, b'@' | b'$' | b'!' | b'|') {
+            class |= DIGIT;
+        }
+        if matches!(
+            byte,
+            b' ' | b'\t' | b'.' | b'-' | b'_' | b'*' | b'|' | b'~' | b'/' | b',' | b'+'
+        ) {
+            class |= SPACER;
+        }
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a byte is below 256; checked at compile time"
+        )]
+        {
+            table[byte as usize] = class;
+        }
+        byte += 1;
+    }
+    table
 }
 
 /// The word with its digits read as letters; `None` where it has none, or nothing but digits.
@@ -604,6 +729,10 @@ fn unleet(word: &[u8]) -> Option<Vec<u8>> {
         .map(|(at, _)| at)
         .take(4)
         .collect();
+    if ones.is_empty() {
+        return Some(letters);
+    }
+    let with_l = &*KNOWN_WITH_L;
     for choice in 0..1u8 << ones.len() {
         let mut tried = letters.clone();
         for (bit, at) in ones.iter().enumerate() {
@@ -611,15 +740,15 @@ fn unleet(word: &[u8]) -> Option<Vec<u8>> {
                 *place = if choice >> bit & 1 == 1 { b'l' } else { b'i' };
             }
         }
-        if WITH_L
-            .split(' ')
-            .any(|known| known.as_bytes().eq_ignore_ascii_case(&tried))
-        {
+        if with_l.contains(tried.to_ascii_lowercase().as_slice()) {
             return Some(tried);
         }
     }
     Some(letters)
 }
+
+static KNOWN_WITH_L: LazyLock<HashSet<&[u8]>> =
+    LazyLock::new(|| WITH_L.split_whitespace().map(str::as_bytes).collect());
 
 /// Words of orders that have an l, or an i and an l.
 const WITH_L: &str = "\
@@ -674,8 +803,8 @@ mod tests {
         check("\u{202E}ignore\u{202C}", "ignore");
         check("ig\0no\u{7}re", "ignore");
         check("a\u{E0041}\u{E0042}b", "ab");
-        let apart = fold_apart("ignore\u{200B}previous").unwrap();
-        assert_eq!(apart.text, "ignore previous");
+        let (apart, blanks) = fold_apart("ignore\u{200B}previous").unwrap();
+        assert_eq!((apart.text.as_ref(), blanks), ("ignore previous", vec![6]));
         assert!(fold_apart("ignore previous").is_none());
     }
 
@@ -777,7 +906,7 @@ mod tests {
         #[test]
         fn ranges_are_whole_characters_of_the_text(text in any::<String>(), cut in 0usize..64) {
             let mut forms = vec![fold(&text)];
-            forms.extend(fold_apart(&text));
+            forms.extend(fold_apart(&text).map(|(form, _)| form));
             let further: Vec<_> = forms.iter().filter_map(Folded::leet).map(|(form, _)| form).collect();
             forms.extend(further);
             let squeezed: Vec<_> = forms.iter().filter_map(Folded::squeezed).collect();

@@ -24,10 +24,14 @@ mod tests;
 use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
-use regex::bytes::{Regex, RegexBuilder};
+use aho_corasick::{
+    AhoCorasick, AhoCorasickKind, MatchKind, StartKind, automaton::OverlappingState,
+};
+use regex_automata::{Anchored, Input, meta::Regex, nfa::thompson::WhichCaptures, util::syntax};
+use regex_syntax::hir::literal::Extractor;
 
 use super::fold::{self, Folded};
+use super::view::words::is_alnum;
 use super::{Confidence, Finding, Kind, Severity, View};
 
 /// One kind of order, as data.
@@ -79,15 +83,15 @@ pub(super) fn read(engine: Option<&Engine>, text: &str, kind: Kind) -> Vec<Findi
         findings: Vec::new(),
     };
     let folded = fold::fold(text);
-    engine.read(&folded, Spacing::Kept, &mut found);
+    engine.read(&folded, None, Spacing::Kept, &mut found);
     if let Some(squeezed) = folded.squeezed() {
-        engine.read(&squeezed, Spacing::Lost, &mut found);
+        engine.read(&squeezed, None, Spacing::Lost, &mut found);
     }
-    if let Some(apart) = fold::fold_apart(text) {
-        engine.read(&apart, Spacing::Kept, &mut found);
+    if let Some((apart, blanks)) = fold::fold_apart(text) {
+        engine.read(&apart, Some(&blanks), Spacing::Kept, &mut found);
     }
     if let Some(smuggled) = fold::smuggled(text) {
-        engine.read(&smuggled, Spacing::Kept, &mut found);
+        engine.read(&smuggled, None, Spacing::Kept, &mut found);
     }
     sort(&mut found.findings);
     found.findings
@@ -102,6 +106,10 @@ const MOST_OF_ONE: usize = 8;
 /// What a pattern may see before and after a keyword.
 const BEFORE: usize = 96;
 const AFTER: usize = 256;
+/// Bytes of states that an automaton keeps. There are many, and each reads little.
+const CACHE: usize = 384 << 10;
+/// No order is longer.
+const REACH: usize = 1024;
 /// Keywords of this many letters are parts of too many words.
 const SHORT: usize = 3;
 /// What may say that an order is only reported.
@@ -117,20 +125,40 @@ enum Spacing {
 }
 
 pub(super) struct Engine {
-    keywords: AhoCorasick,
+    keywords: Keywords,
     /// The detector of each keyword.
     owners: Vec<usize>,
-    detectors: Vec<Compiled>,
+    detectors: Vec<Entry>,
 }
+
+struct Keywords {
+    automaton: AhoCorasick,
+    begins: Begins,
+    longest: usize,
+}
+
+/// What literals begin with: a bit for each hash of four signs, of which the lower five bits count,
+/// so that the case of letters does not.
+struct Begins(Box<[u64; BEGINS]>);
+
+const BEGINS: usize = 512;
+
+struct Entry {
+    detector: &'static Detector,
+    kept: Patterns,
+    /// For texts whose blanks are lost.
+    lost: Patterns,
+}
+
+/// Patterns of a detector as one, compiled when a keyword first stands in a text.
+type Patterns = OnceLock<Option<Compiled>>;
 
 struct Compiled {
-    detector: &'static Detector,
-    patterns: Patterns,
-    /// The same for texts whose blanks are lost, made when the first one comes.
-    squeezed: OnceLock<Patterns>,
+    begins: Begins,
+    regex: Regex,
+    /// Of each pattern, the surest first.
+    confidences: Vec<Confidence>,
 }
-
-type Patterns = Vec<(Confidence, Regex)>;
 
 struct Found<'t> {
     text: &'t str,
@@ -142,33 +170,31 @@ impl Engine {
     pub(super) fn new(all: &'static [Detector]) -> Option<Self> {
         let mut keywords = Vec::new();
         let mut owners = Vec::new();
-        let mut compiled = Vec::new();
         for (at, detector) in all.iter().enumerate() {
-            for keyword in detector.keywords {
-                keywords.push(*keyword);
-                owners.push(at);
-            }
-            compiled.push(Compiled {
-                detector,
-                patterns: compile(detector, Spacing::Kept)?,
-                squeezed: OnceLock::new(),
-            });
+            keywords.extend(detector.keywords);
+            owners.extend(detector.keywords.iter().map(|_| at));
         }
+        let entries = all.iter().map(|detector| Entry {
+            detector,
+            kept: Patterns::default(),
+            lost: Patterns::default(),
+        });
         Some(Self {
-            keywords: AhoCorasick::builder()
-                .ascii_case_insensitive(true)
-                .match_kind(MatchKind::Standard)
-                .kind(Some(AhoCorasickKind::DFA))
-                .build(keywords)
-                .ok()?,
+            keywords: Keywords::new(&keywords)?,
             owners,
-            detectors: compiled,
+            detectors: entries.collect(),
         })
     }
 
     /// Reads a form, and once more where digits in it stand for letters.
-    fn read(&self, form: &Folded<'_>, spacing: Spacing, found: &mut Found<'_>) {
-        self.pass(form, None, spacing, found);
+    fn read(
+        &self,
+        form: &Folded<'_>,
+        changed: Option<&[usize]>,
+        spacing: Spacing,
+        found: &mut Found<'_>,
+    ) {
+        self.pass(form, changed, spacing, found);
         if let Some((leet, changed)) = form.leet() {
             self.pass(&leet, Some(&changed), spacing, found);
         }
@@ -194,16 +220,13 @@ impl Engine {
                 self.window(owner, form, &window, spacing, &mut counts, found);
             }
         };
-        for hit in self.keywords.find_overlapping_iter(text) {
-            let Some(&owner) = self.owners.get(hit.pattern().as_usize()) else {
-                continue;
+        let mut hit = |keyword: usize, range: Range<usize>| {
+            let Some(&owner) = self.owners.get(keyword) else {
+                return;
             };
-            if spacing == Spacing::Kept && !is_word(text.as_bytes(), hit.start(), hit.end()) {
-                continue;
-            }
-            let window = hit.start().saturating_sub(BEFORE)..(hit.end() + AFTER).min(text.len());
+            let window = range.start.saturating_sub(BEFORE)..(range.end + AFTER).min(text.len());
             let Some(open) = windows.get_mut(owner) else {
-                continue;
+                return;
             };
             match open {
                 Some(open) if open.end >= window.start => open.end = window.end,
@@ -213,6 +236,14 @@ impl Engine {
                     }
                 }
             }
+        };
+        let places = changed.map_or_else(
+            || std::iter::once(0..text.len()).collect(),
+            |changed| self.keywords.near(changed, text.len()),
+        );
+        for place in places {
+            self.keywords
+                .find(text.as_bytes(), place, spacing, &mut hit);
         }
         for (owner, window) in windows.into_iter().enumerate() {
             if let Some(window) = window {
@@ -230,29 +261,163 @@ impl Engine {
         counts: &mut [usize],
         found: &mut Found<'_>,
     ) {
-        let (Some(compiled), Some(count)) = (self.detectors.get(owner), counts.get_mut(owner))
-        else {
+        let (Some(entry), Some(count)) = (self.detectors.get(owner), counts.get_mut(owner)) else {
             return;
         };
+        let detector = entry.detector;
         let patterns = match spacing {
-            Spacing::Kept => &compiled.patterns,
-            Spacing::Lost => compiled
-                .squeezed
-                .get_or_init(|| compile(compiled.detector, Spacing::Lost).unwrap_or_default()),
+            Spacing::Kept => &entry.kept,
+            Spacing::Lost => &entry.lost,
         };
-        let bytes = form.text.as_bytes();
-        for (confidence, pattern) in patterns {
-            let mut at = window.start;
-            while *count < MOST_OF_ONE
-                && let Some(near) = bytes.get(..window.end)
-                && let Some(one) = pattern.find_at(near, at)
-            {
-                at = one.end().max(at + 1);
-                *count += 1;
-                found.add(compiled.detector, *confidence, form, one.range());
+        let patterns = patterns.get_or_init(|| compile(detector, spacing));
+        // INVARIANT: the patterns compile; a test reads them. Without them the text is suspect.
+        let Some(patterns) = patterns else {
+            found.add(detector, Confidence::High, form, window.clone());
+            return;
+        };
+        let text = form.text.as_bytes();
+        for start in patterns.begins.starts(text, window.clone(), spacing) {
+            if *count >= MOST_OF_ONE {
+                return;
+            }
+            let end = window.end.min(start + REACH);
+            let here = Input::new(text).range(start..end).anchored(Anchored::Yes);
+            let Some(one) = patterns.regex.search_half(&here) else {
+                continue;
+            };
+            let confidence = patterns.confidences.get(one.pattern().as_usize());
+            let confidence = confidence.copied().unwrap_or(Confidence::High);
+            *count += 1;
+            found.add(detector, confidence, form, start..one.offset());
+        }
+    }
+}
+
+impl Keywords {
+    fn new(keywords: &[&str]) -> Option<Self> {
+        let mut begins = Begins::default();
+        for keyword in keywords {
+            begins.add(keyword.as_bytes());
+        }
+        Some(Self {
+            automaton: AhoCorasick::builder()
+                .ascii_case_insensitive(true)
+                .match_kind(MatchKind::Standard)
+                .start_kind(StartKind::Both)
+                .kind(Some(AhoCorasickKind::ContiguousNFA))
+                .build(keywords)
+                .ok()?,
+            begins,
+            longest: keywords.iter().map(|keyword| keyword.len()).max()?,
+        })
+    }
+
+    /// The keywords that begin in a part of a text, in the order of their beginnings.
+    fn find(
+        &self,
+        text: &[u8],
+        part: Range<usize>,
+        spacing: Spacing,
+        hit: &mut impl FnMut(usize, Range<usize>),
+    ) {
+        match spacing {
+            Spacing::Kept => {
+                for start in self.begins.starts(text, part, spacing) {
+                    let end = (start + self.longest).min(text.len());
+                    let here = aho_corasick::Input::new(text).range(start..end);
+                    let here = here.anchored(aho_corasick::Anchored::Yes);
+                    let mut state = OverlappingState::start();
+                    loop {
+                        self.automaton.find_overlapping(here.clone(), &mut state);
+                        let Some(one) = state.get_match() else {
+                            break;
+                        };
+                        if one.start() == start && is_word(text, start, one.end()) {
+                            hit(one.pattern().as_usize(), one.range());
+                        }
+                    }
+                }
+            }
+            Spacing::Lost => {
+                let here = aho_corasick::Input::new(text).range(part);
+                for one in self.automaton.find_overlapping_iter(here) {
+                    hit(one.pattern().as_usize(), one.range());
+                }
             }
         }
     }
+
+    /// The parts in which a keyword's window may hold one of `places`.
+    fn near(&self, places: &[usize], length: usize) -> Vec<Range<usize>> {
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for place in places {
+            let start = place.saturating_sub(AFTER + self.longest);
+            let end = (place + BEFORE + self.longest).min(length);
+            match parts.last_mut() {
+                Some(last) if last.end >= start => last.end = end,
+                Some(_) | None => parts.push(start..end),
+            }
+        }
+        parts
+    }
+}
+
+impl Begins {
+    fn add(&mut self, literal: &[u8]) {
+        let sign = |at: usize| literal.get(at).map_or(0..=31, |sign| sign & 31..=sign & 31);
+        for one in sign(0) {
+            for two in sign(1) {
+                for three in sign(2) {
+                    for four in sign(3) {
+                        let (at, bit) = place([one, two, three, four]);
+                        if let Some(bits) = self.0.get_mut(at) {
+                            *bits |= bit;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where one may begin in a part of a text: at signs, and at the first letters of words.
+    fn starts(
+        &self,
+        text: &[u8],
+        part: Range<usize>,
+        spacing: Spacing,
+    ) -> impl Iterator<Item = usize> {
+        let signs = text.get(part.start..(part.end + 3).min(text.len()));
+        let signs = signs.unwrap_or_default();
+        let before = part.start.checked_sub(1).and_then(|at| text.get(at));
+        let has_words = spacing == Spacing::Kept;
+        let mut is_inside = before.is_some_and(|byte| is_alnum(*byte));
+        let may_begin = move |signs: &[u8; 4]| {
+            let was_inside = std::mem::replace(&mut is_inside, is_alnum(signs[0]));
+            let (at, bit) = place(*signs);
+            let is_begin = self.0.get(at).is_some_and(|bits| bits & bit != 0);
+            is_begin && !(has_words && was_inside && is_inside)
+        };
+        let starts = signs.array_windows().map(may_begin).enumerate();
+        let starts = starts.filter_map(|(at, may_begin)| may_begin.then_some(at));
+        // Too little follows to tell.
+        let last = signs.len().saturating_sub(3)..signs.len();
+        let starts = starts.chain(last).map(move |at| part.start + at);
+        starts.take_while(move |start| *start < part.end)
+    }
+}
+
+impl Default for Begins {
+    fn default() -> Self {
+        Self(Box::new([0; BEGINS]))
+    }
+}
+
+fn place(signs: [u8; 4]) -> (usize, u64) {
+    let hash = (u32::from_le_bytes(signs) & 0x1f1f_1f1f).wrapping_mul(0x9e37_79b1) >> 17;
+    (
+        usize::try_from(hash >> 6).unwrap_or_default(),
+        1 << (hash & 63),
+    )
 }
 
 impl Found<'_> {
@@ -299,19 +464,16 @@ fn reported(text: &str, at: usize, confidence: Confidence) -> Confidence {
     let before = text.get(from..at).unwrap_or_default();
     let paragraph = before.rsplit("\n\n").next().unwrap_or_default();
     let sentence = last_sentence(paragraph);
-    if NEGATED
-        .as_ref()
-        .is_some_and(|it| it.is_match(sentence.as_bytes()))
-    {
+    if NEGATED.as_ref().is_some_and(|it| it.is_match(sentence)) {
         return Confidence::Low;
     }
     let Some(about) = ABOUT.as_ref() else {
         return confidence;
     };
-    if about.is_match(sentence.as_bytes()) {
+    if about.is_match(sentence) {
         return Confidence::Low;
     }
-    if about.is_match(paragraph.as_bytes()) {
+    if about.is_match(paragraph) {
         return if is_quoted(paragraph) {
             Confidence::Low
         } else {
@@ -348,16 +510,20 @@ fn is_quoted(before: &str) -> bool {
 /// Words of those who write about orders.
 static ABOUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
-        r"\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
-        false,
+        &[
+            r"(?im-u)\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
+        ],
+        true,
     )
 });
 
 /// What turns an order round.
 static NEGATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
-        r"(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
-        false,
+        &[
+            r"(?im-u)(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
+        ],
+        true,
     )
 });
 
@@ -380,40 +546,70 @@ fn is_word(text: &[u8], start: usize, end: usize) -> bool {
     end - start > SHORT || !is_letter(Some(after))
 }
 
-fn compile(detector: &Detector, spacing: Spacing) -> Option<Patterns> {
+/// The patterns of a detector as they are read, and the flag that says what letters are.
+fn written(
+    detector: &Detector,
+    spacing: Spacing,
+) -> impl Iterator<Item = (Confidence, String, &'static str)> {
     let between = match spacing {
         Spacing::Kept => r#"(?:[\s*_~`"'+|\\/,-]+|[.])"#,
         Spacing::Lost => r#"[\s*_~`"'+|\\/,.-]*"#,
     };
-    detector
-        .patterns
-        .iter()
-        .map(|(confidence, text)| {
-            let mut text = (*text).to_owned();
-            for (name, list) in detectors::LISTS {
-                text = text.replace(name, list);
-            }
-            // A word's edge is lost with its blank.
-            let text = match spacing {
-                Spacing::Kept => text,
-                Spacing::Lost => text.replace(r"\b", ""),
-            };
-            Some((
-                *confidence,
-                pattern(&text.replace(' ', between), !text.is_ascii())?,
-            ))
-        })
-        .collect()
+    detector.patterns.iter().map(move |(confidence, text)| {
+        let mut text = (*text).to_owned();
+        for (name, list) in detectors::LISTS {
+            text = text.replace(name, list);
+        }
+        // A word's edge is lost with its blank.
+        let text = match spacing {
+            Spacing::Kept => text,
+            Spacing::Lost => text.replace(r"\b", ""),
+        };
+        let letters = if text.is_ascii() { "-u" } else { "u" };
+        (*confidence, text.replace(' ', between), letters)
+    })
 }
 
-fn pattern(text: &str, unicode: bool) -> Option<Regex> {
-    RegexBuilder::new(text)
-        .case_insensitive(true)
-        .multi_line(true)
-        .unicode(unicode)
-        .size_limit(8 << 20)
-        .dfa_size_limit(1 << 20)
-        .build()
+fn compile(detector: &Detector, spacing: Spacing) -> Option<Compiled> {
+    let mut written: Vec<_> = written(detector, spacing).collect();
+    // Of several patterns that match at a place the first is told.
+    written.sort_by_key(|(confidence, ..)| std::cmp::Reverse(*confidence));
+    let mut begins = Begins::default();
+    let mut extractor = Extractor::new();
+    extractor.limit_class(24).limit_literal_len(4);
+    let mut all = Vec::new();
+    for (_, text, letters) in &written {
+        // In one case of letters: it does not count.
+        let exact = format!("(?m{letters}:{text})");
+        let exact = syntax::parse_with(&exact, &syntax::Config::new().utf8(false)).ok()?;
+        match extractor.extract(&exact).literals() {
+            Some(literals) => literals.iter().for_each(|it| begins.add(it.as_bytes())),
+            None => begins.add(b""),
+        }
+        all.push(format!("(?im{letters}:{text})"));
+    }
+    Some(Compiled {
+        begins,
+        // Texts without blanks are few and short.
+        regex: pattern(&all, spacing == Spacing::Kept)?,
+        confidences: written.iter().map(|(confidence, ..)| *confidence).collect(),
+    })
+}
+
+fn pattern(texts: &[impl AsRef<str>], is_often: bool) -> Option<Regex> {
+    let config = Regex::config()
+        .utf8_empty(false)
+        .auto_prefilter(false)
+        .which_captures(WhichCaptures::Implicit)
+        .nfa_size_limit(Some(8 << 20))
+        .onepass(false)
+        .backtrack(false)
+        .hybrid(is_often)
+        .hybrid_cache_capacity(CACHE);
+    Regex::builder()
+        .configure(config)
+        .syntax(syntax::Config::new().utf8(false))
+        .build_many(texts)
         .ok()
 }
 
@@ -444,10 +640,17 @@ fn invisible(text: &str) -> Vec<Finding> {
     let mut before = '\0';
     let mut run = 0usize;
     let mut flag = false;
-    let mut letters = text.char_indices().peekable();
-    while let Some((at, letter)) = letters.next() {
+    let mut done = 0;
+    for (at, letter) in fold::unusual(text) {
         let end = at + letter.len_utf8();
-        let next = letters.peek().map_or('\0', |(_, next)| *next);
+        let between = text.get(done..at).unwrap_or_default();
+        if let Some(last) = between.chars().rfind(|letter| !fold::is_invisible(*letter)) {
+            run = 0;
+            before = last;
+        }
+        flag &= between.is_empty();
+        done = end;
+        let next = || text.get(end..).and_then(|rest| rest.chars().next());
         match u32::from(letter) {
             // A flag of a region is a black flag and tags.
             0x1F3F4 => flag = true,
@@ -461,7 +664,8 @@ fn invisible(text: &str) -> Vec<Finding> {
             }
             0x202D | 0x202E => turned.add(at..end),
             0x200B..=0x200D | 0x2060..=0x2064 | 0xFEFF | 0x180E | 0x34F
-                if before.is_ascii_alphanumeric() && next.is_ascii_alphanumeric() =>
+                if before.is_ascii_alphanumeric()
+                    && next().is_some_and(|next| next.is_ascii_alphanumeric()) =>
             {
                 hidden.add(at..end);
             }

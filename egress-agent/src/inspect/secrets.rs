@@ -119,6 +119,9 @@ const TOKEN: Detector = Detector {
 /// Signs from a keyword on that a pattern may see.
 const WINDOW: usize = 320;
 
+/// Bytes of states that an automaton keeps.
+const CACHE: usize = 64 << 10;
+
 /// A match of so many signs that is no secret holds none at its beginning.
 const LONG: usize = 100;
 
@@ -404,7 +407,14 @@ fn compile(pattern: &str) -> Option<Regex> {
     // INVARIANT: the patterns compile; a test reads them all.
     Regex::builder()
         .syntax(syntax::Config::new().unicode(false).utf8(false))
-        .configure(Regex::config().utf8_empty(false))
+        .configure(
+            Regex::config()
+                .utf8_empty(false)
+                .auto_prefilter(false)
+                .backtrack(false)
+                .onepass_size_limit(Some(CACHE))
+                .hybrid_cache_capacity(CACHE),
+        )
         .build(pattern)
         .ok()
 }

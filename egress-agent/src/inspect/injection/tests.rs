@@ -23,11 +23,9 @@ fn every_detector_finds_its_cases_and_nothing_else() {
     assert!(ABOUT.is_some() && NEGATED.is_some());
     let mut wrong = Vec::new();
     for detector in detectors() {
-        assert!(
-            compile(detector, Spacing::Lost).is_some(),
-            "{}",
-            detector.id
-        );
+        for spacing in [Spacing::Kept, Spacing::Lost] {
+            assert!(compile(detector, spacing).is_some(), "{}", detector.id);
+        }
         for text in detector.positive {
             let found = ids(text);
             if !found

@@ -3,7 +3,8 @@
 use super::{Detector, Edge, Search, TOKEN, check, near};
 use std::ops::Range;
 
-use bip39::{Language, Mnemonic};
+use bip39::Language;
+use sha2::{Digest as _, Sha256};
 
 use crate::inspect::{
     finding::{Confidence, Kind, Severity},
@@ -209,31 +210,21 @@ impl Phrase {
 
 /// The phrases in a row of words: those of the list whose checksum is right.
 pub(super) fn seed_phrases(bytes: &[u8], row: &[Range<usize>]) -> Vec<Range<usize>> {
-    let word = |range: &Range<usize>| {
-        let word = str::from_utf8(bytes.get(range.clone())?)
-            .ok()?
-            .to_ascii_lowercase();
-        Language::English.find_word(&word).map(|_| word)
+    let index = |range: &Range<usize>| {
+        let word = str::from_utf8(bytes.get(range.clone())?).ok()?;
+        Language::English.find_word(&word.to_ascii_lowercase())
     };
-    let words: Vec<Option<String>> = row.iter().map(word).collect();
+    let indices: Vec<Option<u16>> = row.iter().map(index).collect();
     let mut found = Vec::new();
     let mut at = 0;
-    for listed in words.split(Option::is_none) {
+    for listed in indices.split(Option::is_none) {
         let ranges = row.get(at..at + listed.len()).unwrap_or_default();
         at += listed.len() + 1;
+        let listed: Vec<u16> = listed.iter().copied().flatten().collect();
         let mut next = 0;
         while next + LEAST_WORDS <= listed.len() {
-            let length = [24, 21, 18, 15, 12].into_iter().find(|length| {
-                let phrase: Option<Vec<&str>> = listed
-                    .get(next..next + length)
-                    .and_then(|words| words.iter().map(Option::as_deref).collect());
-                phrase.is_some_and(|phrase| {
-                    // The list itself is in order, a phrase never.
-                    !phrase.is_sorted()
-                        && Mnemonic::parse_in_normalized(Language::English, &phrase.join(" "))
-                            .is_ok()
-                })
-            });
+            let rest = listed.get(next..).unwrap_or_default();
+            let length = longest_phrase(rest);
             if let (Some(length), Some(first)) = (length, ranges.get(next))
                 && let Some(last) = ranges.get(next + length - 1)
             {
@@ -243,4 +234,37 @@ pub(super) fn seed_phrases(bytes: &[u8], row: &[Range<usize>]) -> Vec<Range<usiz
         }
     }
     found
+}
+
+/// How many of the first words are a phrase: 11 bits for each, the last of which are the first
+/// bits of the SHA-256 of those before (BIP 39).
+fn longest_phrase(words: &[u16]) -> Option<usize> {
+    let words = words.get(..24).unwrap_or(words);
+    let mut bits: Vec<u8> = Vec::with_capacity(33);
+    let (mut rest, mut count) = (0u32, 0);
+    for word in words {
+        rest = rest << 11 | u32::from(*word);
+        count += 11;
+        while count >= 8 {
+            count -= 8;
+            bits.push(low_byte(rest >> count));
+            rest &= (1 << count) - 1;
+        }
+    }
+    bits.push(low_byte(rest << (8 - count)));
+    [24, 21, 18, 15, 12].into_iter().find(|length| {
+        let size = length / 3 * 4;
+        // The list itself is in order, a phrase never.
+        words.get(..*length).is_some_and(|words| !words.is_sorted())
+            && bits.get(..size).is_some_and(|entropy| {
+                let sum = Sha256::digest(entropy);
+                let both = sum.first().zip(bits.get(size));
+                both.is_some_and(|(sum, check)| (sum ^ check) >> (8 - length / 3) == 0)
+            })
+    })
+}
+
+fn low_byte(bits: u32) -> u8 {
+    let [.., low] = bits.to_be_bytes();
+    low
 }
