@@ -76,7 +76,7 @@ impl Guarded {
             }
             "bytes" => self.write(b"\"\xff\xfe\xc3\""),
             "deep" => {
-                self.write(format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)).as_bytes())
+                self.write(format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)).as_bytes());
             }
             "coded" => {
                 let mut text = b"nothing to see here, twice or thrice, ".repeat(4);
