@@ -6,7 +6,7 @@
 //!                             ──look(message)─▶ Opinion       the MCP guard
 //! ```
 //!
-//! It is a part of the policy ([`Policy::content`]), so that whoever has one has the other.
+//! It is a part of the policy (`Policy::content`), so that whoever has one has the other.
 //!
 //! The strictest word holds: that of the policy's other sections, of the settings for a kind of
 //! finding, and of the rule that decides. Pure but for

@@ -1,8 +1,8 @@
 //! The texts that a text holds: as written, decoded, joined.
 //!
 //! Level by level: each text is read once for runs that may be coded, all runs of one coding make
-//! one text of the next level. [`DEPTH`] levels and one budget of decoded bytes bound the work
-//! whatever the input is; when a bound ends the reading, [`Views::is_complete`] says so. Every
+//! one text of the next level. `DEPTH` levels and one budget of decoded bytes bound the work
+//! whatever the input is; when a bound ends the reading, `Views::is_complete` says so. Every
 //! text keeps where its bytes came from.
 //!
 //! # Known gaps

@@ -160,7 +160,7 @@ const INSTRUCTION_OVERRIDE: Detector = Detector {
 
 /// *What it does*: finds lines that pose as the system's, the developer's or a new turn of the
 /// conversation. *Why it matters*: models give such lines more weight. *Known gaps*: markers of
-/// formats that no model is known to use. *Example*: "[SYSTEM] You must now".
+/// formats that no model is known to use. *Example*: `[SYSTEM] You must now`.
 const SYSTEM_MARKER: Detector = Detector {
     id: "system-marker",
     severity: Severity::High,
