@@ -151,16 +151,6 @@ impl Content {
         })
     }
 
-    /// Makes ready now what would be made for the first text: whoever asks about that waits less
-    /// long than it takes.
-    pub fn prepare(&self) {
-        for source in [Source::Agent, Source::Server, Source::Description] {
-            // Where it cannot be made, every look says so.
-            let nothing = br#"{"name":"a","description":"a b"}"#;
-            drop(self.judge_json(source, nothing));
-        }
-    }
-
     pub fn settings(&self) -> &InspectSettings {
         &self.settings
     }

@@ -63,13 +63,11 @@ fn check_owner(path: &Path, policy: &Policy) -> anyhow::Result<()> {
 }
 
 fn read_policy(path: &Path) -> anyhow::Result<Policy> {
-    let policy = Policy::load(path).map_err(|error| match error {
+    Policy::load(path).map_err(|error| match error {
         PolicyError::Invalid(invalid) => InvalidPolicy(invalid.to_string()).into(),
         PolicyError::Content(error) => InvalidPolicy(error.to_string()).into(),
-        error @ PolicyError::Read { .. } => anyhow::Error::from(error),
-    })?;
-    policy.content().prepare();
-    Ok(policy)
+        error @ PolicyError::Read { .. } => error.into(),
+    })
 }
 
 fn one_audit_log(policies: &[Policy]) -> anyhow::Result<()> {
