@@ -1,9 +1,8 @@
-//! Tools that order or deceive, as `tools/list` tells them, and tools that changed since they were
-//! first seen.
+//! Tools that order or deceive, as `tools/list` tells them. Whether one has changed since it was
+//! first seen is the MCP guard's to know.
 //!
 //! ```text
 //!   tool ──every string and key──▶ orders (injection), poison, parameter names ──▶ Located
-//!   two inventories ──fingerprints──▶ Drift
 //! ```
 //!
 //! # Known gaps
@@ -15,11 +14,9 @@ mod detectors;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::injection::{self, Detector, Engine};
 use super::{Confidence, Finding, Kind, Severity, View};
@@ -32,34 +29,6 @@ pub struct Located {
     pub pointer: String,
     /// Its range is one of the text there, or of the name.
     pub finding: Finding,
-}
-
-/// How a tool differs from its first sighting.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Drift {
-    Added {
-        tool: String,
-    },
-    Changed {
-        tool: String,
-        what: Vec<Part>,
-    },
-    Removed {
-        tool: String,
-    },
-    /// Two tools of one name: which one is meant, nobody can tell.
-    Repeated {
-        tool: String,
-    },
-}
-
-/// A part of a tool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
-    Description,
-    Schema,
-    Annotations,
-    Other,
 }
 
 /// The detectors of poison, beside those of [`injection::detectors`].
@@ -109,45 +78,6 @@ pub fn findings(tool: &Value) -> Vec<Located> {
             &b.finding.detector,
         ))
     });
-    found
-}
-
-/// SHA-256 over the tool as JSON with sorted keys and no blanks.
-pub fn fingerprint(tool: &Value) -> [u8; 32] {
-    let mut text = String::new();
-    canonical(tool, &mut text);
-    Sha256::digest(text.as_bytes()).into()
-}
-
-/// How the tools of a server differ from what was first seen, in the order of their names.
-pub fn drift(before: &[Value], after: &[Value]) -> Vec<Drift> {
-    let (old, _) = by_name(before);
-    let (new, repeated) = by_name(after);
-    let mut found: Vec<Drift> = repeated
-        .into_iter()
-        .map(|tool| Drift::Repeated { tool })
-        .collect();
-    for (name, tool) in &new {
-        let tool_name = (*name).to_owned();
-        match old.get(name) {
-            None => found.push(Drift::Added { tool: tool_name }),
-            Some(first) if fingerprint(first) != fingerprint(tool) => {
-                found.push(Drift::Changed {
-                    tool: tool_name,
-                    what: changes(first, tool),
-                });
-            }
-            Some(_) => {}
-        }
-    }
-    found.extend(
-        old.keys()
-            .filter(|name| !new.contains_key(*name))
-            .map(|name| Drift::Removed {
-                tool: (*name).to_owned(),
-            }),
-    );
-    found.sort();
     found
 }
 
@@ -298,76 +228,5 @@ fn words(name: &str) -> Vec<String> {
     }
     found.push(word);
     found.retain(|word| !word.is_empty());
-    found
-}
-
-/// JSON that says the same in the same way: keys sorted, no blanks. Values that were read
-/// from text are at most 128 deep.
-fn canonical(value: &Value, out: &mut String) {
-    match value {
-        Value::Array(items) => {
-            out.push('[');
-            for item in items {
-                canonical(item, out);
-                out.push(',');
-            }
-            out.push(']');
-        }
-        Value::Object(fields) => {
-            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
-            out.push('{');
-            for (key, item) in sorted {
-                out.push_str(&Value::String(key.clone()).to_string());
-                out.push(':');
-                canonical(item, out);
-                out.push(',');
-            }
-            out.push('}');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            out.push_str(&value.to_string());
-        }
-    }
-}
-
-/// Tools by their names, the first of each, and the names that come again.
-fn by_name(tools: &[Value]) -> (BTreeMap<&str, &Value>, Vec<String>) {
-    let mut found = BTreeMap::new();
-    let mut repeated = Vec::new();
-    for tool in tools {
-        let name = tool.get("name").and_then(Value::as_str).unwrap_or_default();
-        if found.contains_key(name) {
-            repeated.push(name.to_owned());
-        } else {
-            found.insert(name, tool);
-        }
-    }
-    repeated.dedup();
-    (found, repeated)
-}
-
-fn changes(before: &Value, after: &Value) -> Vec<Part> {
-    let empty = serde_json::Map::new();
-    let old = before.as_object().unwrap_or(&empty);
-    let new = after.as_object().unwrap_or(&empty);
-    let mut found: Vec<Part> = old
-        .keys()
-        .chain(new.keys())
-        .filter(|key| {
-            let print = |fields: &serde_json::Map<String, Value>| fields.get(*key).map(fingerprint);
-            print(old) != print(new)
-        })
-        .map(|key| match key.as_str() {
-            "description" | "title" => Part::Description,
-            "inputSchema" | "outputSchema" => Part::Schema,
-            "annotations" => Part::Annotations,
-            _ => Part::Other,
-        })
-        .collect();
-    if found.is_empty() {
-        found.push(Part::Other);
-    }
-    found.sort_unstable();
-    found.dedup();
     found
 }
