@@ -543,3 +543,109 @@ impl fmt::Display for Opinion {
         write!(f, "{}; {}", self.text, self.hint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::{Policy, PolicyError};
+
+    /// A policy in a directory of its own, with files beside it.
+    fn load(inspect: &str, files: &[(&str, &str)]) -> Result<Policy, PolicyError> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        let path = dir.path().join("policy.json");
+        fs::write(
+            &path,
+            format!("{{ \"version\": 1, \"inspect\": {inspect} }}"),
+        )
+        .unwrap();
+        Policy::load(&path)
+    }
+
+    fn judged(policy: &Policy, tool: &str, input: Value) -> Judgement {
+        tools::judge(policy, &Call::new(tool, input))
+    }
+
+    fn token() -> String {
+        format!("ghp_{}", "a1".repeat(18))
+    }
+
+    #[test]
+    fn the_settings_say_what_happens_to_a_secret() {
+        for (action, verdict) in [
+            ("allow", Verdict::Allow),
+            ("warn", Verdict::Allow),
+            ("ask", Verdict::Ask),
+            ("redact", Verdict::Deny),
+            ("deny", Verdict::Deny),
+        ] {
+            let policy = load(&format!(r#"{{ "secrets": "{action}" }}"#), &[]).unwrap();
+            let got = judged(&policy, "mcp__x__put", json!({ "a": token() }));
+            assert_eq!(got.verdict, verdict, "{action}: {}", got.text);
+            let is_told = got.text.contains("a1a1") || format!("{got:?}").contains("a1a1");
+            assert!(!is_told, "{got:?}");
+            let clean = judged(&policy, "mcp__x__put", json!({ "a": "nothing" }));
+            assert_eq!(clean.verdict, Verdict::Allow);
+        }
+    }
+
+    #[test]
+    fn values_that_a_policy_names_are_secrets_behind_codings_too() {
+        let value = "k3xQ9vZr72LmTq0a";
+        let inspect = r#"{ "secrets_file": "secrets", "canaries": ["canary-7731"] }"#;
+        let policy = load(inspect, &[("secrets", &format!("KEY={value}\n"))]).unwrap();
+        let coded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, value);
+        for text in [value, coded.as_str(), "see canary-7731 there"] {
+            let got = judged(&policy, "mcp__x__put", json!({ "a": text }));
+            assert_eq!(got.reason.as_deref(), Some("secret"), "{text}");
+        }
+        let others = load("{}", &[]).unwrap();
+        let got = judged(&others, "mcp__x__put", json!({ "a": value }));
+        assert_eq!(got.verdict, Verdict::Allow);
+    }
+
+    #[test]
+    fn what_a_section_names_must_be_there() {
+        for (inspect, says) in [
+            (r#"{ "packs": ["gone.json"] }"#, "cannot read the pack"),
+            (
+                r#"{ "secrets_file": "gone" }"#,
+                "cannot read the secrets file",
+            ),
+            (
+                r#"{ "environment_values": ["EGRESSD_TEST_NOT_SET"] }"#,
+                "not set here",
+            ),
+        ] {
+            let error = anyhow::Error::from(load(inspect, &[]).unwrap_err());
+            assert!(format!("{error:#}").contains(says), "{error:#}");
+        }
+        let short = load(r#"{ "secrets_file": "s" }"#, &[("s", "short\n")]);
+        assert!(short.is_err(), "too short to be told from other text");
+    }
+
+    #[test]
+    fn packs_that_nobody_has_read_let_nothing_pass() {
+        let text = r#"{ "version": 1, "inspect": { "packs": ["p.json"] } }"#;
+        let policy = Policy::parse(text, "policy.json").unwrap();
+        let got = judged(&policy, "mcp__x__add", json!({ "a": 1 }));
+        assert_eq!(got.verdict, Verdict::Deny);
+    }
+
+    #[test]
+    fn a_rule_of_a_pack_is_part_of_the_judgement() {
+        let pack = r#"{ "version": 1, "name": "mine", "rules": [ { "name": "no-drops", "priority": 1,
+            "decision": "deny", "when": { "tools": ["mcp__db__*"], "content": ["(?i)drop table"] },
+            "reason": "it drops a table" } ] }"#;
+        let policy = load(r#"{ "packs": ["p.json"] }"#, &[("p.json", pack)]).unwrap();
+        let got = judged(&policy, "mcp__db__run", json!({ "q": "DROP TABLE x" }));
+        assert_eq!(got.rule.as_deref(), Some("mine/no-drops"), "{}", got.text);
+        assert_eq!(got.verdict, Verdict::Deny);
+        let got = judged(&policy, "mcp__db__run", json!({ "q": "SELECT 1" }));
+        assert_eq!(got.verdict, Verdict::Allow);
+    }
+}

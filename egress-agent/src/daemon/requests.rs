@@ -167,7 +167,11 @@ impl Daemon {
         {
             self.calls.begin(session, heard.id.as_deref(), record.time);
         }
-        let chains = self.calls.chains(session.as_deref());
+        // Of a session that does not run nothing is kept: nobody would forget it.
+        let running = session
+            .as_deref()
+            .filter(|session| world.sessions.borrow().by_name(session).is_some());
+        let chains = self.calls.chains(running);
         record.session = session;
         record.process = Some(calls::process(peer));
         Ok(Hearing::new(
