@@ -34,7 +34,7 @@ fn programs_load_decide_and_outlive_their_loader() {
     assert!(answer.contains("Permission denied"), "{answer}");
 
     let mut adopted = Programs::adopt(pins).unwrap();
-    let (tables, _events) = Tables::open(&mut adopted).unwrap();
+    let (tables, _events, _flows) = Tables::open(&mut adopted).unwrap();
     assert_eq!(tables.running(), 1);
     assert_eq!(tables.counter(Counter::ConnectAllowed).unwrap(), 1);
     assert_eq!(tables.counter(Counter::ConnectDenied).unwrap(), 1);
@@ -102,7 +102,7 @@ impl Place {
         self.pins.prepare().unwrap();
         let (links, maps) = self.pins.begin().unwrap();
         loaded.pin_maps(&maps).unwrap();
-        let (mut tables, events) = Tables::open(&mut loaded).unwrap();
+        let (mut tables, events, _flows) = Tables::open(&mut loaded).unwrap();
         tables.install(generation).unwrap();
         loaded.attach(&self.cgroup, &links).unwrap();
         self.pins.finish().unwrap();

@@ -11,4 +11,5 @@ mod faults;
 mod guarantees;
 mod kernel;
 mod mcp;
+mod proxy;
 mod world;

@@ -20,6 +20,7 @@ pub mod notify;
 mod parity;
 pub mod policies;
 pub mod privileges;
+mod proxied;
 mod records;
 mod regain;
 mod requests;
@@ -46,6 +47,7 @@ use crate::{
     control::message::{Code, Failure},
     kernel::{Hierarchy, boot, events::Events, watch},
     policy::Policy,
+    proxy,
 };
 
 use calls::Calls;
@@ -57,6 +59,8 @@ use records::Records;
 struct Running {
     guard: Rc<Guard>,
     tasks: Vec<AbortHandle>,
+    /// Until the daemon stops, or the guard is lost.
+    proxy: Option<proxy::Server>,
 }
 
 /// A session that lost its last process.

@@ -16,6 +16,7 @@
 //! It knows nothing about policies but [`Names`] and nothing about kernel maps but [`Changes`].
 
 mod answer;
+mod ask;
 mod budget;
 mod cache;
 mod engine;
@@ -44,6 +45,7 @@ use std::{io, sync::Arc};
 
 use egress_common::{Address, Client, ClientKey, PortSet, Reason, RuleId};
 
+pub use ask::NoAddress;
 pub use engine::{Engine, Lookup, Step, Upstream};
 pub use leases::{Changes, Leases, Terms};
 pub use outcome::{Decision, Outcome};

@@ -7,6 +7,7 @@ pub mod boot;
 mod btf;
 pub mod cgroup;
 pub mod events;
+pub mod flows;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod log;

@@ -25,6 +25,7 @@
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`mcp`] | the guard between an agent and its MCP servers |
 //! | [`cli`] | the verbs of `egressctl` |
+//! | [`proxy`] | what is asked of a host that was reached: names, and what is said |
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
 //! | [`trust`] | whether someone else could change a file |
@@ -47,6 +48,7 @@ pub mod kernel;
 pub mod launch;
 pub mod mcp;
 pub mod policy;
+pub mod proxy;
 pub mod rules;
 pub mod tools;
 pub mod trust;

@@ -63,7 +63,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use egress_common::{Mode, Reason, RuleId};
+use egress_common::{Mode, Protocol, Reason, RuleId};
 use sha2::{Digest as _, Sha256};
 
 use self::{check::Checked, pattern::PatternTable};
@@ -78,7 +78,7 @@ pub(crate) use self::{
 pub use self::{
     compile::Tables,
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
-    file::schema,
+    file::{Level, schema},
     glob::{Glob, Globs, InvalidGlob},
     import::{Imported, InvalidImport, from_cpeg},
     inspect::{Action, InspectSettings, PackSource},
@@ -88,7 +88,7 @@ pub use self::{
     port::{InvalidPorts, PortRange},
     portset::{PortEntry, PortSets},
     problem::{Invalid, Problem, Related, Severity, draw, quote},
-    rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Rule, Upstream},
+    rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Levels, ProxySettings, Rule, Upstream},
     session::{ListedSocket, Need, Places, SessionSettings},
     suggest::suggest,
     tables::TableRules,
@@ -228,6 +228,10 @@ impl Policy {
         &self.checked.dns
     }
 
+    pub fn proxy(&self) -> &ProxySettings {
+        &self.checked.proxy
+    }
+
     pub fn audit(&self) -> &AuditSettings {
         &self.checked.audit
     }
@@ -296,6 +300,30 @@ impl Policy {
             rules,
             wildcard: (!pattern.is_exact()).then_some(pattern),
         })
+    }
+
+    /// Decides about a connection to a name: by the look-up of [`Self::decide_name`] and the ports
+    /// of its rules. The error has the deny rule, or [`RuleId::NONE`].
+    pub fn decide_host(
+        &self,
+        name: &Name,
+        protocol: Protocol,
+        port: u16,
+    ) -> Result<RuleId, (Reason, RuleId)> {
+        let rules = match self.decide_name(name) {
+            NameDecision::Deny { reason, rule } => return Err((reason, rule)),
+            NameDecision::Allow(grant) => grant.rules,
+        };
+        let holds = |range: &PortRange| range.contains(protocol, port);
+        let pieces = portset::allowed_pieces(self.rules(), &rules);
+        if let Some(piece) = pieces.iter().find(|piece| holds(&piece.range)) {
+            return Ok(piece.rule);
+        }
+        let mut rules = rules.iter().filter_map(|id| self.rule(*id));
+        match rules.find(|rule| rule.effect == Effect::Deny && rule.ports.iter().any(holds)) {
+            Some(rule) => Err((Reason::DeniedByRule, rule.id)),
+            None => Err((Reason::PortNotAllowed, RuleId::NONE)),
+        }
     }
 
     /// Whether a name may resolve to private, shared and link-local addresses.

@@ -49,9 +49,15 @@ pub struct Config {
     pub resolver_ports: [u16; RESOLVER_SLOTS],
     /// Snoop: the resolvers that are trusted, and may be asked.
     pub resolver_addresses: [Address; RESOLVER_SLOTS],
+    /// The proxy's port on 127.0.0.1 and `::1` for clients that ask it by themselves. Host order;
+    /// 0 for none.
+    pub proxy_port: u16,
+    /// The proxy's port for flows that the kernel turns to it. Host order; 0 for none.
+    pub steer_port: u16,
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Config>() == 112);
+const _: () = assert!(size_of::<Config>() == 120);
 
 impl Config {
     /// What an unset map entry holds. It denies everything.
@@ -67,6 +73,9 @@ impl Config {
         report_allowed: 0,
         resolver_ports: [0; RESOLVER_SLOTS],
         resolver_addresses: [Address::UNSPECIFIED; RESOLVER_SLOTS],
+        proxy_port: 0,
+        steer_port: 0,
+        reserved: 0,
     };
 
     /// Which of the guard resolver's ports this is.
@@ -104,6 +113,18 @@ impl Config {
             || (port == port_b && b.is(address))
             || (port == port_c && c.is(address))
             || (port == port_d && d.is(address))
+    }
+
+    /// Whether this is the proxy, for clients that ask it by themselves.
+    #[inline(always)]
+    pub fn is_proxy(&self, address: &Address, port: u16) -> bool {
+        port != 0 && port == self.proxy_port && address.is_resolver()
+    }
+
+    /// Whether this is the proxy, for flows that the kernel turned to it.
+    #[inline(always)]
+    pub fn is_steered(&self, address: &Address, port: u16) -> bool {
+        port != 0 && port == self.steer_port && address.is_resolver()
     }
 
     pub const fn is_observing(&self) -> bool {

@@ -62,6 +62,11 @@ pub fn rule_on(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) -
     if config.is_resolver(&address, flow.port) {
         return Ruling::allow(RuleId::RESOLVER, u64::MAX);
     }
+    // Nobody asks the steered port by themselves: its flows were admitted when they were turned.
+    let is_turned = stage == Stage::Established && config.is_steered(&address, flow.port);
+    if flow.protocol == Protocol::TCP && (is_turned || config.is_proxy(&address, flow.port)) {
+        return Ruling::allow(RuleId::PROXY, u64::MAX);
+    }
 
     let mut reason = Reason::NoRule;
     if let Some(network) = rules.network(&address) {
@@ -88,6 +93,7 @@ pub fn rule_on(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) -
     if let Some(lease) = rules.lease(&address) {
         let now = rules.now();
         reason = Reason::PortNotAllowed;
+        let mut proxied = Ruling::deny(Reason::PortNotAllowed);
         for grant in &lease.grants {
             if grant.set == 0 {
                 continue;
@@ -96,9 +102,17 @@ pub fn rule_on(config: &Config, rules: &impl Rules, flow: &Flow, stage: Stage) -
                 continue;
             };
             if now < grant.expires || stage == Stage::Established {
-                return Ruling::allow(rule, grant.expires);
+                if !rule.is_proxied() {
+                    return Ruling::allow(rule, grant.expires);
+                }
+                // Another name may lead here that does not ask for the proxy.
+                proxied = Ruling::allow(rule, grant.expires);
+                continue;
             }
             reason = Reason::LeaseExpired;
+        }
+        if proxied.is_allow() {
+            return proxied;
         }
     }
     Ruling::deny(reason)

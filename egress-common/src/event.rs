@@ -144,8 +144,10 @@ pub enum Counter {
     PacketDeniedAgain = 8,
     /// Sockets refused by the second layer.
     LsmDenied = 9,
+    /// Connections turned to the proxy.
+    Proxied = 10,
 }
 
 impl Counter {
-    pub const COUNT: u32 = 10;
+    pub const COUNT: u32 = 11;
 }

@@ -1,6 +1,6 @@
 //! Keys and values of the maps: byte arrays in network order or plain integers, no padding.
 
-use crate::{Address, Protocol, limits::LEASE_GRANTS};
+use crate::{Address, Process, Protocol, limits::LEASE_GRANTS};
 
 /// Key of the network table, a longest-prefix trie. The first 32 bits are the generation, so a
 /// prefix of `n` bits of address has the length `32 + n` (IPv4: `32 + 96 + n`).
@@ -134,6 +134,24 @@ impl ClientKey {
     }
 }
 
+/// Value of the table of turned flows: where a socket wanted to go that was led to the proxy. Its
+/// key is the socket's cookie.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Original {
+    /// Boot time in nanoseconds.
+    pub time: u64,
+    /// The cgroup id of the session.
+    pub session: u64,
+    pub destination: Address,
+    pub process: Process,
+    /// The rule that allowed the address, [`crate::RuleId::plain`].
+    pub rule: u32,
+    /// Host order.
+    pub port: u16,
+    pub reserved: u16,
+}
+
 /// `sizeof(sockaddr_un.sun_path)`.
 pub const UNIX_PATH_BYTES: usize = 108;
 
@@ -199,3 +217,4 @@ const _: () = assert!(size_of::<LeaseKey>() == 32);
 const _: () = assert!(size_of::<Lease>() == 16 * LEASE_GRANTS);
 const _: () = assert!(size_of::<ClientKey>() == 20);
 const _: () = assert!(size_of::<UnixKey>() == 120);
+const _: () = assert!(size_of::<Original>() == 64);

@@ -34,8 +34,8 @@ pub use decide::{Network, Rules, Stage, decide, rule_on};
 pub use event::{Client, Counter, Event, Hook, Process, UnixEvent};
 pub use flow::{Flow, Protocol};
 pub use key::{
-    ClientKey, JournalEntry, JournalKey, Lease, LeaseGrant, LeaseKey, NetworkKey, PortKey,
-    UNIX_PATH_BYTES, UnixKey,
+    ClientKey, JournalEntry, JournalKey, Lease, LeaseGrant, LeaseKey, NetworkKey, Original,
+    PortKey, UNIX_PATH_BYTES, UnixKey,
 };
 pub use layout::Layout;
 pub use packet::{Headers, Packet, parse};
@@ -43,7 +43,7 @@ pub use verdict::{Grant, PortSet, Reason, RuleId, Ruling, Verdict};
 
 /// Version of every shape in this crate. Bumped with any change to one; `egressd` refuses pinned
 /// maps of another version.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Sizes that both sides must agree on.
 pub mod limits {
@@ -55,6 +55,9 @@ pub mod limits {
     pub const LEASES: u32 = 1 << 18;
     /// DNS clients whose question is on its way.
     pub const CLIENTS: u32 = 1 << 15;
+    /// Flows that were turned to the proxy; the oldest give way, and their peers' addresses show as
+    /// the proxy's.
+    pub const ORIGINALS: u32 = 1 << 15;
     /// Listed UNIX sockets over all sessions and live policy generations.
     pub const UNIX_PATHS: u32 = 1 << 13;
     /// Bytes of the event ring.

@@ -2,7 +2,7 @@
 
 use crate::{
     Client, ClientKey, Config, Event, JournalEntry, JournalKey, Layout, Lease, LeaseKey, Network,
-    NetworkKey, PortKey, UnixKey,
+    NetworkKey, Original, PortKey, UnixKey,
 };
 
 // SAFETY: `repr(C)`, plain integers and byte arrays only, no padding (sizes are asserted beside
@@ -32,3 +32,5 @@ unsafe impl aya::Pod for JournalKey {}
 unsafe impl aya::Pod for Layout {}
 // SAFETY: as above.
 unsafe impl aya::Pod for UnixKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Original {}

@@ -9,11 +9,35 @@ impl RuleId {
     /// No rule spoke: the default decided.
     pub const NONE: Self = Self(0);
     /// egressd's own: traffic to the guard resolver.
-    pub const RESOLVER: Self = Self(u32::MAX);
+    pub const RESOLVER: Self = Self(Self::PROXIED - 1);
     /// egressd's own: a listener of the same session on loopback.
-    pub const SESSION: Self = Self(u32::MAX - 1);
+    pub const SESSION: Self = Self(Self::PROXIED - 2);
     /// egressd's own: an answer of a listener of the session to a loopback client.
-    pub const INBOUND: Self = Self(u32::MAX - 2);
+    pub const INBOUND: Self = Self(Self::PROXIED - 3);
+    /// egressd's own: traffic to the egress proxy.
+    pub const PROXY: Self = Self(Self::PROXIED - 4);
+
+    /// Set in the port table where the rule asks the proxy to look at the flow: it allows the
+    /// address, and the proxy has still to allow what is said there.
+    const PROXIED: u32 = 1 << 31;
+
+    /// The same rule, with the proxy asked.
+    #[must_use]
+    pub const fn through_proxy(self) -> Self {
+        Self(self.0 | Self::PROXIED)
+    }
+
+    #[inline(always)]
+    pub const fn is_proxied(self) -> bool {
+        self.0 & Self::PROXIED != 0
+    }
+
+    /// The rule itself, as it is numbered in the policy.
+    #[inline(always)]
+    #[must_use]
+    pub const fn plain(self) -> Self {
+        Self(self.0 & !Self::PROXIED)
+    }
 }
 
 /// A set of (protocol, port range) pairs, each with the rule that named it. 0 is the empty set.
@@ -73,6 +97,7 @@ impl Verdict {
 pub struct Ruling {
     /// [`Reason`] as a number; 0 for allow.
     pub reason: u32,
+    /// Asks for the proxy where [`RuleId::is_proxied`].
     pub rule: RuleId,
     /// As in [`Grant`]; 0 for deny.
     pub expires: u64,
@@ -116,7 +141,7 @@ impl Ruling {
     pub fn verdict(&self) -> Verdict {
         if self.is_allow() {
             return Verdict::Allow(Grant {
-                rule: self.rule,
+                rule: self.rule.plain(),
                 expires: self.expires,
             });
         }
@@ -186,6 +211,8 @@ reasons! {
     OutsideSocket = 18, "outside-socket";
     /// A UNIX socket of someone outside the guard, which the policy does not list.
     UnixSocket = 19, "unix-socket";
+    /// A flow that the proxy has to look at, and that did not go through it.
+    NotProxied = 20, "not-proxied";
 
     /// The name is allowed by no rule.
     NameDenied = 32, "name-denied";
@@ -207,6 +234,29 @@ reasons! {
     LeaseFailed = 40, "lease-failed";
     /// The client has too many questions open.
     TooManyQuestions = 41, "too-many-questions";
+
+    /// A TLS client that does not say which host it wants.
+    NoServerName = 48, "no-server-name";
+    /// A TLS client that may hide which host it wants (ECH).
+    EncryptedHello = 49, "encrypted-hello";
+    /// The client wants a host that is not what was resolved, dialled or asked for before.
+    NameMismatch = 50, "name-mismatch";
+    /// The first bytes are neither TLS nor HTTP, or cannot be read.
+    UnreadableRequest = 51, "unreadable-request";
+    /// A request that no rule for its host allows.
+    RequestDenied = 52, "request-denied";
+    /// Something in the request or the answer that the policy refuses.
+    ContentDenied = 53, "content-denied";
+    /// The budget of requests or bytes for this host is used up.
+    HostBudget = 54, "host-budget";
+    /// The address could not be reached.
+    DialFailed = 55, "dial-failed";
+    /// The TLS of the server, or of the client to the proxy, failed.
+    TlsFailed = 56, "tls-failed";
+    /// The client, or the server, said nothing for too long.
+    TooSlow = 57, "too-slow";
+    /// The proxy has no room for one more flow.
+    ProxyFull = 58, "proxy-full";
 }
 
 #[cfg(test)]

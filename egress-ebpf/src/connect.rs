@@ -40,7 +40,7 @@ pub(crate) fn connect(ctx: &SockAddrContext, family: Family) -> i32 {
     if steer::wants(config, &flow) {
         return steer(ctx, family, config, Hook::Connect, note, &flow);
     }
-    judge(ctx, config, Hook::Connect, note, &flow, Stage::New)
+    judge(ctx, family, config, Hook::Connect, note, &flow, Stage::New)
 }
 
 /// One datagram of an unconnected UDP socket.
@@ -85,7 +85,7 @@ pub(crate) fn sendmsg(ctx: &SockAddrContext, family: Family) -> i32 {
         }
     }
     note.touch();
-    judge(ctx, config, Hook::Sendmsg, note, &flow, stage)
+    judge(ctx, family, config, Hook::Sendmsg, note, &flow, stage)
 }
 
 /// The settings and the socket's note, or what the call returns without them.
@@ -136,6 +136,7 @@ fn steer(
 #[inline(always)]
 fn judge(
     ctx: &SockAddrContext,
+    family: Family,
     config: &Config,
     hook: Hook,
     note: &mut Note,
@@ -147,7 +148,9 @@ fn judge(
         session: note.session,
         receiver: Receiver::of_sock_addr(ctx),
     };
-    let ruling = rule_on(config, &tables, flow, stage);
+    let mut ruling = rule_on(config, &tables, flow, stage);
+    let is_proxied = ruling.is_allow() && ruling.rule.is_proxied();
+    ruling.rule = ruling.rule.plain();
     if !ruling.is_allow() {
         // Connecting UDP sends nothing. Resolvers connect to each address that they found, on the
         // port that was asked for, only to see which source the kernel would take (RFC 6724); a
@@ -170,6 +173,13 @@ fn judge(
     let Ok(address) = flow.destination.canonical() else {
         return DENY;
     };
+    if is_proxied && flow.protocol.0 == Protocol::TCP.0 {
+        if steer::lead(ctx, family, config, note, flow, ruling).is_none() {
+            let ruling = Ruling::deny(Reason::NotConfigured);
+            return refuse(ctx, config, hook, note.session, flow, ruling);
+        }
+        return admitted(ctx, config, hook, note.session, flow, ruling);
+    }
     let expires = if ruling.expires == u64::MAX {
         u64::MAX
     } else {
@@ -177,12 +187,25 @@ fn judge(
         idle_deadline(ruling.expires, unsafe { bpf::bpf_ktime_get_boot_ns() })
     };
     note.admit(&FlowWords::new(flow, address), config.generation, expires);
+    admitted(ctx, config, hook, note.session, flow, ruling)
+}
+
+/// Counts an admission, and reports it where the policy asks for that.
+#[inline(always)]
+fn admitted(
+    ctx: &SockAddrContext,
+    config: &Config,
+    hook: Hook,
+    session: u64,
+    flow: &Flow,
+    ruling: Ruling,
+) -> i32 {
     maps::count(match hook {
         Hook::Connect | Hook::Egress | Hook::SockCreate | Hook::Lsm => Counter::ConnectAllowed,
         Hook::Sendmsg => Counter::SendAllowed,
     });
     if config.report_allowed == 1 {
-        report(ctx, config, hook, note.session, flow, ruling);
+        report(ctx, config, hook, session, flow, ruling);
     }
     ALLOW
 }

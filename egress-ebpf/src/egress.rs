@@ -74,7 +74,11 @@ pub(crate) fn egress(ctx: &SkBuffContext) -> i32 {
         session: note.session,
         receiver: Receiver::of_packet(skb, &packet),
     };
-    let mut ruling = rule_on(config, &tables, &packet.flow, stage);
+    let mut ruling = hold_to_proxy(
+        rule_on(config, &tables, &packet.flow, stage),
+        &packet,
+        stage,
+    );
     if ruling.is_allow() {
         // Only a flow that a call admitted, or none, gives way: a packet must not displace the
         // flow of a connected socket.
@@ -105,7 +109,8 @@ fn judge_without_note(skb: *mut __sk_buff, config: &Config, packet: &Packet) -> 
         session: session::of_skb(skb),
         receiver: Receiver::of_packet(skb, packet),
     };
-    let mut ruling = rule_on(config, &tables, &packet.flow, Stage::New);
+    let ruling = rule_on(config, &tables, &packet.flow, Stage::New);
+    let mut ruling = hold_to_proxy(ruling, packet, Stage::New);
     if ruling.is_allow() {
         return PASS;
     }
@@ -115,6 +120,20 @@ fn judge_without_note(skb: *mut __sk_buff, config: &Config, packet: &Packet) -> 
     }
     ruling.reason = explain(ruling.reason, Stage::New, is_answer);
     drop(skb, config, None, &packet.flow, ruling)
+}
+
+/// Denies a connection that the proxy has to look at and that goes past it: one that no connect
+/// call turned. A connection that began under another policy goes on.
+#[inline(always)]
+fn hold_to_proxy(ruling: Ruling, packet: &Packet, stage: Stage) -> Ruling {
+    let is_proxied = ruling.is_allow() && ruling.rule.is_proxied();
+    if is_proxied && stage == Stage::New && packet.flow.protocol.0 == Protocol::TCP.0 {
+        return Ruling::deny(Reason::NotProxied);
+    }
+    Ruling {
+        rule: ruling.rule.plain(),
+        ..ruling
+    }
 }
 
 /// Whether a TCP socket that never connected may answer: a client on this machine's loopback
@@ -184,10 +203,14 @@ pub(crate) fn drop(
     if config.is_observing() { PASS } else { DROP }
 }
 
-/// Writes down who asks a resolver, before the packet can reach it.
+/// Writes down who asks a resolver or the proxy, before the packet can reach it.
 #[inline(always)]
 fn remember_client(skb: *mut __sk_buff, config: &Config, note: &Note, packet: &Packet) {
-    if !config.is_resolver(&packet.flow.destination, packet.flow.port) {
+    let (destination, port) = (&packet.flow.destination, packet.flow.port);
+    let is_asked = config.is_resolver(destination, port)
+        || config.is_steered(destination, port)
+        || config.is_proxy(destination, port);
+    if !is_asked {
         return;
     }
     let key = ClientKey::new(packet.flow.protocol, packet.source, packet.source_port);

@@ -8,7 +8,8 @@ use aya_ebpf::{
 };
 use egress_common::{
     Address, Client, ClientKey, Config, Counter, Event, Flow, JournalEntry, JournalKey, Lease,
-    LeaseKey, Network, NetworkKey, PortKey, PortSet, Protocol, RuleId, Rules, UnixKey, limits,
+    LeaseKey, Network, NetworkKey, Original, PortKey, PortSet, Protocol, RuleId, Rules, UnixKey,
+    limits,
 };
 
 use crate::{loopback, note::Note, steer::Servers};
@@ -32,6 +33,10 @@ pub(crate) static PORTS: LpmTrie<PortKey, u32, { limits::PORTS as usize }> = Lpm
 pub(crate) static LEASES: HashMap<LeaseKey, Lease, { limits::LEASES as usize }, 1> = HashMap::new();
 #[btf_map]
 pub(crate) static CLIENTS: LruHashMap<ClientKey, Client, { limits::CLIENTS as usize }> =
+    LruHashMap::new();
+/// By socket cookie.
+#[btf_map]
+pub(crate) static ORIGINALS: LruHashMap<u64, Original, { limits::ORIGINALS as usize }> =
     LruHashMap::new();
 #[btf_map]
 pub(crate) static UNIX_PATHS: HashMap<UnixKey, u32, { limits::UNIX_PATHS as usize }, 1> =

@@ -1,14 +1,17 @@
 //! Turns DNS to the guard resolver, and back: a client sends to any server's port 53, reaches
-//! egressd on loopback, and sees the answer come from the server that it asked.
+//! egressd on loopback, and sees the answer come from the server that it asked. And leads to the
+//! proxy what the proxy has to look at.
 
 use aya_ebpf::{
     bindings::BPF_SK_STORAGE_GET_F_CREATE, helpers::generated as bpf, programs::SockAddrContext,
 };
-use egress_common::{Address, Config, Counter, DnsMode, Flow, Protocol, RESOLVER_SLOTS};
+use egress_common::{
+    Address, Config, Counter, DnsMode, Flow, Original, Protocol, RESOLVER_SLOTS, Ruling,
+};
 
 use crate::{
     connect::{ALLOW, Family, address_of, is_dns_port},
-    maps::{self, SERVERS},
+    maps::{self, ORIGINALS, SERVERS},
     note::{FlowWords, Note, sk_of},
 };
 
@@ -64,7 +67,52 @@ pub(crate) fn turn(
     Some(())
 }
 
-/// recvmsg and getpeername: shows the server that was asked in place of the guard resolver.
+/// Rewrites the destination of a connection to the proxy, which finds it by the socket's cookie.
+/// `None` when that cannot be done.
+#[inline(always)]
+pub(crate) fn lead(
+    ctx: &SockAddrContext,
+    family: Family,
+    config: &Config,
+    note: &mut Note,
+    flow: &Flow,
+    ruling: Ruling,
+) -> Option<()> {
+    if config.steer_port == 0 {
+        return None;
+    }
+    let original = Original {
+        // SAFETY: takes nothing and returns a number.
+        time: unsafe { bpf::bpf_ktime_get_boot_ns() },
+        session: note.session,
+        destination: flow.destination,
+        process: note.process,
+        rule: ruling.rule.0,
+        port: flow.port,
+        reserved: 0,
+    };
+    ORIGINALS.insert(&cookie_of(ctx), &original, 0).ok()?;
+    let is_v4 = family == Family::V4 || flow.destination.is_v4();
+    let proxy = if is_v4 {
+        Address::LOOPBACK_V4
+    } else {
+        Address::LOOPBACK_V6
+    };
+    write(ctx, family, proxy, config.steer_port);
+    let turned = Flow::new(flow.protocol, proxy, config.steer_port);
+    note.admit(&FlowWords::new(&turned, proxy), config.generation, u64::MAX);
+    maps::count(Counter::Proxied);
+    Some(())
+}
+
+#[inline(always)]
+fn cookie_of(ctx: &SockAddrContext) -> u64 {
+    // SAFETY: the context of the running program.
+    unsafe { bpf::bpf_get_socket_cookie(ctx.sock_addr.cast()) }
+}
+
+/// recvmsg and getpeername: shows the server that was asked in place of the guard resolver, and
+/// the destination in place of the proxy.
 #[inline(always)]
 pub(crate) fn undo(ctx: &SockAddrContext, family: Family) -> i32 {
     let Some(config) = maps::config() else {
@@ -72,6 +120,13 @@ pub(crate) fn undo(ctx: &SockAddrContext, family: Family) -> i32 {
     };
     // SAFETY: the context of the running program.
     let port = u16::from_be(unsafe { (*ctx.sock_addr).user_port } as u16);
+    if config.is_steered(&address_of(ctx, family), port) {
+        // SAFETY: written whole before the connection began, by its own socket alone.
+        if let Some(original) = unsafe { ORIGINALS.get(&cookie_of(ctx)) } {
+            write(ctx, family, original.destination, original.port);
+        }
+        return ALLOW;
+    }
     let Some(slot) = config.resolver_slot(port) else {
         return ALLOW;
     };

@@ -32,6 +32,7 @@ const COUNTERS: [(Counter, &str); Counter::COUNT as usize] = [
     (Counter::Steered, "dns-steered"),
     (Counter::PacketDeniedAgain, "packet-denied-again"),
     (Counter::LsmDenied, "lsm-denied"),
+    (Counter::Proxied, "proxied"),
 ];
 
 /// Everything, or what concerns one session.

@@ -31,10 +31,11 @@ use crate::{
         leases::{Bounds, Grant, Hold},
     },
     kernel::{
-        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, lsm, pins::Pins, programs,
-        tables::Generation,
+        Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, flows::Flows, lsm,
+        pins::Pins, programs, tables::Generation,
     },
     policy::{Name, NameDecision, Policy, PortSets},
+    proxy::{Gate, Ports, gate::Ends},
 };
 
 /// Why a cgroup cannot be guarded.
@@ -76,6 +77,9 @@ pub struct Guard {
     /// The guard resolver, with the world that it decides about.
     pub resolver: Server<World>,
     resolver_ports: [u16; RESOLVER_SLOTS],
+    proxy_ports: Ports,
+    /// What the proxy knows of this guard.
+    pub gate: Arc<Gate>,
     /// Whom the guard resolver asks; in snoop mode, whose answers count.
     pub upstreams: Vec<SocketAddr>,
     /// Whether the second layer stands.
@@ -93,6 +97,7 @@ pub struct Prepared {
     programs: Programs,
     tables: Tables,
     events: RingBuf<MapData>,
+    flows: Flows,
     origin: Origin,
     lock: std::fs::File,
     /// Where links go, for programs that are to be attached.
@@ -104,6 +109,7 @@ pub struct Start<'a> {
     pub policy: Arc<Policy>,
     pub policy_path: PathBuf,
     pub resolver_ports: [u16; RESOLVER_SLOTS],
+    pub proxy_ports: Ports,
     pub sessions: &'a Path,
     pub upstreams: &'a [SocketAddr],
     pub records: Rc<Records>,
@@ -124,13 +130,14 @@ impl Prepared {
         pins.prepare().map_err(KernelError::from)?;
         if pins.is_whole() {
             match adopt(&pins, &cgroup, require_lsm) {
-                Ok((programs, tables, events)) => {
+                Ok((programs, tables, events, flows)) => {
                     return Ok(Self {
                         cgroup,
                         pins,
                         programs,
                         tables,
                         events,
+                        flows,
                         origin: Origin::Adopted,
                         lock,
                         links: None,
@@ -156,13 +163,14 @@ impl Prepared {
         }
         let (links, maps) = pins.begin().map_err(KernelError::from)?;
         programs.pin_maps(&maps)?;
-        let (tables, events) = Tables::open(&mut programs)?;
+        let (tables, events, flows) = Tables::open(&mut programs)?;
         Ok(Self {
             cgroup,
             pins,
             programs,
             tables,
             events,
+            flows,
             origin,
             lock,
             links: Some(links),
@@ -174,6 +182,15 @@ impl Prepared {
         let config = self.tables.config().ok()?;
         let is_steering = config.dns == DnsMode::Steer as u32;
         (config.generation != 0 && is_steering).then_some(config.resolver_ports)
+    }
+
+    /// The proxy's ports of the guard that was taken over.
+    pub fn proxy_ports(&self) -> Option<Ports> {
+        let config = self.tables.config().ok()?;
+        (config.generation != 0).then_some(Ports {
+            explicit: config.proxy_port,
+            steered: config.steer_port,
+        })
     }
 
     pub fn origin(&self) -> &Origin {
@@ -189,13 +206,14 @@ impl Prepared {
         self,
         start: Start<'_>,
         hierarchy: &Hierarchy,
-    ) -> Result<(Guard, RingBuf<MapData>), GuardError> {
+    ) -> Result<(Guard, RingBuf<MapData>, Ends), GuardError> {
         let Self {
             cgroup,
             pins,
             mut programs,
             tables,
             events,
+            flows,
             origin: _,
             lock,
             links,
@@ -213,7 +231,10 @@ impl Prepared {
             records: start.records,
             cgroup: cgroup.path().to_owned(),
         };
+        let (gate, ends) = Gate::new(flows, Arc::clone(&start.policy));
         let mut guard = Guard {
+            gate,
+            proxy_ports: start.proxy_ports,
             lsm: programs.lsm(),
             control_socket: start.control_socket,
             cgroup,
@@ -233,7 +254,7 @@ impl Prepared {
             }
             guard.pins.finish().map_err(KernelError::from)?;
         }
-        Ok((guard, events))
+        Ok((guard, events, ends))
     }
 }
 
@@ -290,6 +311,7 @@ impl Guard {
         self.resolver
             .with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
+        self.gate.replace(Arc::clone(&policy));
         *world.names.borrow_mut() = Arc::new(PolicyNames::new(policy));
         Ok(())
     }
@@ -324,6 +346,8 @@ impl Guard {
     fn config(&self, policy: &Policy) -> Config {
         let mut config = Config {
             guard: self.cgroup.id(),
+            proxy_port: self.proxy_ports.explicit,
+            steer_port: self.proxy_ports.steered,
             ..policy.config(0, self.resolver_ports)
         };
         if policy.dns().mode == DnsMode::Snoop {
@@ -411,15 +435,15 @@ fn adopt(
     pins: &Pins,
     cgroup: &Cgroup,
     require_lsm: bool,
-) -> Result<(Programs, Tables, RingBuf<MapData>), KernelError> {
+) -> Result<(Programs, Tables, RingBuf<MapData>, Flows), KernelError> {
     let mut programs = Programs::adopt(pins)?;
     if require_lsm {
         programs.require_lsm()?;
     }
-    let (tables, events) = Tables::open(&mut programs)?;
+    let (tables, events, flows) = Tables::open(&mut programs)?;
     let config = tables.config()?;
     if config.abi == ABI_VERSION && config.guard == cgroup.id() {
-        Ok((programs, tables, events))
+        Ok((programs, tables, events, flows))
     } else {
         Err(KernelError::Elsewhere)
     }

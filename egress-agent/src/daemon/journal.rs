@@ -6,9 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use egress_common::{Address, JournalEntry, JournalKey};
-use sha2::{Digest as _, Sha256};
 
-use crate::kernel::{KernelError, Tables};
+use crate::kernel::{KernelError, Tables, flows::name_hash};
 
 /// What the journal holds, so that nothing is written twice and nothing stays behind.
 #[derive(Debug, Default)]
@@ -52,7 +51,7 @@ impl Journal {
         name: &str,
         now: u64,
     ) -> Result<bool, KernelError> {
-        let name_hash = hash(name);
+        let name_hash = name_hash(name);
         let known = self.names.entry((session, address)).or_default();
         if known.contains(&name_hash) {
             return Ok(false);
@@ -118,10 +117,4 @@ pub(super) fn line(name: &str, now: u64) -> Option<JournalEntry> {
         .get_mut(..name.len())?
         .copy_from_slice(name.as_bytes());
     Some(entry)
-}
-
-fn hash(name: &str) -> u64 {
-    let digest = Sha256::digest(name.as_bytes());
-    let first = digest.iter().take(8).copied();
-    first.fold(0, |hash, byte| hash << 8 | u64::from(byte))
 }

@@ -37,6 +37,19 @@ pub fn drop_unneeded() -> Result<(), CapsError> {
     caps::set(None, CapSet::Permitted, &kept)
 }
 
+/// For a thread that reads tables and the bytes of strangers. Capabilities are a thread's own.
+pub fn keep_bpf_alone() -> Result<(), CapsError> {
+    let held = caps::read(None, CapSet::Permitted)?;
+    let kept: CapsHashSet = held
+        .intersection(&[Capability::CAP_BPF].into_iter().collect())
+        .copied()
+        .collect();
+    caps::clear(None, CapSet::Ambient)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)
+}
+
 /// Does one thing with `CAP_DAC_OVERRIDE`, where the process still may; without it, the thing
 /// itself says what is missing.
 pub fn with_dac_override<T>(work: impl FnOnce() -> T) -> T {

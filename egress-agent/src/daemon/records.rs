@@ -15,6 +15,7 @@ use crate::{
     dns::{Decision, Leases, Outcome},
     kernel::events::Decided,
     policy::{Host, Name, Policy, suggest},
+    proxy::{Told, Traffic, told::Outcome as Passed},
 };
 
 /// Makes records and hands them to the log.
@@ -131,6 +132,44 @@ impl Records {
         self.later(record);
     }
 
+    /// What the proxy did with a flow. One that passed is recorded where the policy asks for it.
+    pub fn proxied(&self, world: &World, told: &Told) {
+        let policy = world.policy();
+        let (verdict, reason, id) = match told.outcome {
+            Passed::Allowed(_) if !policy.audit().allowed => return,
+            Passed::Allowed(rule) => (Verdict::Allow, None, rule),
+            Passed::Denied(reason, rule) => (Verdict::Deny, Some(reason), rule),
+        };
+        let mut record = of_session(world, Layer::Proxy, Kind::Request, told.session);
+        record.process = Some(Process::from(told.process));
+        record.mode = Some(mode(told.observed));
+        record.verdict = Some(verdict);
+        record.reason = reason.map(|reason| Cow::Borrowed(reason.code()));
+        record.rule = rule(&policy, id);
+        record.name.clone_from(&told.host);
+        record.flow = told.destination.map(|destination| Flow {
+            protocol: Cow::Borrowed("tcp"),
+            address: destination.ip(),
+            port: destination.port(),
+        });
+        record.message = reason_text(&policy, id).or_else(|| told.message.clone());
+        let is_allowable = matches!(reason, Some(Reason::NameDenied | Reason::PortNotAllowed));
+        if is_allowable
+            && let Some(destination) = told.destination
+            && let Some(Ok(name)) = told.host.as_deref().map(Name::parse)
+        {
+            record.allow_with = allow_with(&Host::Name(name), destination.port(), Protocol::TCP);
+        }
+        if verdict == Verdict::Allow {
+            let Traffic { up, down, duration } = told.traffic;
+            record.message = Some(format!(
+                "{up} bytes up, {down} bytes down in {} ms",
+                duration.as_millis()
+            ));
+        }
+        self.later(record);
+    }
+
     /// A reply waits for its record to be made, but not for the writer of the log to be woken,
     /// which takes longer.
     fn later(&self, record: Record) {
@@ -184,6 +223,7 @@ fn rule(policy: &Arc<Policy>, id: RuleId) -> Option<Rule> {
         RuleId::RESOLVER => own("resolver"),
         RuleId::SESSION => own("session"),
         RuleId::INBOUND => own("inbound"),
+        RuleId::PROXY => own("proxy"),
         id => policy.rule(id).map(|rule| Rule {
             name: rule.name.clone(),
             line: Some(rule.line),

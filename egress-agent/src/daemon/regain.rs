@@ -37,6 +37,7 @@ impl Daemon {
         let lost = Rc::clone(&running.guard);
         // Every guard has tasks until it is lost: a later try finds none and has nothing to tell.
         let tasks = std::mem::take(&mut running.tasks);
+        running.proxy = None;
         if !tasks.is_empty() {
             for task in tasks {
                 task.abort();

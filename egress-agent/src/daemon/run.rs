@@ -87,6 +87,8 @@ pub enum Outcome {
 const COMMAND: &str = "command";
 /// For what a command left running to go, once it was killed.
 const KILL: Duration = Duration::from_secs(5);
+/// For flows through the proxy to end by themselves when the daemon stops.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Runs until told to stop, or until the command ends.
 pub fn run(options: Options, set_verbosity: SetVerbosity) -> anyhow::Result<Outcome> {
@@ -263,6 +265,18 @@ async fn close(
     control: tokio::task::JoinHandle<()>,
     options: &Options,
 ) {
+    for running in &mut daemon.guards {
+        if let Some(proxy) = running.proxy.take() {
+            let patience = if options.command.is_some() {
+                Duration::ZERO
+            } else {
+                DRAIN
+            };
+            proxy.stop(patience);
+        }
+    }
+    // What the proxy told last.
+    yield_now().await;
     for running in &daemon.guards {
         for task in &running.tasks {
             task.abort();

@@ -15,7 +15,7 @@ use tokio::task::spawn_local;
 use super::{
     Daemon, Running,
     guard::{Guard, Origin, Prepared, Start},
-    privileges,
+    privileges, proxied,
     run::Options,
 };
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     dns::{self, resolv_conf},
     kernel::{events::Events, log::ProgramLog},
     policy::{Policy, Upstream},
+    proxy,
 };
 
 /// What one guard shall be.
@@ -79,17 +80,19 @@ fn raise(daemon: &Daemon, options: &Options, one: Prepared, plan: Plan) -> anyho
     } = plan;
     let preferred = one.resolver_ports().unwrap_or_default();
     let sockets = dns::bind(preferred)?;
+    let doors = proxy::Sockets::bind(one.proxy_ports().unwrap_or_default())?;
     let origin = one.origin().clone();
     let path = one.cgroup().path().to_owned();
     let sessions = options
         .runtime_dir
         .join("sessions")
         .join(path.replace('/', "%2F"));
-    let (guard, ring) = one.start(
+    let (guard, ring, ends) = one.start(
         Start {
             policy: Arc::clone(&policy),
             policy_path,
             resolver_ports: sockets.ports(),
+            proxy_ports: doors.ports,
             sessions: &sessions,
             upstreams: &upstreams,
             records: Rc::clone(&daemon.records),
@@ -123,7 +126,13 @@ fn raise(daemon: &Daemon, options: &Options, one: Prepared, plan: Plan) -> anyho
         }
     }
     tasks.extend(super::snoop::start(&guard)?);
-    Ok(Running { guard, tasks })
+    tasks.extend(proxied::serve(&guard, &daemon.records, ends));
+    let proxy = proxy::Server::start(Arc::clone(&guard.gate), doors).context("start the proxy")?;
+    Ok(Running {
+        guard,
+        tasks,
+        proxy: Some(proxy),
+    })
 }
 
 /// Makes a guarded cgroup that was removed anew, and guards it under the policy that was in force.

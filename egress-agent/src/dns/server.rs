@@ -12,15 +12,19 @@ use std::{
 
 use egress_common::{ClientKey, Protocol, RESOLVER_SLOTS};
 use rustix::net::sockopt;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 
 use super::{
-    Host,
+    Host, NoAddress, ask,
     engine::{Engine, Step},
     leases::Leases,
     tcp::{self, Connections},
     upstream::Upstreams,
 };
+use crate::policy::Name;
 
 /// Datagrams that are taken before other sockets get their turn.
 const BATCH: usize = 64;
@@ -161,6 +165,8 @@ pub(super) struct Shared<H: Host> {
 pub enum Route {
     Udp(Rc<tokio::net::UdpSocket>, SocketAddr),
     Tcp(mpsc::Sender<Vec<u8>>),
+    /// A task of the daemon itself asks.
+    Inside(oneshot::Sender<Vec<u8>>),
 }
 
 impl<H: Host> fmt::Debug for Server<H> {
@@ -220,6 +226,12 @@ impl<H: Host + 'static> Server<H> {
         look(&mut self.shared.engine.borrow_mut(), &self.shared.host)
     }
 
+    /// The addresses of a name, for a client that the kernel wrote down: judged, leased and recorded
+    /// as if it had asked by itself. Must run in a [`tokio::task::LocalSet`].
+    pub async fn addresses(&self, from: ClientKey, name: &Name) -> Result<Vec<IpAddr>, NoAddress> {
+        ask::addresses(&self.shared, from, name).await
+    }
+
     /// Other upstreams from the next question on.
     pub fn set_upstreams(&self, servers: &[SocketAddr]) {
         self.shared.upstreams.replace(servers);
@@ -276,6 +288,8 @@ impl Route {
                     tracing::debug!("a DNS reply was not sent: the connection is gone");
                 }
             }
+            // Whoever asked may have left.
+            Self::Inside(reply_to) => reply_to.send(reply).unwrap_or_default(),
         }
     }
 }

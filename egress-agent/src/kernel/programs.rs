@@ -46,13 +46,14 @@ pub const HOOKS: [&str; 11] = [
 ];
 
 /// Every map that outlives the daemon.
-const MAPS: [&str; 12] = [
+const MAPS: [&str; 13] = [
     "CONFIG",
     "GENERATION",
     "NETWORKS",
     "PORTS",
     "LEASES",
     "CLIENTS",
+    "ORIGINALS",
     "UNIX_PATHS",
     "NOTES",
     "SERVERS",

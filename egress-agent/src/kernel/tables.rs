@@ -4,7 +4,7 @@
 //! makes it the running one. Every table key carries the generation, so at no instant does a
 //! decision mix the two.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, os::fd::AsFd as _};
 
 use aya::maps::{
     Array, HashMap, LpmTrie, Map, MapData, MapError, PerCpuArray, RingBuf, lpm_trie::Key,
@@ -14,7 +14,10 @@ use egress_common::{
     Network, NetworkKey, PortKey, RuleId, UnixKey,
 };
 
-use super::programs::{KernelError, Programs};
+use super::{
+    flows::Flows,
+    programs::{KernelError, Programs},
+};
 
 /// Everything that a new generation consists of. The generation number in `config` is filled in.
 #[derive(Debug)]
@@ -58,14 +61,26 @@ fn named(name: &'static str) -> impl FnOnce(MapError) -> KernelError {
 
 impl Tables {
     /// Opens the tables and the event ring of loaded or adopted programs.
-    pub fn open(programs: &mut Programs) -> Result<(Self, RingBuf<MapData>), KernelError> {
+    pub fn open(programs: &mut Programs) -> Result<(Self, RingBuf<MapData>, Flows), KernelError> {
         fn take<T: TryFrom<Map, Error = MapError>>(
             programs: &mut Programs,
             name: &'static str,
         ) -> Result<T, KernelError> {
             T::try_from(programs.take_map(name)?).map_err(named(name))
         }
+        fn twice<T: TryFrom<Map, Error = MapError>>(
+            programs: &mut Programs,
+            name: &'static str,
+        ) -> Result<(T, T), KernelError> {
+            let map = programs.take_map(name)?;
+            let again = again(&map).map_err(named(name))?;
+            let both = T::try_from(map).and_then(|one| Ok((one, T::try_from(again)?)));
+            both.map_err(named(name))
+        }
         let events = take(programs, "EVENTS")?;
+        let (clients, clients_again) = twice(programs, "CLIENTS")?;
+        let (journal, journal_again) = twice(programs, "JOURNAL")?;
+        let flows = Flows::new(clients_again, take(programs, "ORIGINALS")?, journal_again);
         let mut tables = Self {
             config: take(programs, "CONFIG")?,
             generation: take(programs, "GENERATION")?,
@@ -73,8 +88,8 @@ impl Tables {
             ports: take(programs, "PORTS")?,
             leases: take(programs, "LEASES")?,
             unix_paths: take(programs, "UNIX_PATHS")?,
-            journal: take(programs, "JOURNAL")?,
-            clients: take(programs, "CLIENTS")?,
+            journal,
+            clients,
             counters: take(programs, "COUNTERS")?,
             running: 0,
             highest_set: 0,
@@ -85,7 +100,7 @@ impl Tables {
             let key = key.map_err(named("PORTS"))?.data();
             tables.highest_set = tables.highest_set.max(key.set());
         }
-        Ok((tables, events))
+        Ok((tables, events, flows))
     }
 
     /// The generation that decides now; 0 before the first.
@@ -318,6 +333,16 @@ impl Tables {
             .map_err(named("COUNTERS"))?;
         Ok(values.iter().sum())
     }
+}
+
+/// The same table once more, on a descriptor of its own.
+fn again(map: &Map) -> Result<Map, MapError> {
+    let data = match map {
+        Map::HashMap(data) | Map::LruHashMap(data) => data,
+        _ => return Err(MapError::InvalidMapType { map_type: 0 }),
+    };
+    let descriptor = data.fd().as_fd().try_clone_to_owned()?;
+    Map::from_map_data(MapData::from_fd(descriptor)?)
 }
 
 /// An entry that is not there is as good as removed.

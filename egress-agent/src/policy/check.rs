@@ -15,7 +15,7 @@ use super::{
     inspect::{self, InspectSettings},
     lint, network,
     problem::{Problem, Related, Severity},
-    rule::{AuditSettings, DnsSettings, Rule},
+    rule::{AuditSettings, DnsSettings, ProxySettings, Rule},
     session::{self, SessionSettings},
     settings,
     shape::{Shape, to_json},
@@ -35,6 +35,7 @@ pub(crate) struct Checked {
     pub(crate) session_loopback: bool,
     pub(crate) dns: DnsSettings,
     pub(crate) audit: AuditSettings,
+    pub(crate) proxy: ProxySettings,
     pub(crate) session: SessionSettings,
     pub(crate) tools: ToolSettings,
     pub(crate) inspect: InspectSettings,
@@ -181,7 +182,8 @@ impl<'c> Checker<'c> {
             }
         });
         let mode = self.mode(&file, base.as_ref());
-        let (rules, own) = network::rules(self, &file, base.as_ref());
+        let proxy = settings::proxy(file.proxy.as_ref(), base.as_ref());
+        let (rules, own) = network::rules(self, &file, base.as_ref(), proxy.level);
         let is_session = file.network.loopback.allow.iter().any(network::is_session);
         let dns = settings::dns(self, file.dns.as_ref(), base.as_ref(), &root.key("dns"));
         let audit = settings::audit(self, file.audit.as_ref(), base.as_ref(), &root.key("audit"));
@@ -229,6 +231,7 @@ impl<'c> Checker<'c> {
             session_loopback: is_session || inherited.is_some_and(Policy::session_loopback),
             dns: dns?,
             audit: audit?,
+            proxy,
             session,
             tools,
             inspect,

@@ -304,5 +304,6 @@ pub(crate) fn loopback_rule(source: Arc<str>, line: u32, ports: Vec<PortRange>) 
             .filter_map(|(address, bits)| IpNet::new(address, bits).ok())
             .collect(),
         ports,
+        levels: super::rule::Levels::ADDRESS,
     }
 }

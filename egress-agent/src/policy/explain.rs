@@ -10,10 +10,7 @@ use egress_common::{
 };
 use serde::Serialize;
 
-use super::{
-    InvalidName, METADATA, Name, NameDecision, Policy, PortRange, TableRules, portset,
-    problem::quote, rule::Effect, suggest,
-};
+use super::{InvalidName, METADATA, Name, Policy, PortRange, TableRules, problem::quote, suggest};
 
 /// A connection that somebody asks about: `HOST:PORT[/PROTO]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -114,23 +111,9 @@ impl<'p> Explainer<'p> {
     }
 
     fn explain_name(&self, target: &Target, name: &Name) -> Explanation {
-        let policy = self.policy;
-        let rules = match policy.decide_name(name) {
-            NameDecision::Deny { reason, rule } => return self.denied(target, reason, rule),
-            NameDecision::Allow(grant) => grant.rules,
-        };
-        let holds = |range: &PortRange| range.contains(target.protocol, target.port);
-        let pieces = portset::allowed_pieces(policy.rules(), &rules);
-        if let Some(piece) = pieces.iter().find(|piece| holds(&piece.range)) {
-            return self.allowed(target, piece.rule);
-        }
-        let denying = rules
-            .iter()
-            .filter_map(|id| policy.rule(*id))
-            .find(|rule| rule.effect == Effect::Deny && rule.ports.iter().any(holds));
-        match denying {
-            Some(rule) => self.denied(target, Reason::DeniedByRule, rule.id),
-            None => self.denied(target, Reason::PortNotAllowed, RuleId::NONE),
+        match self.policy.decide_host(name, target.protocol, target.port) {
+            Ok(rule) => self.allowed(target, rule),
+            Err((reason, rule)) => self.denied(target, reason, rule),
         }
     }
 
@@ -276,7 +259,19 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
         | Reason::UpstreamFailed
         | Reason::UnknownClient
         | Reason::LeaseFailed
-        | Reason::TooManyQuestions => (false, None),
+        | Reason::TooManyQuestions
+        | Reason::NotProxied
+        | Reason::NoServerName
+        | Reason::EncryptedHello
+        | Reason::NameMismatch
+        | Reason::UnreadableRequest
+        | Reason::RequestDenied
+        | Reason::ContentDenied
+        | Reason::HostBudget
+        | Reason::DialFailed
+        | Reason::TlsFailed
+        | Reason::TooSlow
+        | Reason::ProxyFull => (false, None),
     }
 }
 

@@ -77,6 +77,14 @@ pub(crate) struct File {
     )]
     #[schemars(with = "Dns")]
     pub(crate) dns: Option<Dns>,
+    /// What the proxy looks at between a session and the hosts that it may reach.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Proxy")]
+    pub(crate) proxy: Option<Proxy>,
     /// Where decisions are recorded.
     #[serde(
         default,
@@ -204,9 +212,58 @@ pub(crate) struct Rule {
     )]
     #[schemars(with = "String")]
     pub(crate) reason: Option<String>,
+    /// What is looked at on the way to these hosts: `address` leaves it to the kernel, `name` has the proxy check that a client asks for a host that the rule names. Without it the level of section `proxy` for 443/tcp and 80/tcp, and `address` for every other port.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Level")]
+    pub(crate) level: Option<Level>,
     /// Says that a pattern directly under a public suffix, such as `*.github.io`, is meant: it allows the names of every tenant.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) multi_tenant: bool,
+}
+
+/// How deep the way to a host is looked into.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The kernel alone decides, by the address.
+    Address,
+    /// The proxy checks the host that the client asks for, in TLS or in HTTP.
+    Name,
+}
+
+/// Section `proxy`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Proxy {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// The level of rules for hosts that name none, on 443/tcp and 80/tcp.
+    pub(crate) level: Level,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self {
+            comment: None,
+            description: String::new(),
+            level: Level::Name,
+        }
+    }
 }
 
 /// A port or range of ports: text such as `443/tcp`, or a number for TCP.

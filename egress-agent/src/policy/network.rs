@@ -8,12 +8,12 @@ use super::{
     Policy,
     check::Checker,
     compile::loopback_rule,
-    file::{self, File},
+    file::{self, File, Level},
     net,
     pattern::NamePattern,
     port::PortRange,
     problem::{nearest, quote},
-    rule::{Effect, LOOPBACK, RESERVED, Rule},
+    rule::{Effect, LOOPBACK, Levels, RESERVED, Rule},
     text::Place,
 };
 
@@ -23,11 +23,13 @@ const SESSION: &str = "session";
 /// How every message about something missing begins.
 pub(crate) const MISSING: &str = "the rule names no ";
 
-/// Every rule that holds, numbered, and which of them are the allow rules of this file.
+/// Every rule that holds, numbered, and which of them are the allow rules of this file. `http` is
+/// the level of its rules on the ports of HTTP; those of the extended policy keep theirs.
 pub(crate) fn rules(
     c: &mut Checker<'_>,
     file: &File,
     base: Option<&Policy>,
+    http: Level,
 ) -> (Vec<Rule>, Range<usize>) {
     let root = Place::ROOT;
     let network = root.key("network");
@@ -46,10 +48,10 @@ pub(crate) fn rules(
         .count();
     let own = first..first + file.network.allow.len();
     for (index, rule) in file.network.allow.iter().enumerate() {
-        rules.push(one_rule(c, rule, Effect::Allow, &allow.index(index)));
+        rules.push(one_rule(c, rule, Effect::Allow, http, &allow.index(index)));
     }
     for (index, rule) in file.network.deny.iter().enumerate() {
-        rules.push(one_rule(c, rule, Effect::Deny, &deny.index(index)));
+        rules.push(one_rule(c, rule, Effect::Deny, http, &deny.index(index)));
     }
     rules.sort_by_key(|rule| rule.effect);
 
@@ -71,7 +73,13 @@ pub(crate) fn rules(
     (rules, own)
 }
 
-fn one_rule(c: &mut Checker<'_>, rule: &file::Rule, effect: Effect, place: &Place<'_>) -> Rule {
+fn one_rule(
+    c: &mut Checker<'_>,
+    rule: &file::Rule,
+    effect: Effect,
+    http: Level,
+    place: &Place<'_>,
+) -> Rule {
     check_name(c, &rule.name, &place.key("name"));
     if rule.hosts.is_empty() && rule.cidrs.is_empty() {
         let message = format!("{MISSING}hosts and no CIDRs");
@@ -114,6 +122,34 @@ fn one_rule(c: &mut Checker<'_>, rule: &file::Rule, effect: Effect, place: &Plac
         hosts,
         networks,
         ports,
+        levels: levels(c, rule, effect, http, place),
+    }
+}
+
+/// What is looked at on the way to the rule's hosts. Only a host has anything to look at besides
+/// its address.
+fn levels(
+    c: &mut Checker<'_>,
+    rule: &file::Rule,
+    effect: Effect,
+    http: Level,
+    place: &Place<'_>,
+) -> Levels {
+    let Some(level) = rule.level else {
+        let other = Level::Address;
+        return Levels { http, other };
+    };
+    let at = place.key("level");
+    if effect == Effect::Deny {
+        let help = Some("what is denied is not looked at");
+        c.error(&at, "`level` has no meaning in a deny rule", help);
+    } else if rule.hosts.is_empty() && level != Level::Address {
+        let help = Some("name the host in `hosts`, or take `level` out");
+        c.error(&at, "an address has no name that could be checked", help);
+    }
+    Levels {
+        http: level,
+        other: level,
     }
 }
 

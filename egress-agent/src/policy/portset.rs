@@ -11,8 +11,9 @@ use std::{
 use egress_common::{PortKey, PortSet, Protocol, RuleId};
 
 use super::{
+    file::Level,
     port::PortRange,
-    rule::{Effect, Rule},
+    rule::{Effect, Levels, Rule},
 };
 
 /// One prefix of the port table.
@@ -21,6 +22,7 @@ pub struct PortEntry {
     pub key: PortKey,
     /// [`PortKey::prefix_bits`] of the bits of the port that count.
     pub bits: u32,
+    /// Asks for the proxy where [`RuleId::is_proxied`].
     pub rule: RuleId,
 }
 
@@ -63,7 +65,8 @@ impl PortSets {
         if let Some(set) = self.by_rules.get(rules) {
             return (*set, Vec::new());
         }
-        let (set, entries) = self.intern(&allowed_pieces(policy.rules(), rules));
+        let pieces = allowed_pieces(policy.rules(), rules);
+        let (set, entries) = self.intern(&led(policy.rules(), &pieces));
         self.by_rules.insert(rules.to_vec(), set);
         (set, entries)
     }
@@ -175,6 +178,45 @@ pub(crate) fn allowed_pieces(all: &[Rule], ids: &[RuleId]) -> Vec<Piece> {
     let mut pieces = resolve(of(Effect::Deny).chain(of(Effect::Allow)));
     pieces.retain(|piece| find(all, piece.rule).is_some_and(|rule| rule.effect == Effect::Allow));
     pieces
+}
+
+/// The same pieces, cut where the proxy is to be asked; [`RuleId::is_proxied`] says where.
+fn led(all: &[Rule], pieces: &[Piece]) -> Vec<Piece> {
+    let mut led = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let levels = find(all, piece.rule).map_or(Levels::ADDRESS, |rule| rule.levels);
+        if piece.range.protocol != Protocol::TCP || levels == Levels::ADDRESS {
+            led.push(*piece);
+            continue;
+        }
+        let mut push = |first: u16, last: u16| {
+            let rule = match levels.at(first) {
+                Level::Address => piece.rule,
+                Level::Name => piece.rule.through_proxy(),
+            };
+            let range = PortRange {
+                first,
+                last,
+                ..piece.range
+            };
+            led.push(Piece { range, rule });
+        };
+        // The level changes at the ports of HTTP and nowhere else.
+        let (mut from, last) = (piece.range.first, piece.range.last);
+        for port in [80, 443] {
+            if (from..=last).contains(&port) {
+                if from < port {
+                    push(from, port - 1);
+                }
+                push(port, port);
+                from = port + 1;
+            }
+        }
+        if from <= last {
+            push(from, last);
+        }
+    }
+    led
 }
 
 pub(crate) fn find(rules: &[Rule], id: RuleId) -> Option<&Rule> {

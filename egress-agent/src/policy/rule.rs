@@ -6,13 +6,13 @@ use egress_common::{DnsMode, RuleId};
 use hickory_proto::rr::RecordType;
 use ipnet::IpNet;
 
-use super::{pattern::NamePattern, port::PortRange, portset};
+use super::{file::Level, pattern::NamePattern, port::PortRange, portset};
 
 /// Name of the rule that stands for `network.loopback.allow`.
 pub const LOOPBACK: &str = "loopback";
 
 /// Names that records use for egressd's own rules.
-pub(crate) const RESERVED: &[&str] = &[LOOPBACK, "session", "resolver", "inbound"];
+pub(crate) const RESERVED: &[&str] = &[LOOPBACK, "session", "resolver", "inbound", "proxy"];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Effect {
@@ -37,6 +37,33 @@ pub struct Rule {
     pub networks: Vec<IpNet>,
     /// A deny rule without ports has [`PortRange::EVERY`].
     pub ports: Vec<PortRange>,
+    pub levels: Levels,
+}
+
+/// What is looked at on the way to the hosts of a rule.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Levels {
+    /// On 443/tcp and 80/tcp.
+    pub http: Level,
+    /// On every other TCP port.
+    pub other: Level,
+}
+
+impl Levels {
+    /// The kernel alone decides.
+    pub const ADDRESS: Self = Self {
+        http: Level::Address,
+        other: Level::Address,
+    };
+
+    pub const fn at(self, port: u16) -> Level {
+        if is_http(port) { self.http } else { self.other }
+    }
+}
+
+/// The ports that HTTP is spoken on by default (RFC 9110 sections 4.2.1 and 4.2.2).
+pub(crate) const fn is_http(port: u16) -> bool {
+    matches!(port, 80 | 443)
 }
 
 impl Rule {
@@ -93,4 +120,11 @@ pub struct AuditSettings {
     pub rotate_bytes: u64,
     /// Finished files that are kept.
     pub keep: u32,
+}
+
+/// Section `proxy`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// The level of rules for hosts that name none, on the ports of HTTP.
+    pub level: Level,
 }

@@ -17,7 +17,7 @@ use super::{
     file, network,
     problem::quote,
     quantity::{self, InvalidQuantity},
-    rule::{AuditSettings, DnsSettings, Upstream},
+    rule::{AuditSettings, DnsSettings, ProxySettings, Upstream},
     text::Place,
 };
 
@@ -94,6 +94,17 @@ pub(crate) fn dns(
         addresses_per_name: usize::try_from(addresses?).ok()?,
         types: dns.types.iter().copied().map(record_type).collect(),
     })
+}
+
+/// Settings of the proxy: this file's, else those of the policy that it extends.
+pub(crate) fn proxy(proxy: Option<&file::Proxy>, base: Option<&Policy>) -> ProxySettings {
+    let defaults = file::Proxy::default();
+    let proxy = match (proxy, base) {
+        (Some(proxy), _) => proxy,
+        (None, Some(base)) => return base.proxy().clone(),
+        (None, None) => &defaults,
+    };
+    ProxySettings { level: proxy.level }
 }
 
 /// Settings of the audit log: this file's, else those of the policy that it extends.

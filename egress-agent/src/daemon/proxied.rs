@@ -1,0 +1,47 @@
+//! The daemon's side of the proxy: names for it, and records of what it did.
+
+use std::rc::Rc;
+
+use tokio::task::{AbortHandle, spawn_local};
+
+use super::{guard::Guard, records::Records};
+use crate::{
+    audit::record::Layer,
+    proxy::{Question, gate::Ends},
+};
+
+/// Serves the proxy of one guard.
+pub(super) fn serve(guard: &Rc<Guard>, records: &Rc<Records>, ends: Ends) -> [AbortHandle; 2] {
+    let Ends {
+        mut told,
+        mut questions,
+    } = ends;
+    let resolver = guard.resolver.clone();
+    let answering = spawn_local(async move {
+        while let Some(question) = questions.recv().await {
+            let Question {
+                client,
+                name,
+                answer,
+            } = question;
+            let resolver = resolver.clone();
+            spawn_local(async move {
+                let addresses = resolver.addresses(client, &name).await;
+                // The client may have left.
+                drop(answer.send(addresses));
+            });
+        }
+    });
+    let (guard, records) = (Rc::clone(guard), Rc::clone(records));
+    let recording = spawn_local(async move {
+        while let Some(one) = told.recv().await {
+            let world = guard.world();
+            records.proxied(world, &one);
+            let lost = guard.gate.take_lost();
+            if lost > 0 {
+                records.sink().lose(Layer::Proxy, lost);
+            }
+        }
+    });
+    [answering.abort_handle(), recording.abort_handle()]
+}

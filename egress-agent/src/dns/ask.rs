@@ -1,0 +1,119 @@
+//! A name's addresses for a client that is led through the proxy: the same engine, the same
+//! policy and the same leases as for a question that came over a socket.
+
+use std::{net::IpAddr, rc::Rc};
+
+use egress_common::ClientKey;
+use hickory_proto::{
+    op::{Edns, Message, MessageType, OpCode, Query, ResponseCode},
+    rr::{Name as WireName, RData, RecordType, rdata::opt::EdnsOption},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    Host,
+    engine::Step,
+    server::{Route, Shared},
+};
+use crate::policy::Name;
+
+/// Why there is no address, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoAddress {
+    pub message: String,
+    /// The policy refused, and not the world.
+    pub is_denial: bool,
+}
+
+/// Asks for A and AAAA at once. IPv4 stands first: it is what every place can reach.
+pub(super) async fn addresses<H: Host + 'static>(
+    shared: &Rc<Shared<H>>,
+    from: ClientKey,
+    name: &Name,
+) -> Result<Vec<IpAddr>, NoAddress> {
+    let (v4, v6) = tokio::join!(
+        ask(shared, from, name, RecordType::A),
+        ask(shared, from, name, RecordType::AAAA),
+    );
+    match (v4, v6) {
+        (Ok(mut v4), Ok(v6)) => {
+            v4.extend(v6);
+            if v4.is_empty() {
+                return Err(NoAddress {
+                    message: format!("{name} has no address"),
+                    is_denial: false,
+                });
+            }
+            Ok(v4)
+        }
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) if !one.is_empty() => Ok(one),
+        (Err(why), _) | (_, Err(why)) => Err(why),
+    }
+}
+
+async fn ask<H: Host + 'static>(
+    shared: &Rc<Shared<H>>,
+    from: ClientKey,
+    name: &Name,
+    kind: RecordType,
+) -> Result<Vec<IpAddr>, NoAddress> {
+    let broken = |what: String| NoAddress {
+        message: what,
+        is_denial: false,
+    };
+    let wire =
+        WireName::from_ascii(format!("{name}.")).map_err(|error| broken(error.to_string()))?;
+    let mut question = Message::new(0, MessageType::Query, OpCode::Query);
+    question.metadata.recursion_desired = true;
+    question.add_query(Query::query(wire, kind));
+    question.edns = Some(Edns::new());
+    let bytes = question
+        .to_vec()
+        .map_err(|error| broken(error.to_string()))?;
+    let (reply, answered) = oneshot::channel();
+    let mut out = Vec::new();
+    let step = shared.ask(from, &bytes, &mut out, || Route::Inside(reply));
+    let bytes = match step {
+        Step::Reply => out,
+        Step::Silent => return Err(broken(format!("{name} cannot be asked for"))),
+        Step::Wait | Step::Ask(_) => answered
+            .await
+            .map_err(|_| broken("the guard resolver gave no answer".to_owned()))?,
+    };
+    read(&bytes).map_err(|error| broken(error.to_string()))?
+}
+
+fn read(bytes: &[u8]) -> Result<Result<Vec<IpAddr>, NoAddress>, hickory_proto::ProtoError> {
+    let message = Message::from_vec(bytes)?;
+    let code = message.metadata.response_code;
+    if code != ResponseCode::NoError {
+        return Ok(Err(NoAddress {
+            message: extended(&message).unwrap_or_else(|| code.to_string()),
+            is_denial: code == ResponseCode::Refused,
+        }));
+    }
+    let addresses = message
+        .answers
+        .iter()
+        .filter_map(|record| match &record.data {
+            RData::A(address) => Some(IpAddr::V4(address.0)),
+            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
+            _ => None,
+        });
+    Ok(Ok(addresses.collect()))
+}
+
+/// The text of the Extended DNS Error (RFC 8914 section 2), which is the engine's own.
+fn extended(message: &Message) -> Option<String> {
+    const EDE: u16 = 15;
+    let options = message.edns.as_ref()?.options();
+    let (_, EdnsOption::Unknown(_, data)) = options
+        .as_ref()
+        .iter()
+        .find(|(code, _)| u16::from(*code) == EDE)?
+    else {
+        return None;
+    };
+    let text = String::from_utf8_lossy(data.get(2..)?).into_owned();
+    (!text.is_empty()).then_some(text)
+}

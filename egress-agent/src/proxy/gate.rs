@@ -1,0 +1,194 @@
+//! What the proxy of one guard knows, and whom it asks and tells.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use egress_common::{Client, ClientKey, Mode, Original, Protocol, Reason, RuleId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::told::Told;
+use crate::{
+    dns::NoAddress,
+    kernel::flows::Flows,
+    policy::{Level, Name, Policy},
+};
+
+/// Flows of one guard at a time. One holds two sockets and some kilobytes.
+const MOST_FLOWS: usize = 16_384;
+/// What may wait for the daemon.
+const QUEUE: usize = 4_096;
+
+/// The proxy's view of one guard. Shared between its thread and the daemon's.
+#[derive(Debug)]
+pub struct Gate {
+    flows: Flows,
+    policy: watch::Sender<Arc<Policy>>,
+    told: mpsc::Sender<Told>,
+    questions: mpsc::Sender<Question>,
+    open: AtomicUsize,
+    /// What found the queue full.
+    lost: AtomicU64,
+}
+
+/// The daemon's ends.
+#[derive(Debug)]
+pub struct Ends {
+    pub told: mpsc::Receiver<Told>,
+    pub questions: mpsc::Receiver<Question>,
+}
+
+/// Where a session's name leads: the guard resolver answers, and leases what it answers.
+#[derive(Debug)]
+pub struct Question {
+    /// Who asks, as the kernel wrote it down.
+    pub client: ClientKey,
+    pub name: Name,
+    /// The addresses, IPv4 first; or why there are none, for people.
+    pub answer: oneshot::Sender<Result<Vec<IpAddr>, NoAddress>>,
+}
+
+/// One of the flows that may be open at a time.
+#[derive(Debug)]
+pub struct Seat(Arc<Gate>);
+
+/// Where a flow goes, and by which rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    pub name: Name,
+    pub rule: RuleId,
+    pub level: Level,
+}
+
+impl Gate {
+    pub fn new(flows: Flows, policy: Arc<Policy>) -> (Arc<Self>, Ends) {
+        let (told, told_end) = mpsc::channel(QUEUE);
+        let (questions, questions_end) = mpsc::channel(QUEUE);
+        let gate = Self {
+            flows,
+            policy: watch::Sender::new(policy),
+            told,
+            questions,
+            open: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+        };
+        let ends = Ends {
+            told: told_end,
+            questions: questions_end,
+        };
+        (Arc::new(gate), ends)
+    }
+
+    /// The policy of every decision from now on. Flows that it does not allow are ended.
+    pub fn replace(&self, policy: Arc<Policy>) {
+        self.policy.send_replace(policy);
+    }
+
+    pub fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.policy.borrow())
+    }
+
+    /// Wakes when the policy is replaced.
+    pub fn watch(&self) -> watch::Receiver<Arc<Policy>> {
+        self.policy.subscribe()
+    }
+
+    /// Whether denials are only recorded.
+    pub fn observes(&self) -> bool {
+        self.policy.borrow().mode() == Mode::Observe
+    }
+
+    /// Who connected from this address; `None` for a process outside the guard.
+    pub fn client(&self, peer: SocketAddr) -> Option<Client> {
+        self.flows.client(&client_key(peer))
+    }
+
+    pub fn original(&self, cookie: u64) -> Option<Original> {
+        self.flows.original(cookie)
+    }
+
+    /// Room for one more flow; `None` when there is none.
+    pub fn seat(self: &Arc<Self>) -> Option<Seat> {
+        let taken = self.open.fetch_add(1, Ordering::Relaxed);
+        let seat = Seat(Arc::clone(self));
+        (taken < MOST_FLOWS).then_some(seat)
+    }
+
+    /// Flows that are open now.
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Decides about a flow to an address for which the client names this host: the policy allows
+    /// the name on this port, and the guard resolver led this session from the name to the address.
+    pub fn judge(
+        &self,
+        session: u64,
+        host: &str,
+        destination: SocketAddr,
+    ) -> Result<Way, (Reason, RuleId)> {
+        let way = self.allowed(host, destination.port())?;
+        if !self
+            .flows
+            .leads(session, way.name.as_str(), destination.ip().into())
+        {
+            return Err((Reason::NameMismatch, way.rule));
+        }
+        Ok(way)
+    }
+
+    /// What the policy alone says about this host and port.
+    pub fn allowed(&self, host: &str, port: u16) -> Result<Way, (Reason, RuleId)> {
+        let name = Name::parse(host).map_err(|_| (Reason::NameDenied, RuleId::NONE))?;
+        let policy = self.policy();
+        let rule = policy.decide_host(&name, Protocol::TCP, port)?;
+        let level = policy
+            .rule(rule)
+            .map_or(Level::Name, |rule| rule.levels.at(port));
+        Ok(Way { name, rule, level })
+    }
+
+    /// Asks the guard resolver, for the session of this client.
+    pub async fn resolve(&self, peer: SocketAddr, name: Name) -> Result<Vec<IpAddr>, NoAddress> {
+        let gone = || NoAddress {
+            message: "the guard resolver does not answer".to_owned(),
+            is_denial: false,
+        };
+        let (answer, answered) = oneshot::channel();
+        let question = Question {
+            client: client_key(peer),
+            name,
+            answer,
+        };
+        if self.questions.send(question).await.is_err() {
+            return Err(gone());
+        }
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Hands over what happened. What finds no room is counted.
+    pub fn tell(&self, told: Told) {
+        if self.told.try_send(told).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What could not be handed over since the last call.
+    pub fn take_lost(&self) -> u64 {
+        self.lost.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn client_key(peer: SocketAddr) -> ClientKey {
+    ClientKey::new(Protocol::TCP, peer.ip().into(), peer.port())
+}

@@ -1,0 +1,113 @@
+//! The listening sockets of one guard's proxy.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
+
+use rustix::net::{
+    AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt,
+};
+
+/// Connections that may wait to be taken; the kernel's own bound is `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// Port numbers that are tried for one door.
+const TRIES: usize = 64;
+
+/// Where the proxy listens, on 127.0.0.1 and `::1`. 0 for nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ports {
+    /// For clients that ask it by themselves.
+    pub explicit: u16,
+    /// For flows that the kernel leads here.
+    pub steered: u16,
+}
+
+/// Bound sockets, not yet served.
+#[derive(Debug)]
+pub struct Sockets {
+    pub ports: Ports,
+    pub explicit: Vec<TcpListener>,
+    pub steered: Vec<TcpListener>,
+}
+
+/// Why the proxy cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("the proxy cannot listen on {address}: {source}")]
+    Address {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("no port is free on 127.0.0.1 and ::1 for the proxy; tried {TRIES}")]
+    NoPort,
+}
+
+impl Sockets {
+    /// Binds both doors: to the preferred ports (of a previous run; 0 for none) where they are
+    /// free, else to ones that the kernel picks. Without IPv6 in the kernel, IPv4 alone is served.
+    pub fn bind(preferred: Ports) -> Result<Self, BindError> {
+        let (explicit_port, explicit) = door(preferred.explicit)?;
+        let (steered_port, steered) = door(preferred.steered)?;
+        Ok(Self {
+            ports: Ports {
+                explicit: explicit_port,
+                steered: steered_port,
+            },
+            explicit,
+            steered,
+        })
+    }
+}
+
+fn door(preferred: u16) -> Result<(u16, Vec<TcpListener>), BindError> {
+    let first = (preferred != 0).then_some(preferred);
+    for port in first.into_iter().chain([0; TRIES]) {
+        match pair(port) {
+            Ok(bound) => return Ok(bound),
+            Err(BindError::Address { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
+            }
+            // A preferred port may be one that this process may not have.
+            Err(BindError::Address { .. }) if port != 0 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(BindError::NoPort)
+}
+
+/// The same port number on both addresses.
+fn pair(port: u16) -> Result<(u16, Vec<TcpListener>), BindError> {
+    let failed = |address| move |source| BindError::Address { address, source };
+    let v4 = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let first = listener(v4).map_err(failed(v4))?;
+    let port = first.local_addr().map_err(failed(v4))?.port();
+    let mut listeners = vec![first];
+    let v6 = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    match listener(v6) {
+        Ok(second) => listeners.push(second),
+        Err(error) if is_without_ipv6(&error) => {}
+        Err(error) => return Err(failed(v6)(error)),
+    }
+    Ok((port, listeners))
+}
+
+fn listener(address: SocketAddr) -> io::Result<TcpListener> {
+    let family = match address.ip() {
+        IpAddr::V4(_) => AddressFamily::INET,
+        IpAddr::V6(_) => AddressFamily::INET6,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+    // A restarted daemon finds its old connections in TIME_WAIT.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    listen(&socket, BACKLOG)?;
+    Ok(TcpListener::from(socket))
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    let error = error
+        .raw_os_error()
+        .map(rustix::io::Errno::from_raw_os_error);
+    error == Some(rustix::io::Errno::ADDRNOTAVAIL) || error == Some(rustix::io::Errno::AFNOSUPPORT)
+}

@@ -1,0 +1,126 @@
+//! Bytes between two sockets, untouched: moved inside the kernel with splice(2), and counted.
+//!
+//! An idle tunnel holds no buffer: pipes come from a pool when there is something to move, and go
+//! back when it has been moved.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    os::fd::OwnedFd,
+    rc::Rc,
+};
+
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+use tokio::{io::Interest, net::TcpStream};
+
+/// Bytes that are moved in one go.
+const CHUNK: usize = 256 << 10;
+/// Pipes that are kept for the next tunnel with something to say.
+const KEPT: usize = 64;
+
+/// Pipes that hold nothing. One for each thread.
+#[derive(Clone, Debug, Default)]
+pub struct Pipes(Rc<RefCell<Vec<Pipe>>>);
+
+#[derive(Debug)]
+struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+/// Bytes that passed in each direction.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub up: Cell<u64>,
+    pub down: Cell<u64>,
+}
+
+impl Pipes {
+    fn take(&self) -> io::Result<Pipe> {
+        if let Some(pipe) = self.0.borrow_mut().pop() {
+            return Ok(pipe);
+        }
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        // Beyond fs.pipe-user-pages-soft it stays as it is, which is only slower.
+        fcntl_setpipe_size(&write, CHUNK).unwrap_or_default();
+        Ok(Pipe { read, write })
+    }
+
+    /// Takes back an empty pipe.
+    fn give(&self, pipe: Pipe) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < KEPT {
+            kept.push(pipe);
+        }
+    }
+}
+
+/// Moves bytes both ways until both sides have ended, or one fails. An end is passed on as it
+/// comes: the other direction goes on.
+pub async fn join(
+    client: &TcpStream,
+    host: &TcpStream,
+    pipes: &Pipes,
+    counts: &Counts,
+) -> io::Result<()> {
+    let up = carry(client, host, pipes, &counts.up);
+    let down = carry(host, client, pipes, &counts.down);
+    tokio::try_join!(up, down).map(|((), ())| ())
+}
+
+async fn carry(
+    from: &TcpStream,
+    to: &TcpStream,
+    pipes: &Pipes,
+    count: &Cell<u64>,
+) -> io::Result<()> {
+    loop {
+        from.readable().await?;
+        let pipe = pipes.take()?;
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        let filled = from.try_io(Interest::READABLE, || {
+            Ok(splice(from, None, &pipe.write, None, CHUNK, flags)?)
+        });
+        match filled {
+            Ok(0) => {
+                pipes.give(pipe);
+                return shut(to);
+            }
+            Ok(length) => {
+                empty(&pipe, to, length).await?;
+                count.set(
+                    count
+                        .get()
+                        .saturating_add(u64::try_from(length).unwrap_or(0)),
+                );
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+        pipes.give(pipe);
+    }
+}
+
+async fn empty(pipe: &Pipe, to: &TcpStream, mut left: usize) -> io::Result<()> {
+    let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+    while left > 0 {
+        let moved = to.try_io(Interest::WRITABLE, || {
+            Ok(splice(&pipe.read, None, to, None, left, flags)?)
+        });
+        match moved {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => left = left.saturating_sub(length),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => to.writable().await?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Passes on that nothing more comes.
+fn shut(to: &TcpStream) -> io::Result<()> {
+    match rustix::net::shutdown(to, rustix::net::Shutdown::Write) {
+        Ok(()) | Err(rustix::io::Errno::NOTCONN) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

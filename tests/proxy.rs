@@ -1,0 +1,139 @@
+//! The egress proxy, steered to by the kernel: no variable is set in the agent.
+//!
+//! Every name of `*.allowed.test` leads to one address, as on a shared server; the policy allows
+//! one of them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use xtask::world::place::{ALLOWED_V4, ALLOWED_V6};
+
+use crate::harness::TestWorld;
+
+/// For a denial that needs no timeout.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+fn policy() -> Value {
+    json!({
+        "version": 1,
+        "network": { "allow": [
+            { "name": "one", "hosts": ["one.allowed.test"], "ports": ["443/tcp", "80/tcp"] },
+            { "name": "edge", "hosts": ["edge.cdn.test"], "ports": ["443/tcp", "80/tcp"] },
+            { "name": "raw", "hosts": ["raw.allowed.test"], "ports": ["9000/tcp"] },
+        ] },
+    })
+}
+
+fn curl<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["curl", "-sS", "-m", "10"], more].concat()
+}
+
+#[test]
+fn a_name_that_is_allowed_passes_untouched_and_shows_its_own_address() {
+    let world = TestWorld::guarded(policy());
+    for family in ["-4", "-6"] {
+        world
+            .run(&curl(&[family, "https://one.allowed.test/"]))
+            .works()
+            .says("hello from one.allowed.test");
+    }
+    let program = "import socket, ssl\n\
+        s = socket.create_connection(('one.allowed.test', 443))\n\
+        t = ssl.create_default_context().wrap_socket(s, server_hostname='one.allowed.test')\n\
+        print('peer', t.getpeername()[:2])";
+    let run = world.run(&["/usr/bin/python3", "-c", program]);
+    run.works();
+    let peers = [
+        format!("peer ('{ALLOWED_V4}', 443)"),
+        format!("peer ('{ALLOWED_V6}', 443)"),
+    ];
+    run.must(
+        peers.iter().any(|peer| run.outcome.stdout.contains(peer)),
+        "should have seen the server's address",
+    );
+}
+
+/// The lease is for one.allowed.test; the very same server answers to other names too.
+#[test]
+fn a_name_that_is_not_allowed_is_not_had_by_the_address_of_one_that_is() {
+    let world = TestWorld::guarded(policy());
+    let fronted = curl(&[
+        "--connect-to",
+        "two.allowed.test:443:one.allowed.test:443",
+        "https://two.allowed.test/",
+    ]);
+    world
+        .run_unguarded(&fronted)
+        .works()
+        .says("hello from two.allowed.test");
+    let run = world.run(&fronted);
+    run.fails_within(AT_ONCE);
+    run.says("alert");
+    world.records_a_denial_of("two.allowed.test");
+}
+
+/// Both names are allowed, and resolved; their addresses are not each other's.
+#[test]
+fn an_allowed_name_is_not_had_at_the_address_of_another() {
+    let world = TestWorld::guarded(policy());
+    let script = "getent hosts edge.cdn.test one.allowed.test >/dev/null; \
+        curl -sS -m 10 --connect-to one.allowed.test:443:edge.cdn.test:443 https://one.allowed.test/";
+    let run = world.run(&["sh", "-c", script]);
+    run.fails_within(AT_ONCE);
+    let records = world.ctl(&["log", "--denied", "--json"]);
+    records.works().says("name-mismatch");
+}
+
+#[test]
+fn a_client_that_names_no_host_is_refused() {
+    let world = TestWorld::guarded(policy());
+    let connect = [
+        "openssl",
+        "s_client",
+        "-noservername",
+        "-connect",
+        "one.allowed.test:443",
+    ];
+    world.run_unguarded(&connect).works();
+    let run = world.run(&connect);
+    run.fails_within(AT_ONCE);
+    let records = world.ctl(&["log", "--denied", "--json"]);
+    records.works().says("no-server-name");
+}
+
+#[test]
+fn what_is_no_tls_is_refused_on_a_port_for_it() {
+    let world = TestWorld::guarded(policy());
+    let talk = "echo SSH-2.0-x | timeout 5 nc one.allowed.test 443";
+    world.run(&["sh", "-c", talk]);
+    let records = world.ctl(&["log", "--denied", "--json"]);
+    records.works().says("unreadable-request");
+}
+
+/// What the rule leaves to the kernel does not meet the proxy.
+#[test]
+fn another_port_is_not_looked_at() {
+    let world = TestWorld::guarded(policy());
+    let talk = "echo over and out | nc -N raw.allowed.test 9000";
+    world.run(&["sh", "-c", talk]).works().says("over and out");
+}
+
+/// A daemon that is gone opens nothing.
+#[test]
+fn without_a_daemon_nothing_passes() {
+    let mut world = TestWorld::guarded(policy());
+    let get = curl(&["https://one.allowed.test/"]);
+    world.run(&get).works();
+    world
+        .with_daemon(0, |daemon, _| daemon.kill())
+        .expect("the daemon can be killed");
+    let direct = curl(&[
+        "--resolve",
+        "one.allowed.test:443:203.0.113.10",
+        "https://one.allowed.test/",
+    ]);
+    let packets = world.packets_of(ALLOWED_V4, || {
+        world.run(&direct).fails_within(AT_ONCE);
+    });
+    assert!(packets.is_empty(), "{packets:#?}");
+}
