@@ -84,7 +84,7 @@ pub enum BadRequest {
     )]
     ConnectionNames,
     #[error(
-        "the upgrade to WebSocket is not as RFC 6455 says: a GET without a body, one `Upgrade: websocket` and one valid `Sec-WebSocket-Key`"
+        "the upgrade to WebSocket is not one of RFC 6455; send a GET without a body, one `Upgrade: websocket` and one valid `Sec-WebSocket-Key`"
     )]
     WebSocket,
     #[error("this version of WebSocket is not known; use `Sec-WebSocket-Version: 13`")]

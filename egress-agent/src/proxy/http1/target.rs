@@ -171,8 +171,8 @@ fn absolute(bytes: &[u8]) -> Result<(Authority, &[u8]), BadRequest> {
 
 /// A path that begins with `/`, and its query.
 ///
-/// Beyond the bytes of RFC 3986 those pass that clients write and every server takes: `"`, `[`,
-/// `]`, `{`, `|` and `}`. A `%` in the path begins a byte in two hexadecimal digits; in the query
+/// Beyond the bytes of RFC 3986 those pass that browsers write and hyper takes: `[`, `]`, `^`,
+/// `{`, `|` and `}`. A `%` in the path begins a byte in two hexadecimal digits; in the query
 /// it may stand alone. Dots and doubled slashes are what they are: a rule about paths reads them.
 fn path(bytes: Bytes) -> Result<PathAndQuery, BadRequest> {
     let mut rest = bytes.iter().copied();
@@ -200,9 +200,9 @@ fn path(bytes: Bytes) -> Result<PathAndQuery, BadRequest> {
             | b'='
             | b':'
             | b'@'
-            | b'"'
             | b'['
             | b']'
+            | b'^'
             | b'{'
             | b'|'
             | b'}' => {}

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version,
+    HeaderMap, HeaderName, Method, StatusCode, Version,
     header::{CONTENT_LENGTH, PROXY_AUTHENTICATE, UPGRADE},
 };
 use memchr::memchr3;
@@ -126,9 +126,7 @@ pub fn head(
         source,
     } = response;
     let delivery = delivery(response, asked)?;
-    let values = fields.values().map(HeaderValue::as_bytes);
-    // A value is made without them, unless somebody made one unchecked.
-    if { values }.any(|value| memchr3(b'\r', b'\n', 0, value).is_some()) {
+    if fields.values().any(|value| splits(value.as_bytes())) {
         return Err(BadResponse::Split);
     }
     let reason = status.canonical_reason().unwrap_or_default();
@@ -211,6 +209,12 @@ fn delivery(response: &Response<'_>, asked: Asked) -> Result<Delivery, BadRespon
         Then::Close
     };
     Ok(Delivery { body, then })
+}
+
+/// Whether what comes after the value could be taken for another field. A value is made without
+/// such bytes, unless somebody made one unchecked.
+pub(super) fn splits(value: &[u8]) -> bool {
+    memchr3(b'\r', b'\n', 0, value).is_some()
 }
 
 fn field(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
