@@ -246,7 +246,7 @@ pub(super) fn websocket(
     }
     let is_key = |key: &&HeaderValue| {
         let nonce = BASE64.decode(key.as_bytes());
-        key.len() == 24 && nonce.is_ok_and(|nonce| nonce.len() == 16)
+        nonce.is_ok_and(|nonce| nonce.len() == 16)
     };
     let key = only(map, &SEC_WEBSOCKET_KEY).filter(is_key);
     let key = key.ok_or(BadRequest::WebSocket)?.clone();

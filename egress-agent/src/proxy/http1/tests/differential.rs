@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
-use http_body_util::{BodyExt as _, Empty};
+use http::{
+    HeaderMap, Method, Request, Response, Uri, Version,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::{
     body::{Bytes, Incoming},
     server::conn::http1,
@@ -156,7 +159,7 @@ fn by_hyper(bytes: &[u8]) -> Vec<Served> {
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
         }
     });
-    let run = async {
+    run(async {
         let (mut client, server) = tokio::io::duplex(1 << 20);
         client.write_all(bytes).await.unwrap();
         client.shutdown().await.unwrap();
@@ -167,18 +170,94 @@ fn by_hyper(bytes: &[u8]) -> Vec<Served> {
         let mut answers = Vec::new();
         // What hyper refuses it says in its answer; here counts what it took.
         let (_ended, _read) = tokio::join!(connection, client.read_to_end(&mut answers));
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(10), run)
-            .await
-            .unwrap();
     });
     let served = served.lock().unwrap();
     served.clone()
+}
+
+/// Panics when a request that passes is another one after a client of hyper has sent it on. Says
+/// how many were sent.
+pub(super) fn sent_on(bytes: &[u8]) -> usize {
+    let (ours, _) = ours(bytes);
+    let mut sent = 0;
+    for (_, taken) in ours {
+        let Some(path) = taken.head.target.path() else {
+            continue;
+        };
+        let mut request = Request::new(Full::new(Bytes::from(taken.body.clone())));
+        *request.method_mut() = taken.head.method.clone();
+        *request.uri_mut() = Uri::from(path.clone());
+        *request.headers_mut() = taken.head.forward();
+        let bytes = by_client(request);
+        let text = String::from_utf8_lossy(&bytes);
+        let other = take(&bytes, usize::MAX / 2).unwrap().unwrap();
+        assert_eq!(other.length, Some(bytes.len()), "{text:?}");
+        assert_eq!(other.body, taken.body, "{text:?}");
+        let (head, other) = (taken.head, other.head);
+        assert_eq!(
+            (&head.method, &head.authority),
+            (&other.method, &other.authority)
+        );
+        assert_eq!(Some(path), other.target.path());
+        assert_eq!(head.websocket, other.websocket);
+        let (mut one, mut other) = (head.forward(), other.fields);
+        // No bytes, in any framing, are no bytes.
+        if taken.body.is_empty() {
+            for framing in [CONTENT_LENGTH, TRANSFER_ENCODING] {
+                one.remove(&framing);
+                other.remove(&framing);
+            }
+        }
+        assert_eq!(sorted(&one), sorted(&other), "{text:?}");
+        sent += 1;
+    }
+    sent
+}
+
+/// What a client of hyper writes.
+fn by_client(request: Request<Full<Bytes>>) -> Vec<u8> {
+    run(async {
+        let (client, mut server) = tokio::io::duplex(1 << 20);
+        let io = TokioIo::new(client);
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let answer = tokio::spawn(sender.send_request(request));
+        let mut bytes = Vec::new();
+        loop {
+            if let Ok(Some(taken)) = take(&bytes, usize::MAX / 2)
+                && taken.length.is_some()
+            {
+                break;
+            }
+            assert!(server.read_buf(&mut bytes).await.unwrap() > 0);
+        }
+        server
+            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .await
+            .unwrap();
+        assert_eq!(answer.await.unwrap().unwrap().status(), 204);
+        // Whatever else it had to say it says before it ends.
+        drop(sender);
+        connection.await.unwrap().unwrap();
+        server.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    })
+}
+
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(10), future)
+            .await
+            .unwrap()
+    })
+}
+
+#[test]
+fn what_passes_is_sent_on_as_it_was_judged() {
+    let sent: usize = cases().map(|(_, bytes, _)| sent_on(&bytes)).sum();
+    assert!(sent > 50, "{sent} requests were sent on");
 }
 
 #[test]

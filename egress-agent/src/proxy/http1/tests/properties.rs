@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use proptest::{prelude::*, sample::select};
 
-use super::{BEFORE_CHUNKS, cases, differential::agreed, take};
+use super::{
+    BEFORE_CHUNKS, cases,
+    differential::{agreed, sent_on},
+    take,
+};
 use crate::http1::{Decoder, Framing, Piece, Progress, fuzz, read};
 
 #[test]
@@ -159,6 +163,7 @@ proptest! {
         let bytes = requests.concat();
         fuzz::request(&bytes);
         agreed(&bytes);
+        sent_on(&bytes);
     }
 
     #[test]
