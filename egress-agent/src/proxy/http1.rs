@@ -13,6 +13,7 @@
 //!
 //! | in question | here |
 //! |---|---|
+//! | limits | a head of 64 KiB and 128 fields, a target of 16 KiB, trailers of 8 KiB |
 //! | ends of lines | CR LF; one empty line before a request passes |
 //! | a field that goes on, white space before a colon | refused |
 //! | `Content-Length` | one field, digits alone, no leading zero |
@@ -21,7 +22,8 @@
 //! | extensions of chunks | refused |
 //! | trailers | checked, and left out |
 //! | `Host` | one, a host with or without a port, the same as in the target; HTTP/1.0 may name it in the target alone |
-//! | target | a path; `http://` and no other scheme; `host:port` for CONNECT; `*` for OPTIONS |
+//! | method | a token in upper case |
+//! | target | a path in the bytes of RFC 3986 and a few more; `http://` and no other scheme; `host:port` for CONNECT; `*` for OPTIONS |
 //! | `Upgrade` | a proper WebSocket goes on, an improper one is refused, anything else is left out |
 //! | `Expect` | `100-continue` is for the caller to answer; anything else is refused |
 //! | `Connection` | fields that it names are left out; those that the server must see are refused |

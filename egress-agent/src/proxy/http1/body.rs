@@ -108,6 +108,7 @@ impl Decoder {
             let rest = bytes.get(at..).unwrap_or_default();
             match &mut self.state {
                 State::End | State::Length(0) => return Ok((at, Piece::End)),
+                State::Bad(bad) => return Err(*bad),
                 State::Length(left) | State::Data(left) if *left > 0 => {
                     let data = up_to(rest, *left);
                     if data.is_empty() {
@@ -122,8 +123,7 @@ impl Decoder {
                 | State::Data(_)
                 | State::DataLf
                 | State::Trailer
-                | State::TrailerLf
-                | State::Bad(_) => {}
+                | State::TrailerLf => {}
             }
             let Some(byte) = rest.first() else {
                 return Ok((at, Piece::More));

@@ -129,7 +129,7 @@ impl BadRequest {
         Self::WebSocketVersion,
     ];
 
-    /// For the client. With 426 goes `Sec-WebSocket-Version: 13`.
+    /// For the client.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::HeadTooLong | Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -138,7 +138,6 @@ impl BadRequest {
             Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::TransferCoding => StatusCode::NOT_IMPLEMENTED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
-            Self::WebSocketVersion => StatusCode::UPGRADE_REQUIRED,
             Self::BareLf
             | Self::BareCr
             | Self::Nul
@@ -164,7 +163,8 @@ impl BadRequest {
             | Self::BodyNotAllowed
             | Self::Connection
             | Self::ConnectionNames
-            | Self::WebSocket => StatusCode::BAD_REQUEST,
+            | Self::WebSocket
+            | Self::WebSocketVersion => StatusCode::BAD_REQUEST,
         }
     }
 

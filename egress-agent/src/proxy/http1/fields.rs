@@ -82,8 +82,9 @@ pub(super) fn read(head: &Bytes, start: usize, count: usize) -> Result<Seen<'_>,
             _ => {}
         }
         let value = HeaderValue::from_maybe_shared(head.slice_ref(value));
-        seen.map
-            .append(name, value.ok().ok_or(BadRequest::FieldValue)?);
+        let mut value = value.ok().ok_or(BadRequest::FieldValue)?;
+        value.set_sensitive(matches!(name, AUTHORIZATION | COOKIE | PROXY_AUTHORIZATION));
+        seen.map.append(name, value);
     }
     Ok(seen)
 }

@@ -47,7 +47,8 @@ pub struct Head {
     pub authority: Authority,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// All of them, as they came. What goes on is [`Head::forward`].
+    /// All of them, as they came. What goes on is [`Head::forward`]. Credentials and cookies do not
+    /// show in `Debug`.
     pub fields: HeaderMap,
     pub framing: Framing,
     /// The client waits for [`super::write::CONTINUE`] before it sends the body.

@@ -39,7 +39,8 @@ impl Asked {
         keeps_alive: false,
     };
 
-    /// The same, on a connection that ends after the response.
+    /// The same, on a connection that ends after the response: because the proxy stops, or because
+    /// the body of the request was not read to its end.
     #[must_use]
     pub const fn at_last(self) -> Self {
         Self {
@@ -113,6 +114,16 @@ pub struct Delivery {
     pub then: Then,
 }
 
+impl Delivery {
+    /// Whether the length is that of a body which is left out: never of an interim response, a
+    /// tunnel or a 204, which could have none (RFC 9110, section 8.6).
+    fn says_length(self, status: StatusCode, asked: Asked) -> bool {
+        let is_final = matches!(self.then, Then::Request | Then::Close);
+        let is_head = asked.is_head && status != StatusCode::NO_CONTENT;
+        is_final && (is_head || status == StatusCode::NOT_MODIFIED)
+    }
+}
+
 /// Appends the head; nothing when it cannot be written.
 pub fn head(
     response: &Response<'_>,
@@ -145,8 +156,7 @@ pub fn head(
             write!(out, "content-length: {length}\r\n").unwrap_or_default();
         }
         Body::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Body::None if asked.is_head || *status == StatusCode::NOT_MODIFIED => {
-            // Says how long the body would be.
+        Body::None if delivery.says_length(*status, asked) => {
             let length = only(fields, &CONTENT_LENGTH);
             if let Some(length) = length.filter(|length| content_length(length.as_bytes()).is_ok())
             {

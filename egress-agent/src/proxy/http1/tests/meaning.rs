@@ -188,6 +188,18 @@ fn what_goes_on_is_of_the_message() {
 }
 
 #[test]
+fn credentials_do_not_show() {
+    let fields = [
+        "Authorization: s3cret",
+        "Cookie: s3cret",
+        "Proxy-Authorization: s3cret",
+    ];
+    let head = with("GET", &fields);
+    assert!(!format!("{head:?}{:?}", head.forward()).contains("s3cret"));
+    assert_eq!(head.forward().get("cookie").unwrap(), "s3cret");
+}
+
+#[test]
 fn host_is_what_was_judged() {
     let forward = |text: &str| lines(&head(text.as_bytes()).forward());
     let one = forward("GET http://a.example:80/ HTTP/1.1\r\nHost: A.EXAMPLE\r\n\r\n");
@@ -294,6 +306,7 @@ fn a_decoder_says_how_it_stands() {
         Err(BadBody::Size),
         "it stays refused"
     );
+    assert_eq!(decoder.decode(b""), Err(BadBody::Size));
     assert!(!decoder.is_complete());
     assert!(Decoder::new(Framing::None).is_complete());
 }

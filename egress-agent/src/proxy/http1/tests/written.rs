@@ -204,6 +204,15 @@ fn some_responses_have_no_body() {
             then: Then::Request
         }
     );
+    let empty = written(204, length, None, of_head);
+    let text = "HTTP/1.1 204 No Content\r\n\r\n".to_owned();
+    assert_eq!(empty, Ok((text, none(Then::Request))));
+    let hint = written(103, length, None, of_head);
+    let text = "HTTP/1.1 103 Early Hints\r\n\r\n".to_owned();
+    assert_eq!(hint, Ok((text, none(Then::Response))));
+    let last = written(304, length, None, get().at_last());
+    let text = "HTTP/1.1 304 Not Modified\r\ncontent-length: 7\r\nconnection: close\r\n\r\n";
+    assert_eq!(last, Ok((text.to_owned(), none(Then::Close))));
     let hint = written(103, &["Link: </a>", "Content-Length: 3"], Some(0), get());
     let text = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".to_owned();
     assert_eq!(hint, Ok((text, none(Then::Response))));
