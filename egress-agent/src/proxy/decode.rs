@@ -76,6 +76,8 @@ pub struct Decoder {
 struct Layer {
     coding: Coding,
     codec: Codec,
+    /// Room for what one step makes.
+    piece: Vec<u8>,
     came: bool,
     made: u64,
     /// It may end here.
@@ -214,6 +216,7 @@ impl Layer {
         Ok(Self {
             coding,
             codec,
+            piece: vec![0; PIECE],
             came: false,
             made: 0,
             has_ended: false,
@@ -223,34 +226,31 @@ impl Layer {
     /// Decodes all of these bytes, while no more than `most` bytes have been made.
     fn push(&mut self, bytes: &[u8], into: &mut Vec<u8>, most: u64) -> Result<(), DecodeError> {
         let mut rest = bytes;
-        let mut piece = vec![0; PIECE];
-        while !rest.is_empty() {
+        let mut was_full = false;
+        // A full piece may not have been all that the bytes so far decode to.
+        while !rest.is_empty() || was_full {
             self.came = true;
-            loop {
-                let step = self.step(rest, &mut piece)?;
-                rest = rest.get(step.read..).unwrap_or_default();
-                let made = piece.get(..step.wrote).unwrap_or_default();
-                self.made = self.made.saturating_add(made.len() as u64);
-                if self.made > most {
-                    return Err(DecodeError::Bomb(most));
-                }
-                into.extend_from_slice(made);
-                if step.read + step.wrote > 0 {
-                    self.has_ended = step.has_ended;
-                } else if !rest.is_empty() {
-                    return Err(DecodeError::Corrupt(self.coding));
-                }
-                // A full piece may not have been all that these bytes decode to.
-                if step.wrote < piece.len() {
-                    break;
-                }
+            let step = self.step(rest)?;
+            rest = rest.get(step.read..).unwrap_or_default();
+            let made = self.piece.get(..step.wrote).unwrap_or_default();
+            self.made = self.made.saturating_add(made.len() as u64);
+            if self.made > most {
+                return Err(DecodeError::Bomb(most));
+            }
+            into.extend_from_slice(made);
+            was_full = step.wrote == self.piece.len();
+            if step.read + step.wrote > 0 {
+                self.has_ended = step.has_ended;
+            } else if !rest.is_empty() {
+                return Err(DecodeError::Corrupt(self.coding));
             }
         }
         Ok(())
     }
 
-    fn step(&mut self, bytes: &[u8], piece: &mut [u8]) -> Result<Step, DecodeError> {
+    fn step(&mut self, bytes: &[u8]) -> Result<Step, DecodeError> {
         let has_ended = self.has_ended;
+        let piece = self.piece.as_mut_slice();
         let done = match &mut self.codec {
             // Another member or frame may follow.
             Codec::Gzip(gzip) => gzip.step(bytes, piece),

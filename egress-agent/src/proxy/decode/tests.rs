@@ -404,3 +404,9 @@ proptest! {
         fuzz(&bytes);
     }
 }
+
+/// Bodies are decoded in tasks that move between threads.
+const _: fn() = || {
+    fn moves<T: Send>() {}
+    moves::<Decoder>();
+};
