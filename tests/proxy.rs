@@ -137,3 +137,93 @@ fn without_a_daemon_nothing_passes() {
     });
     assert!(packets.is_empty(), "{packets:#?}");
 }
+
+/// The first letter of a method is all that tells HTTP from TLS.
+#[test]
+fn plain_http_passes_for_the_host_that_was_resolved_and_for_no_other() {
+    let world = TestWorld::guarded(policy());
+    world
+        .run(&curl(&["http://one.allowed.test/"]))
+        .works()
+        .says("hello from one.allowed.test");
+    let fronted = curl(&[
+        "-i",
+        "-H",
+        "Host: two.allowed.test",
+        "http://one.allowed.test/",
+    ]);
+    world
+        .run_unguarded(&fronted)
+        .works()
+        .says("hello from two.allowed.test");
+    world
+        .run(&fronted)
+        .works()
+        .says("403 Forbidden")
+        .says("name-denied")
+        .says("do not retry");
+    world.records_a_denial_of("two.allowed.test");
+    // One connection, two hosts: each request is judged.
+    let both = curl(&[
+        "--connect-to",
+        "two.allowed.test:80:one.allowed.test:80",
+        "http://one.allowed.test/",
+        "http://two.allowed.test/",
+    ]);
+    let run = world.run(&both);
+    run.says("hello from one.allowed.test")
+        .says("egressd: name-denied");
+}
+
+/// The proxy of the only guard, as `status` tells it.
+fn proxy_address(world: &TestWorld) -> String {
+    let status = world.ctl(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&status.works().outcome.stdout).expect("JSON");
+    format!("http://127.0.0.1:{}", status["guards"][0]["proxy"]["port"])
+}
+
+#[test]
+fn a_client_may_ask_the_proxy_by_itself() {
+    let world = TestWorld::guarded(policy());
+    let proxy = proxy_address(&world);
+    let by_proxy = |more: &[&str]| {
+        let words = curl(&[&["-x", &proxy], more].concat())
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>();
+        world.run(&words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    for address in ["https://one.allowed.test/", "http://one.allowed.test/"] {
+        by_proxy(&[address])
+            .works()
+            .says("hello from one.allowed.test");
+        by_proxy(&["-6", address]).works();
+    }
+    by_proxy(&["-p", "http://one.allowed.test/"]).works();
+    by_proxy(&["http://two.allowed.test/"])
+        .works()
+        .says("egressd: name-denied");
+    by_proxy(&["https://two.allowed.test/"]).says("403");
+    // What CONNECT names and what TLS names are one.
+    let fronted = [
+        "--connect-to",
+        "two.allowed.test:443:one.allowed.test:443",
+        "https://two.allowed.test/",
+    ];
+    by_proxy(&fronted).says("alert");
+    by_proxy(&["https://one.allowed.test:8443/"]).says("403");
+    by_proxy(&["http://169.254.169.254/latest"])
+        .works()
+        .says("egressd: no-rule");
+    by_proxy(&["http://2852039166/latest"]).says("egressd");
+    assert!(!world.resolver().saw("two.allowed.test"));
+}
+
+#[test]
+fn the_proxy_serves_nobody_outside_the_guard() {
+    let world = TestWorld::guarded(policy());
+    let proxy = proxy_address(&world);
+    world
+        .run_unguarded(&curl(&["-x", &proxy, "http://one.allowed.test/"]))
+        .fails_within(AT_ONCE);
+}

@@ -63,7 +63,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use egress_common::{Mode, Protocol, Reason, RuleId};
+use egress_common::{Flow, Mode, Protocol, RESOLVER_SLOTS, Reason, RuleId, Verdict};
 use sha2::{Digest as _, Sha256};
 
 use self::{check::Checked, pattern::PatternTable};
@@ -324,6 +324,12 @@ impl Policy {
             Some(rule) => Err((Reason::DeniedByRule, rule.id)),
             None => Err((Reason::PortNotAllowed, RuleId::NONE)),
         }
+    }
+
+    /// Decides about an address that no name led to, by the tables that the kernel reads.
+    pub fn decide_address(&self, flow: &Flow) -> Verdict {
+        let config = self.config(1, [0; RESOLVER_SLOTS]);
+        self.table_rules().decide(&config, flow)
     }
 
     /// Whether a name may resolve to private, shared and link-local addresses.

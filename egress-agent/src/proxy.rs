@@ -18,14 +18,22 @@
 //! Nothing passes by default: bytes that are neither TLS nor HTTP, a TLS client that names no host
 //! or may hide it, a name that was not resolved to this very address are ended with a reason.
 
-pub mod dial;
-pub mod door;
+pub mod answer;
+mod conversation;
+pub mod decode;
+mod dial;
+mod door;
+pub mod flow;
 pub mod gate;
 pub mod hello;
+pub mod http1;
+pub mod multipart;
 pub mod server;
 pub mod sockets;
+pub mod sse;
 pub mod told;
-pub mod tunnel;
+mod tunnel;
+pub mod websocket;
 
 pub use gate::{Gate, Question};
 pub use server::Server;

@@ -31,6 +31,10 @@ pub struct RunArgs {
     /// Run as root; what root can undo is then not held.
     #[arg(long)]
     allow_root: bool,
+    /// Set the variables that lead clients to the proxy (`HTTPS_PROXY` and its kin). What the policy
+    /// wants looked at is led there without them.
+    #[arg(long)]
+    proxy: bool,
     /// Do not print what was denied.
     #[arg(short, long)]
     quiet: bool,
@@ -95,6 +99,7 @@ pub fn run(args: RunArgs, socket: &Path) -> anyhow::Result<Exit> {
         allow_root: args.allow_root,
         // A program that reads the output of the command need not know this line.
         tells_holds: !args.quiet && io::stderr().is_terminal(),
+        sets_proxy: args.proxy,
         command: &args.command,
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -205,6 +210,8 @@ pub struct EnterArgs {
     allow_root: bool,
     #[arg(long)]
     tell_holds: bool,
+    #[arg(long)]
+    set_proxy: bool,
     #[arg(required = true, last = true)]
     command: Vec<OsString>,
 }
@@ -219,6 +226,7 @@ pub fn enter(args: &EnterArgs) -> Exit {
         user,
         allow_root: args.allow_root,
         tells_holds: args.tell_holds,
+        sets_proxy: args.set_proxy,
         command: &args.command,
     };
     let started = child::start(&start, &mut complain);

@@ -118,6 +118,7 @@ fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
         dns,
         hooks,
         lsm,
+        proxy,
         counters,
         leases,
         sessions,
@@ -175,6 +176,17 @@ fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
             Dns::Snoop => "snoop: best effort, a first connect may be refused".to_owned(),
         },
     );
+    if let Some(proxy) = proxy {
+        row(
+            "proxy",
+            format!(
+                "127.0.0.1:{}; {} flows led to it, {} open",
+                proxy.port,
+                count("proxied"),
+                proxy.flows
+            ),
+        );
+    }
     row("leases", format!("{leases} live"));
     row("sessions", sessions.to_string());
     row(

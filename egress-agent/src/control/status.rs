@@ -39,6 +39,9 @@ pub struct Guard {
     /// The second layer; absent in what an older daemon says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lsm: Option<Lsm>,
+    /// Absent in what an older daemon says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// By name, such as `connect-denied`.
     pub counters: BTreeMap<String, u64>,
     /// Live ones.
@@ -71,6 +74,15 @@ pub enum Dns {
 pub struct Hook {
     pub name: String,
     pub attached: bool,
+}
+
+/// The egress proxy of a guard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Proxy {
+    /// Its port on 127.0.0.1 and `::1` for clients that ask it by themselves.
+    pub port: u16,
+    /// Flows that are open.
+    pub flows: u64,
 }
 
 /// Programs where the kernel's security modules stand: families, sockets from outside, UNIX sockets.
@@ -200,4 +212,7 @@ pub struct Entered {
     pub cgroup: String,
     /// What the process has to do to itself before it becomes the command.
     pub confinement: Confinement,
+    /// Where the proxy listens on loopback; absent in what an older daemon says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_port: Option<u16>,
 }

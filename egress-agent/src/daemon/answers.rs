@@ -10,7 +10,8 @@ use crate::{
     control::{
         message::{Code, Failure},
         status::{
-            Audit, Dns, Guard as GuardStatus, Hook, Lease, Lsm, Policy, Rule, Session, Status, Why,
+            Audit, Dns, Guard as GuardStatus, Hook, Lease, Lsm, Policy, Proxy, Rule, Session,
+            Status, Why,
         },
     },
     dns::leases::Held,
@@ -164,6 +165,10 @@ fn guard_status(guard: &Guard) -> GuardStatus {
             },
         }),
         lost: counters.get("event-lost").copied().unwrap_or(0),
+        proxy: Some(Proxy {
+            port: guard.proxy_port(),
+            flows: guard.gate.open() as u64,
+        }),
         counters,
         leases: leases as u64,
         sessions,

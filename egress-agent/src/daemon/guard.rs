@@ -364,6 +364,11 @@ impl Guard {
         config
     }
 
+    /// The proxy's port for clients that ask it by themselves.
+    pub const fn proxy_port(&self) -> u16 {
+        self.proxy_ports.explicit
+    }
+
     /// What is asked for and not held in full.
     pub fn gaps(&self) -> Vec<String> {
         let policy = self.world().policy();

@@ -345,6 +345,7 @@ impl Daemon {
             session: name,
             cgroup: cgroup.path().to_owned(),
             confinement,
+            proxy_port: Some(guard.proxy_port()),
         })
     }
 

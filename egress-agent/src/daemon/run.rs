@@ -342,6 +342,7 @@ fn start_command(command: &OneShot, socket: &Path) -> anyhow::Result<Child> {
         user: command.user,
         allow_root: command.allow_root,
         tells_holds: io::stderr().is_terminal(),
+        sets_proxy: false,
         command: &command.command,
     });
     parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")

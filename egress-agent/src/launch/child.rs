@@ -68,6 +68,8 @@ pub struct Start<'a> {
     pub allow_root: bool,
     /// Whether the person who started it is told what holds it; what does not, is told anyway.
     pub tells_holds: bool,
+    /// Whether the variables that lead to a proxy are set.
+    pub sets_proxy: bool,
     pub command: &'a [OsString],
 }
 
@@ -106,7 +108,8 @@ pub fn start(start: &Start<'_>, tell: &mut dyn FnMut(&str)) -> Result<Infallible
             tell(&format!("egressd: root is not held: {line}"));
         }
     }
-    become_command(start.command, &entered.session, held.has(Piece::View))
+    let port = entered.proxy_port.filter(|_| start.sets_proxy);
+    become_command(start.command, &entered.session, held.has(Piece::View), port)
 }
 
 /// Asks the daemon for the session, and does not believe it: the kernel says where we are.
@@ -188,6 +191,7 @@ fn become_command(
     command: &[OsString],
     session: &str,
     has_view: bool,
+    proxy_port: Option<u16>,
 ) -> Result<Infallible, StartError> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(StartError::Exec {
@@ -197,6 +201,9 @@ fn become_command(
     };
     let mut command = Command::new(program);
     command.args(arguments).env("EGRESSD_SESSION", session);
+    if let Some(port) = proxy_port {
+        command.envs(environment::proxy(port));
+    }
     if has_view {
         let get = |name: &str| std::env::var(name).ok();
         for name in environment::dead(get, view::is_socket) {

@@ -24,6 +24,23 @@ const ADDRESSES: &[&str] = &[
     "WAYLAND_DISPLAY",
 ];
 
+/// What leads clients to a proxy on this loopback port. Both cases are set: curl reads `http_proxy`
+/// in lower case alone, others the upper one. What the session itself serves is not asked there.
+pub(super) fn proxy(port: u16) -> impl Iterator<Item = (String, String)> {
+    let address = format!("http://127.0.0.1:{port}");
+    let to_proxy = ["HTTP_PROXY", "HTTPS_PROXY"].map(|name| (name, address.clone()));
+    let direct = ("NO_PROXY", "localhost,127.0.0.1,::1".to_owned());
+    to_proxy
+        .into_iter()
+        .chain([direct])
+        .flat_map(|(name, value)| {
+            [
+                (name.to_owned(), value.clone()),
+                (name.to_ascii_lowercase(), value),
+            ]
+        })
+}
+
 /// The variables that lead nowhere. `get` has their values, `is_socket` knows what is there.
 pub(super) fn dead(
     get: impl Fn(&str) -> Option<String>,

@@ -18,6 +18,7 @@ pub fn enter_arguments(start: &Start<'_>) -> Vec<OsString> {
         user,
         allow_root,
         tells_holds,
+        sets_proxy,
         command,
     } = start;
     let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
@@ -34,6 +35,9 @@ pub fn enter_arguments(start: &Start<'_>) -> Vec<OsString> {
     }
     if *tells_holds {
         arguments.push("--tell-holds".into());
+    }
+    if *sets_proxy {
+        arguments.push("--set-proxy".into());
     }
     arguments.push("--".into());
     arguments.extend(command.iter().cloned());

@@ -6,12 +6,12 @@ use rustix::net::sockopt;
 use tokio::{net::TcpStream, time::timeout};
 
 /// For a connection to stand; the kernel's own patience is two minutes.
-pub const DIAL: Duration = Duration::from_secs(10);
+pub(super) const DIAL: Duration = Duration::from_secs(10);
 /// A peer that is silent for so long is asked whether it still lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Connects to this address and to no other.
-pub async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+pub(super) async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = timeout(DIAL, TcpStream::connect(address))
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -21,7 +21,7 @@ pub async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// What every socket of a tunnel is set to: small messages leave at once, and a peer that is gone
 /// is noticed.
-pub fn ready(stream: &TcpStream) -> io::Result<()> {
+pub(super) fn ready(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
@@ -29,7 +29,7 @@ pub fn ready(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// Makes the end of a stream a reset: its peer learns that something went wrong.
-pub fn reset(stream: TcpStream) {
+pub(super) fn reset(stream: TcpStream) {
     // A peer that is gone already needs no reset.
     if let Err(error) = sockopt::set_socket_linger(&stream, Some(Duration::ZERO)) {
         tracing::debug!(%error, "a connection is closed in place of being reset");

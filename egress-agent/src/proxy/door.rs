@@ -1,26 +1,26 @@
-//! The two doors: what a connection is, whether it may pass, and its way to the host.
+//! The two doors: who comes, what a connection begins with, and whether it may pass.
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 
-use egress_common::{Client, Reason, RuleId};
+use egress_common::{Client, Reason};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    time::{timeout, timeout_at},
 };
 
 use super::{
-    Gate, Told, Traffic,
+    conversation::{self, Via},
     dial::{dial, ready, reset},
+    flow::{Denial, Flow, Place},
     gate::Way,
     hello::{self, Alert, Hello, InvalidHello},
     told::Outcome,
-    tunnel::{Counts, Pipes, join},
+    tunnel::tunnel,
 };
 
 /// For a client to say which host it wants.
@@ -30,70 +30,8 @@ const LINGER: Duration = Duration::from_secs(1);
 /// What is read in one go before the host is known.
 const PIECE: usize = 4 << 10;
 
-/// What the connections of one thread have in common.
-#[derive(Debug)]
-pub struct Place {
-    pub gate: Arc<Gate>,
-    pub pipes: Pipes,
-}
-
-/// Why a flow is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denial {
-    pub reason: Reason,
-    pub rule: RuleId,
-    /// For people; the reason alone says it where there is none.
-    pub message: Option<String>,
-}
-
-/// One flow, and what is known of it so far.
-#[derive(Debug)]
-struct Flow<'p> {
-    place: &'p Place,
-    client: Client,
-    destination: SocketAddr,
-    host: Option<String>,
-    begun: Instant,
-    counts: Counts,
-}
-
-impl Place {
-    pub fn new(gate: Arc<Gate>) -> Self {
-        Self {
-            gate,
-            pipes: Pipes::default(),
-        }
-    }
-}
-
-impl Denial {
-    pub const fn new(reason: Reason) -> Self {
-        Self {
-            reason,
-            rule: RuleId::NONE,
-            message: None,
-        }
-    }
-
-    fn with(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            message: Some(message.into()),
-            ..Self::new(reason)
-        }
-    }
-}
-
-impl From<(Reason, RuleId)> for Denial {
-    fn from((reason, rule): (Reason, RuleId)) -> Self {
-        Self {
-            rule,
-            ..Self::new(reason)
-        }
-    }
-}
-
 /// A connection that the kernel led here.
-pub async fn steered(place: &Place, stream: TcpStream, peer: SocketAddr) {
+pub(super) async fn steered(place: &Place, stream: TcpStream, peer: SocketAddr) {
     let gate = &place.gate;
     // A process outside the guard, or one that found the port by itself.
     let Some(client) = gate.client(peer) else {
@@ -103,17 +41,11 @@ pub async fn steered(place: &Place, stream: TcpStream, peer: SocketAddr) {
         return reset(stream);
     };
     let destination = SocketAddr::new(IpAddr::from(original.destination), original.port);
-    let mut flow = Flow {
-        place,
-        client: Client {
-            process: original.process,
-            ..client
-        },
-        destination,
-        host: None,
-        begun: Instant::now(),
-        counts: Counts::default(),
+    let client = Client {
+        process: original.process,
+        ..client
     };
+    let flow = Flow::new(place, client, Some(destination));
     let Some(_seat) = gate.seat() else {
         flow.denied(&Denial::new(Reason::ProxyFull));
         return reset(stream);
@@ -122,77 +54,98 @@ pub async fn steered(place: &Place, stream: TcpStream, peer: SocketAddr) {
         tracing::debug!(%error, "a connection was gone before it was looked at");
         return;
     }
-    flow.open(stream).await;
+    open(flow, destination, stream, Vec::new(), None).await;
 }
 
 /// A client that asks the proxy by itself.
-pub async fn explicit(_place: &Place, stream: TcpStream, _peer: SocketAddr) {
-    reset(stream);
+pub(super) async fn explicit(place: &Place, stream: TcpStream, peer: SocketAddr) {
+    let Some(client) = place.gate.client(peer) else {
+        return reset(stream);
+    };
+    let flow = Flow::new(place, client, None);
+    let Some(_seat) = place.gate.seat() else {
+        flow.denied(&Denial::new(Reason::ProxyFull));
+        return reset(stream);
+    };
+    if let Err(error) = ready(&stream) {
+        tracing::debug!(%error, "a connection was gone before it was looked at");
+        return;
+    }
+    conversation::hold(flow, stream, Vec::new(), Via::Explicit { peer }).await;
 }
 
 /// What a client began with.
 #[derive(Debug)]
-enum Opening {
+pub(super) enum Opening {
     Tls(Hello),
+    /// The first letter of a method.
+    Http,
 }
 
-impl Flow<'_> {
-    /// Looks at the first bytes, and passes the flow on or refuses it.
-    async fn open(&mut self, mut stream: TcpStream) {
-        let mut bytes = Vec::new();
-        let opened = self.opening(&mut stream, &mut bytes).await;
-        let judged = opened.and_then(|opening| match opening {
-            Opening::Tls(hello) => self.judge_hello(hello),
-        });
-        let outcome = match judged {
-            Ok(way) => Outcome::Allowed(way.rule),
-            Err(denial) if self.place.gate.observes() => {
-                Outcome::Denied(denial.reason, denial.rule)
-            }
-            Err(denial) => {
-                self.denied(&denial);
-                return refuse_tls(stream, &bytes, &denial).await;
-            }
-        };
-        let mut host = match dial(self.destination).await {
-            Ok(host) => host,
-            Err(error) => {
-                let message = format!("{} cannot be reached: {error}", self.destination);
-                self.denied(&Denial::with(Reason::DialFailed, message));
-                return reset(stream);
-            }
-        };
-        if let Err(error) = host.write_all(&bytes).await {
-            let message = format!("{} ended the connection: {error}", self.destination);
-            self.denied(&Denial::with(Reason::DialFailed, message));
-            return reset(stream);
+/// Looks at the first bytes of a flow to this destination, and passes it on or refuses it. `asked`
+/// is the host that the client asked the proxy for, and the connection to it.
+pub(super) async fn open(
+    mut flow: Flow<'_>,
+    destination: SocketAddr,
+    mut stream: TcpStream,
+    mut bytes: Vec<u8>,
+    asked: Option<(String, TcpStream)>,
+) {
+    let (named, dialled) = asked.unzip();
+    let opened = opening(&flow, &mut stream, &mut bytes).await;
+    let judged = match opened {
+        Ok(Opening::Http) => {
+            let via = Via::Steered { destination, named };
+            return conversation::hold(flow, stream, bytes, via).await;
         }
-        self.counts.up.set(u64::try_from(bytes.len()).unwrap_or(0));
-        drop(bytes);
-        self.tunnel(stream, host, outcome).await;
+        Ok(Opening::Tls(hello)) => judge_hello(&mut flow, destination, hello, named.as_deref()),
+        Err(denial) => Err(denial),
+    };
+    let outcome = match judged {
+        Ok(way) => Outcome::Allowed(way.rule),
+        Err(denial) if flow.gate().observes() => Outcome::Denied(denial.reason, denial.rule),
+        Err(denial) => {
+            flow.denied(&denial);
+            return refuse_tls(stream, &bytes, &denial).await;
+        }
+    };
+    match begin(destination, dialled, &bytes).await {
+        Ok(host) => {
+            flow.counts.add_up(bytes.len());
+            drop(bytes);
+            tunnel(&flow, stream, host, outcome).await;
+        }
+        Err(error) => {
+            flow.denied(&Denial::dial(destination, &error));
+            reset(stream);
+        }
     }
+}
 
-    async fn opening(
-        &self,
-        stream: &mut TcpStream,
-        bytes: &mut Vec<u8>,
-    ) -> Result<Opening, Denial> {
-        let deadline = self.begun + OPENING;
-        loop {
-            bytes.reserve(PIECE);
-            let read = match timeout_at(deadline, stream.read_buf(bytes)).await {
-                Ok(Ok(read)) => read,
-                Ok(Err(error)) => {
-                    return Err(Denial::with(Reason::UnreadableRequest, error.to_string()));
-                }
-                Err(_elapsed) => {
-                    let message = "the client did not say which host it wants; where the server speaks first, give the rule the level `address`";
-                    return Err(Denial::with(Reason::TooSlow, message));
-                }
-            };
-            if read == 0 {
-                let message = "the client left before it said which host it wants";
-                return Err(Denial::with(Reason::UnreadableRequest, message));
+/// Dials where that is still to be done, and hands over what the client has said already.
+async fn begin(
+    destination: SocketAddr,
+    dialled: Option<TcpStream>,
+    bytes: &[u8],
+) -> io::Result<TcpStream> {
+    let mut host = match dialled {
+        Some(host) => host,
+        None => dial(destination).await?,
+    };
+    host.write_all(bytes).await?;
+    Ok(host)
+}
+
+async fn opening(
+    flow: &Flow<'_>,
+    stream: &mut TcpStream,
+    bytes: &mut Vec<u8>,
+) -> Result<Opening, Denial> {
+    let deadline = flow.begun + OPENING;
+    loop {
+        if let Some(first) = bytes.first() {
+            if first.is_ascii_uppercase() {
+                return Ok(Opening::Http);
             }
             match hello::read(bytes) {
                 Ok(hello::Progress::More) => {}
@@ -200,106 +153,73 @@ impl Flow<'_> {
                 Err(invalid) => return Err(unreadable(&invalid)),
             }
         }
-    }
-
-    /// Whether the host that a TLS client asks for is the one that led here.
-    fn judge_hello(&mut self, hello: Hello) -> Result<Way, Denial> {
-        self.host.clone_from(&hello.name);
-        if hello.ech.is_some() {
-            let message =
-                "the client may hide which host it wants; turn Encrypted Client Hello off in it";
-            return Err(Denial::with(Reason::EncryptedHello, message));
-        }
-        let Some(name) = hello.name else {
-            let message = "the client does not say which host it wants; give the rule the level `address` if it cannot";
-            return Err(Denial::with(Reason::NoServerName, message));
-        };
-        let judged = self
-            .place
-            .gate
-            .judge(self.client.session, &name, self.destination);
-        judged.map_err(|(reason, rule)| Denial {
-            reason,
-            rule,
-            message: (reason == Reason::NameMismatch).then(|| {
-                format!(
-                    "no answer of the guard resolver led from {name} to {} in this session",
-                    self.destination.ip()
-                )
-            }),
-        })
-    }
-
-    /// Lets bytes pass until both sides have ended, or the policy no longer allows the host.
-    async fn tunnel(&self, stream: TcpStream, host: TcpStream, outcome: Outcome) {
-        let gate = &self.place.gate;
-        let mut policies = gate.watch();
-        policies.mark_unchanged();
-        let joined = {
-            let joined = join(&stream, &host, &self.place.pipes, &self.counts);
-            tokio::pin!(joined);
-            loop {
-                tokio::select! {
-                    ended = &mut joined => break Ok(ended),
-                    changed = policies.changed() => {
-                        if changed.is_err() {
-                            break Err(Denial::new(Reason::NotConfigured));
-                        }
-                        if let Err(denial) = self.still_allowed() {
-                            break Err(denial);
-                        }
-                    }
-                }
-            }
-        };
-        match joined {
-            Ok(Ok(())) => self.told(outcome, None),
+        bytes.reserve(PIECE);
+        let read = match timeout_at(deadline, stream.read_buf(bytes)).await {
+            Ok(Ok(read)) => read,
             Ok(Err(error)) => {
-                self.told(outcome, Some(format!("the connection broke: {error}")));
-                reset(stream);
-                reset(host);
+                return Err(Denial::with(Reason::UnreadableRequest, error.to_string()));
             }
-            Err(denial) => {
-                self.denied(&denial);
-                reset(stream);
-                reset(host);
+            Err(_elapsed) => {
+                let message = "the client did not say which host it wants; where the server speaks first, give the rule the level `address`";
+                return Err(Denial::with(Reason::TooSlow, message));
             }
+        };
+        if read == 0 {
+            let message = "the client left before it said which host it wants";
+            return Err(Denial::with(Reason::UnreadableRequest, message));
         }
     }
+}
 
-    /// By the policy that runs now; the lease of a flow that has begun may have run out.
-    fn still_allowed(&self) -> Result<(), Denial> {
-        let gate = &self.place.gate;
-        if gate.observes() {
-            return Ok(());
-        }
-        let host = self.host.as_deref().unwrap_or_default();
-        match gate.allowed(host, self.destination.port()) {
-            Ok(_) => Ok(()),
-            Err((_, rule)) => Err((Reason::Revoked, rule).into()),
-        }
+/// Whether the host that a TLS client asks for is the one that led here.
+fn judge_hello(
+    flow: &mut Flow<'_>,
+    destination: SocketAddr,
+    hello: Hello,
+    named: Option<&str>,
+) -> Result<Way, Denial> {
+    flow.host = hello.name.clone().or_else(|| named.map(str::to_owned));
+    if hello.ech.is_some() {
+        let message =
+            "the client may hide which host it wants; turn Encrypted Client Hello off in it";
+        return Err(Denial::with(Reason::EncryptedHello, message));
     }
+    let Some(name) = hello.name else {
+        let message = "the client does not say which host it wants; give the rule the level `address` if it cannot";
+        return Err(Denial::with(Reason::NoServerName, message));
+    };
+    judge_name(flow, destination, &name, named)
+}
 
-    fn denied(&self, denial: &Denial) {
-        let outcome = Outcome::Denied(denial.reason, denial.rule);
-        self.told(outcome, denial.message.clone());
-    }
-
-    fn told(&self, outcome: Outcome, message: Option<String>) {
-        self.place.gate.tell(Told {
-            session: self.client.session,
-            process: self.client.process,
-            destination: Some(self.destination),
-            host: self.host.clone(),
-            outcome,
-            observed: self.place.gate.observes(),
-            traffic: Traffic {
-                up: self.counts.up.get(),
-                down: self.counts.down.get(),
-                duration: self.begun.elapsed(),
-            },
-            message,
-        });
+/// Whether this name may be asked for at this address: the policy allows it, the guard resolver led
+/// there from it, and it is the one that the proxy was asked for, if it was.
+pub(super) fn judge_name(
+    flow: &Flow<'_>,
+    destination: SocketAddr,
+    name: &str,
+    named: Option<&str>,
+) -> Result<Way, Denial> {
+    let gate = flow.gate();
+    let judged = gate.judge(flow.client.session, name, destination);
+    let way = judged.map_err(|(reason, rule)| {
+        let denial = Denial::from((reason, rule));
+        if reason == Reason::NameMismatch {
+            let address = destination.ip();
+            denial.saying(format!(
+                "no answer of the guard resolver led from {name} to {address} in this session"
+            ))
+        } else {
+            denial
+        }
+    })?;
+    match named {
+        Some(named) if !named.eq_ignore_ascii_case(way.name.as_str()) => {
+            let denial = Denial::from((Reason::NameMismatch, way.rule));
+            Err(denial.saying(format!(
+                "the proxy was asked for {named}, and the client asks for {name}"
+            )))
+        }
+        Some(_) | None => Ok(way),
     }
 }
 
@@ -320,15 +240,21 @@ async fn refuse_tls(mut stream: TcpStream, bytes: &[u8], denial: &Denial) {
     };
     let told: io::Result<()> = async {
         stream.write_all(&alert.record()).await?;
-        stream.shutdown().await?;
-        // Closed before the client has read, a connection with unread bytes would be reset, and
-        // the alert lost.
-        let mut rest = [0; 512];
-        while timeout(LINGER, stream.read(&mut rest)).await?? > 0 {}
-        Ok(())
+        end(&mut stream).await
     }
     .await;
     if let Err(error) = told {
         tracing::debug!(%error, "a client was gone before it was refused");
     }
+}
+
+/// Ends a connection so that what was written last arrives: closed before the client has read, one
+/// with unread bytes would be reset.
+pub(super) async fn end(
+    stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin),
+) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut rest = [0; 512];
+    while timeout(LINGER, stream.read(&mut rest)).await?? > 0 {}
+    Ok(())
 }

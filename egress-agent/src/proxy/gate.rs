@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use egress_common::{Client, ClientKey, Mode, Original, Protocol, Reason, RuleId};
+use egress_common::{Client, ClientKey, Flow, Mode, Original, Protocol, Reason, RuleId, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::told::Told;
@@ -150,6 +150,15 @@ impl Gate {
             .rule(rule)
             .map_or(Level::Name, |rule| rule.levels.at(port));
         Ok(Way { name, rule, level })
+    }
+
+    /// What the policy says about an address that no name led to.
+    pub fn allowed_address(&self, destination: SocketAddr) -> Result<RuleId, (Reason, RuleId)> {
+        let flow = Flow::new(Protocol::TCP, destination.ip().into(), destination.port());
+        match self.policy().decide_address(&flow) {
+            Verdict::Allow(grant) => Ok(grant.rule),
+            Verdict::Deny(reason, rule) => Err((reason, rule)),
+        }
     }
 
     /// Asks the guard resolver, for the session of this client.

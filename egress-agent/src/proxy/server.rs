@@ -17,10 +17,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    Gate, Sockets,
-    door::{self, Place},
-};
+use super::{Gate, Sockets, door, flow::Place};
 use crate::daemon::privileges;
 
 /// After a connection could not be taken, mostly because no descriptor was free.

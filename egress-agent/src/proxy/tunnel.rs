@@ -3,15 +3,17 @@
 //! An idle tunnel holds no buffer: pipes come from a pool when there is something to move, and go
 //! back when it has been moved.
 
-use std::{
-    cell::{Cell, RefCell},
-    io,
-    os::fd::OwnedFd,
-    rc::Rc,
-};
+use std::{cell::RefCell, io, os::fd::OwnedFd, rc::Rc};
 
+use egress_common::Reason;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::{io::Interest, net::TcpStream};
+
+use super::{
+    dial::reset,
+    flow::{Counts, Denial, Flow},
+    told::Outcome,
+};
 
 /// Bytes that are moved in one go.
 const CHUNK: usize = 256 << 10;
@@ -26,13 +28,6 @@ pub struct Pipes(Rc<RefCell<Vec<Pipe>>>);
 struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
-}
-
-/// Bytes that passed in each direction.
-#[derive(Debug, Default)]
-pub struct Counts {
-    pub up: Cell<u64>,
-    pub down: Cell<u64>,
 }
 
 impl Pipes {
@@ -57,22 +52,59 @@ impl Pipes {
 
 /// Moves bytes both ways until both sides have ended, or one fails. An end is passed on as it
 /// comes: the other direction goes on.
-pub async fn join(
+pub(super) async fn join(
     client: &TcpStream,
     host: &TcpStream,
     pipes: &Pipes,
     counts: &Counts,
 ) -> io::Result<()> {
-    let up = carry(client, host, pipes, &counts.up);
-    let down = carry(host, client, pipes, &counts.down);
+    let up = carry(client, host, pipes, |bytes| counts.add_up(bytes));
+    let down = carry(host, client, pipes, |bytes| counts.add_down(bytes));
     tokio::try_join!(up, down).map(|((), ())| ())
+}
+
+/// Lets bytes pass until both sides have ended, or the policy no longer allows the host; then tells
+/// what passed.
+pub(super) async fn tunnel(flow: &Flow<'_>, client: TcpStream, host: TcpStream, outcome: Outcome) {
+    let mut policies = flow.gate().watch();
+    policies.mark_unchanged();
+    let ended = {
+        let joined = join(&client, &host, &flow.place.pipes, &flow.counts);
+        tokio::pin!(joined);
+        loop {
+            tokio::select! {
+                ended = &mut joined => break Ok(ended),
+                changed = policies.changed() => {
+                    if changed.is_err() {
+                        break Err(Denial::new(Reason::NotConfigured));
+                    }
+                    if let Err(denial) = flow.still_allowed() {
+                        break Err(denial);
+                    }
+                }
+            }
+        }
+    };
+    match ended {
+        Ok(Ok(())) => flow.told(outcome, None),
+        Ok(Err(error)) => {
+            flow.told(outcome, Some(format!("the connection broke: {error}")));
+            reset(client);
+            reset(host);
+        }
+        Err(denial) => {
+            flow.denied(&denial);
+            reset(client);
+            reset(host);
+        }
+    }
 }
 
 async fn carry(
     from: &TcpStream,
     to: &TcpStream,
     pipes: &Pipes,
-    count: &Cell<u64>,
+    count: impl Fn(usize),
 ) -> io::Result<()> {
     loop {
         from.readable().await?;
@@ -88,11 +120,7 @@ async fn carry(
             }
             Ok(length) => {
                 empty(&pipe, to, length).await?;
-                count.set(
-                    count
-                        .get()
-                        .saturating_add(u64::try_from(length).unwrap_or(0)),
-                );
+                count(length);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
