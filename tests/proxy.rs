@@ -197,7 +197,6 @@ fn a_client_may_ask_the_proxy_by_itself() {
         by_proxy(&[address])
             .works()
             .says("hello from one.allowed.test");
-        by_proxy(&["-6", address]).works();
     }
     by_proxy(&["-p", "http://one.allowed.test/"]).works();
     by_proxy(&["http://two.allowed.test/"])

@@ -23,6 +23,7 @@ mod conversation;
 pub mod decode;
 mod dial;
 mod door;
+mod exchange;
 pub mod flow;
 pub mod gate;
 pub mod hello;

@@ -5,16 +5,9 @@
 //! judged is written anew by hyper's client. What comes back is passed on as it comes.
 
 mod body;
-mod upstream;
 
 use std::{
-    cell::RefCell,
-    future::poll_fn,
-    io,
-    net::{IpAddr, SocketAddr},
-    pin::Pin,
-    rc::Rc,
-    task::Poll,
+    cell::RefCell, future::poll_fn, io, net::SocketAddr, pin::Pin, rc::Rc, task::Poll,
     time::Duration,
 };
 
@@ -27,42 +20,31 @@ use hyper::body::Incoming;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 
 use super::{
     answer::Answer,
-    dial::{dial, reset},
+    dial::reset,
     door,
+    exchange::{
+        Exchange, Via, Way, reach,
+        upstream::{LocalBody, into_socket},
+    },
     flow::{Denial, Flow},
     http1::{self, BadRequest, Framing, Head, Progress, Target, write},
     told::Outcome,
     tunnel::tunnel,
 };
-use crate::policy::{Level, Name};
+use crate::policy::Level;
 use body::{Inlet, RequestBody, Shared};
-use upstream::Upstream;
 
 /// For a head to be complete once it has begun.
 const HEAD: Duration = Duration::from_secs(10);
 /// For the next request to begin.
 const IDLE: Duration = Duration::from_secs(120);
-/// For a host to answer. Models think for minutes before the first byte.
-const ANSWER: Duration = Duration::from_secs(15 * 60);
 /// What is read in one go.
 const PIECE: usize = 8 << 10;
-
-/// How the client came.
-#[derive(Clone, Debug)]
-pub(super) enum Via {
-    /// By itself, from this address.
-    Explicit { peer: SocketAddr },
-    /// Led here on its way to this destination; after a CONNECT, for this host.
-    Steered {
-        destination: SocketAddr,
-        named: Option<String>,
-    },
-}
 
 /// A client's stream. One that is a socket can be spliced.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
@@ -101,23 +83,10 @@ struct Connected<'p> {
     way: Way,
 }
 
-/// Where one request goes.
-#[derive(Clone, Debug)]
-struct Way {
-    host: String,
-    port: u16,
-    level: Level,
-    /// What is dialled: the first that answers.
-    addresses: Vec<IpAddr>,
-    outcome: Outcome,
-}
-
 struct Conversation<'p, S> {
-    flow: Flow<'p>,
-    via: Via,
+    exchange: Exchange<'p>,
     stream: Shared<S>,
     inlet: Rc<RefCell<Inlet<S>>>,
-    upstream: Option<Upstream<'p>>,
     out: Vec<u8>,
 }
 
@@ -127,9 +96,7 @@ pub(super) async fn hold<S: Stream>(flow: Flow<'_>, stream: S, bytes: Vec<u8>, v
     let mut conversation = Conversation {
         inlet: Rc::new(RefCell::new(Inlet::new(shared.clone(), bytes))),
         stream: shared,
-        flow,
-        via,
-        upstream: None,
+        exchange: Exchange::new(flow, via),
         out: Vec::new(),
     };
     let last = loop {
@@ -153,11 +120,8 @@ impl<'p, S: Stream> Conversation<'p, S> {
             Some(Err(bad)) => return self.unreadable(bad).await,
             None => return Ok(Next::Close),
         };
-        match (&head.target, &self.via) {
-            (Target::Authority, Via::Explicit { peer }) => {
-                let peer = *peer;
-                self.connect(&head, peer).await
-            }
+        match (&head.target, &self.exchange.via) {
+            (Target::Authority, Via::Explicit { .. }) => self.connect(&head).await,
             (Target::Authority, Via::Steered { .. }) => {
                 let text = "this is no proxy that was asked for; connect to the host itself";
                 let answer = Answer::refused(StatusCode::METHOD_NOT_ALLOWED, "no-proxy", text);
@@ -205,20 +169,20 @@ impl<'p, S: Stream> Conversation<'p, S> {
 
     async fn unreadable(&mut self, bad: BadRequest) -> io::Result<Next<'p>> {
         let denial = Denial::with(Reason::UnreadableRequest, format!("{}: {bad}", bad.code()));
-        self.flow.denied(&denial);
+        self.exchange.flow.denied(&denial);
         let answer = Answer::refused(bad.status(), bad.code(), &bad.to_string());
         self.answer(&answer, write::Asked::UNREADABLE).await
     }
 
     /// Opens a tunnel that the client asks for.
-    async fn connect(&mut self, head: &Head, peer: SocketAddr) -> io::Result<Next<'p>> {
+    async fn connect(&mut self, head: &Head) -> io::Result<Next<'p>> {
         let port = head.authority.port().unwrap_or(443);
         let asked = write::Asked::from(head);
-        let way = match self.way(head.authority.host(), port, peer).await {
+        let way = match self.exchange.judge(head.authority.host(), port).await {
             Ok(way) => way,
             Err(denial) => return self.deny(&denial, head, port).await,
         };
-        let mut flow = Flow::new(self.flow.place, self.flow.client, None);
+        let mut flow = Flow::new(self.exchange.flow.place, self.exchange.flow.client, None);
         flow.host = Some(way.host.clone());
         let (host, destination) = match reach(&way).await {
             Ok(reached) => reached,
@@ -245,160 +209,40 @@ impl<'p, S: Stream> Conversation<'p, S> {
 
     /// Judges a request, and passes it on.
     async fn pass(&mut self, head: Head) -> io::Result<Next<'p>> {
-        let default = match &self.via {
-            Via::Explicit { .. } => 80,
-            Via::Steered { destination, .. } => destination.port(),
-        };
-        let port = head.authority.port().unwrap_or(default);
-        let host = head.authority.host();
-        let judged = match &self.via {
-            Via::Explicit { peer } => {
-                let peer = *peer;
-                self.way(host, port, peer).await
-            }
-            Via::Steered { destination, named } => {
-                self.steered(host, port, *destination, named.as_deref())
-            }
-        };
+        let port = head.authority.port();
+        let port = port.unwrap_or(self.exchange.default_port());
+        let judged = self.exchange.judge(head.authority.host(), port).await;
         let way = match judged {
             Ok(way) => way,
             Err(denial) => return self.deny(&denial, &head, port).await,
         };
-        match self.exchange(&head, &way).await {
-            Ok(next) => next,
-            Err(denial) => self.deny(&denial, &head, port).await,
+        if head.expects_continue {
+            self.stream.write_all(write::CONTINUE).await?;
         }
-    }
-
-    /// A request on a flow that was led here.
-    fn steered(
-        &self,
-        host: &str,
-        port: u16,
-        destination: SocketAddr,
-        named: Option<&str>,
-    ) -> Result<Way, Denial> {
-        let mut flow = self.flow.clone();
-        flow.host = Some(host.to_owned());
-        let judged = if port == destination.port() {
-            door::judge_name(&flow, destination, host, named)
-        } else {
-            let message = format!(
-                "the request is for port {port}, on a connection to port {}",
-                destination.port()
-            );
-            Err(Denial::with(Reason::NameMismatch, message))
+        let request = match self.request(&head) {
+            Ok(request) => request,
+            Err(denial) => return self.deny(&denial, &head, port).await,
         };
-        let (level, outcome) = match judged {
-            Ok(way) => (way.level, Outcome::Allowed(way.rule)),
-            Err(denial) if self.flow.gate().observes() => {
-                (Level::Name, Outcome::Denied(denial.reason, denial.rule))
+        match self.exchange.send(&way, request).await {
+            Ok(response) => self.respond(&head, &way, response).await,
+            Err(denial) => {
+                let bad = self.inlet.borrow().bad;
+                let denial = bad.map_or(denial, |bad| {
+                    let message = format!("{}: {bad}", bad.code());
+                    Denial::with(Reason::UnreadableRequest, message)
+                });
+                self.deny(&denial, &head, port).await
             }
-            Err(denial) => return Err(denial),
-        };
-        Ok(Way {
-            host: host.to_ascii_lowercase(),
-            port,
-            level,
-            addresses: vec![destination.ip()],
-            outcome,
-        })
-    }
-
-    /// A request of a client that came by itself: the guard resolver says where its host is.
-    async fn way(&self, host: &str, port: u16, peer: SocketAddr) -> Result<Way, Denial> {
-        let gate = self.flow.gate();
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = literal.parse::<IpAddr>() {
-            let decided = gate.allowed_address(SocketAddr::new(address, port));
-            let outcome = match decided {
-                Ok(rule) => Outcome::Allowed(rule),
-                Err((reason, rule)) if gate.observes() => Outcome::Denied(reason, rule),
-                Err(denied) => return Err(denied.into()),
-            };
-            return Ok(Way {
-                host: host.to_owned(),
-                port,
-                level: Level::Address,
-                addresses: vec![address],
-                outcome,
-            });
         }
-        let (name, level, outcome) = match gate.allowed(host, port) {
-            Ok(way) => (way.name, way.level, Outcome::Allowed(way.rule)),
-            Err((reason, rule)) => match Name::parse(host) {
-                Ok(name) if gate.observes() => (name, Level::Name, Outcome::Denied(reason, rule)),
-                Ok(_) | Err(_) => return Err((reason, rule).into()),
-            },
-        };
-        let addresses = gate.resolve(peer, name.clone()).await.map_err(|no| {
-            let reason = if no.is_denial {
-                Reason::NameDenied
-            } else {
-                Reason::UpstreamFailed
-            };
-            Denial::with(reason, no.message)
-        })?;
-        Ok(Way {
-            host: name.as_str().to_owned(),
-            port,
-            level,
-            addresses,
-            outcome,
-        })
-    }
-
-    /// Sends the request that was judged, and passes the response back.
-    async fn exchange(&mut self, head: &Head, way: &Way) -> Result<io::Result<Next<'p>>, Denial> {
-        let mut request = self.request(head)?;
-        if head.expects_continue
-            && let Err(error) = self.stream.write_all(write::CONTINUE).await
-        {
-            return Ok(Err(error));
-        }
-        // A connection that was kept may have ended; nothing of the request is lost then.
-        let mut is_fresh = false;
-        let response = loop {
-            if !is_fresh && !self.has_upstream(way).await {
-                is_fresh = true;
-                self.begin(way).await?;
-            }
-            let Some(upstream) = &mut self.upstream else {
-                return Err(Denial::new(Reason::DialFailed));
-            };
-            let sent = timeout(ANSWER, upstream.send(request)).await;
-            match sent {
-                Ok(Ok(response)) => break response,
-                Ok(Err(upstream::Unanswered::Unsent(unsent))) if !is_fresh => {
-                    self.finish();
-                    request = *unsent;
-                }
-                Ok(Err(upstream::Unanswered::Unsent(_))) => {
-                    self.upstream = None;
-                    let message = format!("{} takes no requests", way.host);
-                    return Err(Denial::with(Reason::DialFailed, message));
-                }
-                Ok(Err(upstream::Unanswered::Failed(error))) => {
-                    return Err(self.unanswered(way, &error));
-                }
-                Err(_elapsed) => {
-                    self.upstream = None;
-                    let message =
-                        format!("{} did not answer within {} s", way.host, ANSWER.as_secs());
-                    return Err(Denial::with(Reason::TooSlow, message));
-                }
-            }
-        };
-        Ok(self.respond(head, way, response).await)
     }
 
     /// The request as it goes out.
-    fn request(&self, head: &Head) -> Result<Request<upstream::LocalBody>, Denial> {
+    fn request(&self, head: &Head) -> Result<Request<LocalBody>, Denial> {
         let path = head
             .target
             .path()
             .map_or_else(|| "/".to_owned(), |path| path.to_string());
-        let body: upstream::LocalBody = match head.framing {
+        let body: LocalBody = match head.framing {
             Framing::None => Box::pin(http_body_util::Empty::new().map_err(|never| match never {})),
             framing @ (Framing::Length(_) | Framing::Chunked) => {
                 Box::pin(RequestBody::new(&self.inlet, framing))
@@ -411,54 +255,6 @@ impl<'p, S: Stream> Conversation<'p, S> {
             .map_err(|error| Denial::with(Reason::UnreadableRequest, error.to_string()))?;
         *request.headers_mut() = head.forward();
         Ok(request)
-    }
-
-    async fn has_upstream(&mut self, way: &Way) -> bool {
-        let destinations = way
-            .addresses
-            .iter()
-            .map(|address| SocketAddr::new(*address, way.port));
-        let destinations: Vec<_> = destinations.collect();
-        let Some(upstream) = &mut self.upstream else {
-            return false;
-        };
-        let Some(destination) = upstream.flow.destination else {
-            return false;
-        };
-        destinations.contains(&destination) && upstream.serves(destination, &way.host).await
-    }
-
-    /// A new connection for this way.
-    async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
-        self.finish();
-        let (stream, destination) = reach(way).await?;
-        let mut flow = Flow::new(self.flow.place, self.flow.client, Some(destination));
-        flow.host = Some(way.host.clone());
-        let begun = Upstream::begin(stream, flow, way.outcome).await;
-        let upstream = begun
-            .map_err(|error| Denial::with(Reason::DialFailed, format!("{destination}: {error}")))?;
-        self.upstream = Some(upstream);
-        Ok(())
-    }
-
-    /// Tells what passed on the connection to a host, and lets go of it.
-    fn finish(&mut self) {
-        if let Some(upstream) = self.upstream.take() {
-            upstream.flow.told(upstream.outcome, None);
-        }
-    }
-
-    /// Why a request that was sent got no response.
-    fn unanswered(&mut self, way: &Way, error: &hyper::Error) -> Denial {
-        self.finish();
-        if let Some(bad) = self.inlet.borrow().bad {
-            return Denial::with(Reason::UnreadableRequest, format!("{}: {bad}", bad.code()));
-        }
-        let message = format!(
-            "{} ended the connection without an answer: {error}",
-            way.host
-        );
-        Denial::with(Reason::DialFailed, message)
     }
 
     /// Passes a response back as it comes.
@@ -486,7 +282,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         let delivery = match write::head(&told, asked, &mut self.out) {
             Ok(delivery) => delivery,
             Err(bad) => {
-                self.finish();
+                self.exchange.finish();
                 let message = format!(
                     "{} answered with what cannot be passed on: {}",
                     way.host,
@@ -521,7 +317,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         body: &mut Incoming,
         framing: write::Body,
     ) -> io::Result<Option<String>> {
-        let mut policies = self.flow.gate().watch();
+        let mut policies = self.exchange.flow.gate().watch();
         policies.mark_unchanged();
         loop {
             // A piece that is there goes out with the head; one that is not does not hold it.
@@ -542,9 +338,9 @@ impl<'p, S: Stream> Conversation<'p, S> {
                     tokio::select! {
                         frame = body.frame() => frame,
                         _changed = policies.changed() => {
-                            let upstream = self.upstream.as_ref();
+                            let upstream = self.exchange.upstream.as_ref();
                             if let Some(Err(denial)) = upstream.map(|it| it.flow.still_allowed()) {
-                                if let Some(upstream) = self.upstream.take() {
+                                if let Some(upstream) = self.exchange.upstream.take() {
                                     upstream.flow.denied(&denial);
                                 }
                                 return Ok(Some("the policy no longer allows the host".to_owned()));
@@ -568,7 +364,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
                     }
                 }
                 Some(Err(error)) => {
-                    self.finish();
+                    self.exchange.finish();
                     return Ok(Some(error.to_string()));
                 }
                 None => {
@@ -599,7 +395,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
     async fn upgraded(&mut self, upgrade: hyper::upgrade::OnUpgrade) -> io::Result<Next<'p>> {
         let upgraded = upgrade.await.map_err(io::Error::other)?;
         let (Some(upstream), Some((host, first))) =
-            (self.upstream.take(), upstream::into_socket(upgraded))
+            (self.exchange.upstream.take(), into_socket(upgraded))
         else {
             return Ok(Next::Reset);
         };
@@ -614,7 +410,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
     /// Refuses a request, and says so to both sides.
     async fn deny(&mut self, denial: &Denial, head: &Head, port: u16) -> io::Result<Next<'p>> {
         let host = head.authority.host();
-        let mut flow = self.flow.clone();
+        let mut flow = self.exchange.flow.clone();
         flow.host = Some(host.to_owned());
         flow.denied(denial);
         let policy = flow.gate().policy();
@@ -648,7 +444,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
 
     /// What comes after the last request.
     async fn end(mut self, last: Next<'p>) {
-        self.finish();
+        self.exchange.finish();
         let Self {
             mut stream, inlet, ..
         } = self;
@@ -719,17 +515,4 @@ impl Upgraded<'_> {
         flow.counts.add_up(rest.len());
         tunnel(&flow, client, host, outcome).await;
     }
-}
-
-/// The first of the addresses that answers.
-async fn reach(way: &Way) -> Result<(TcpStream, SocketAddr), Denial> {
-    let mut failed = Denial::new(Reason::DialFailed);
-    for address in &way.addresses {
-        let destination = SocketAddr::new(*address, way.port);
-        match dial(destination).await {
-            Ok(stream) => return Ok((stream, destination)),
-            Err(error) => failed = Denial::dial(destination, &error),
-        }
-    }
-    Err(failed)
 }

@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    conversation::{self, Via},
+    conversation,
     dial::{dial, ready, reset},
+    exchange::Via,
     flow::{Denial, Flow, Place},
     gate::Way,
     hello::{self, Alert, Hello, InvalidHello},

@@ -34,6 +34,8 @@ pub(super) struct Inlet<S> {
     pub(super) buffer: BytesMut,
     /// The body that is being read.
     pub(super) decoder: Decoder,
+    /// Which of the client's bodies that is.
+    number: u64,
     /// Why it cannot be.
     pub(super) bad: Option<BadBody>,
 }
@@ -41,6 +43,7 @@ pub(super) struct Inlet<S> {
 /// The body of one request, on its way to the host.
 pub(super) struct RequestBody<S> {
     inlet: Rc<RefCell<Inlet<S>>>,
+    number: u64,
     length: Option<u64>,
     timer: Pin<Box<Sleep>>,
 }
@@ -98,6 +101,7 @@ impl<S> Inlet<S> {
             stream,
             buffer: BytesMut::from(bytes.as_slice()),
             decoder: Decoder::new(Framing::None),
+            number: 0,
             bad: None,
         }
     }
@@ -109,9 +113,12 @@ impl<S> RequestBody<S> {
         let mut open = inlet.borrow_mut();
         open.decoder = Decoder::new(framing);
         open.bad = None;
+        open.number += 1;
+        let number = open.number;
         drop(open);
         Self {
             inlet: Rc::clone(inlet),
+            number,
             length: match framing {
                 Framing::None => Some(0),
                 Framing::Length(length) => Some(length),
@@ -131,11 +138,18 @@ impl<S: AsyncRead + Unpin> Body for RequestBody<S> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
-        let mut inlet = this.inlet.borrow_mut();
+        // Whoever sends a body may ask once more after its end, when the next head is being read.
+        let Ok(mut inlet) = this.inlet.try_borrow_mut() else {
+            return Poll::Ready(None);
+        };
+        if inlet.number != this.number {
+            return Poll::Ready(None);
+        }
         let Inlet {
             stream,
             buffer,
             decoder,
+            number: _,
             bad,
         } = &mut *inlet;
         loop {
@@ -170,7 +184,10 @@ impl<S: AsyncRead + Unpin> Body for RequestBody<S> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inlet.borrow().decoder.is_complete()
+        let inlet = self.inlet.try_borrow();
+        inlet.map_or(true, |inlet| {
+            inlet.number != self.number || inlet.decoder.is_complete()
+        })
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -186,7 +203,7 @@ fn poll_fill<S: AsyncRead + Unpin>(
 ) -> Poll<io::Result<usize>> {
     buffer.reserve(PIECE);
     let before = buffer.len();
-    let read = tokio_util_read(stream, buffer, cx);
+    let read = poll_read_buf(stream, buffer, cx);
     match read {
         Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.len() - before)),
         Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -194,7 +211,7 @@ fn poll_fill<S: AsyncRead + Unpin>(
     }
 }
 
-fn tokio_util_read<S: AsyncRead + Unpin>(
+fn poll_read_buf<S: AsyncRead + Unpin>(
     stream: &mut Shared<S>,
     buffer: &mut BytesMut,
     cx: &mut Context<'_>,

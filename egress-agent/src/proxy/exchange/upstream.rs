@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -27,14 +26,15 @@ use crate::proxy::{
 };
 
 /// A body of this thread.
-pub(super) type LocalBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = io::Error>>>;
+pub(in crate::proxy) type LocalBody =
+    Pin<Box<dyn http_body::Body<Data = Bytes, Error = io::Error>>>;
 
 /// A connection, and the flow that it is counted for.
 #[derive(Debug)]
-pub(super) struct Upstream<'p> {
-    pub(super) flow: Flow<'p>,
+pub(in crate::proxy) struct Upstream<'p> {
+    pub(in crate::proxy) flow: Flow<'p>,
     /// What is told of it at its end.
-    pub(super) outcome: Outcome,
+    pub(in crate::proxy) outcome: Outcome,
     sender: SendRequest<LocalBody>,
 }
 
@@ -75,11 +75,9 @@ impl<'p> Upstream<'p> {
         })
     }
 
-    /// Whether it leads there, and still takes requests.
-    pub(super) async fn serves(&mut self, destination: SocketAddr, host: &str) -> bool {
-        self.flow.destination == Some(destination)
-            && self.flow.host.as_deref() == Some(host)
-            && self.sender.ready().await.is_ok()
+    /// Whether it is this host's, and still takes requests.
+    pub(super) async fn serves(&mut self, host: &str) -> bool {
+        self.flow.host.as_deref() == Some(host) && self.sender.ready().await.is_ok()
     }
 
     pub(super) async fn send(
@@ -97,7 +95,7 @@ impl<'p> Upstream<'p> {
 }
 
 /// The socket of a connection that left HTTP, and what came on it already.
-pub(super) fn into_socket(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
+pub(in crate::proxy) fn into_socket(upgraded: Upgraded) -> Option<(TcpStream, Bytes)> {
     let parts = upgraded.downcast::<TokioIo<Counted>>().ok()?;
     Some((parts.io.into_inner().stream, parts.read_buf))
 }
