@@ -6,7 +6,9 @@ mod http;
 mod install;
 mod latency;
 mod node;
+mod oauth;
 mod sdk;
+mod tls;
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},

@@ -6,6 +6,7 @@
 //! | `POST` with a message | the message goes on; what it answers is read whole, or event by event |
 //! | `GET` for a stream | always; each event is looked at before it goes on |
 //! | `DELETE` | always |
+//! | `GET` for a well-known place | always; the document names the guard where it named the server |
 //!
 //! Whoever waits is answered in the protocol: with a JSON-RPC error and status 200 where the guard
 //! denies, 502 and 504 where the server fails. Bodies that cannot be read as messages are left
@@ -13,11 +14,13 @@
 //! and from no page of a browser (DNS rebinding).
 
 mod body;
+mod discovery;
 mod headers;
 mod relay;
 
 use std::{
     collections::VecDeque,
+    error::Error,
     io,
     net::SocketAddr,
     num::NonZeroUsize,
@@ -28,7 +31,7 @@ use std::{
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
-    header::{ALLOW, CONTENT_TYPE},
+    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
     service::service_fn,
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -38,6 +41,7 @@ use hyper_util::{
 };
 use lru::LruCache;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::CertificateError;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -46,14 +50,15 @@ use tokio::{
 
 use self::{
     body::{Body, Held},
+    discovery::Wanted,
     headers::Refused,
 };
 use super::{
     budget::Budget,
-    gate::{Block, NO_ANSWER, Subject},
+    gate::{Block, DENIED, NO_ANSWER, Subject},
     message::{self, Framing, INVALID_REQUEST, Id, Incoming as Read, Kind},
     revision::{self, Revision},
-    session::{self, Action, Guard, MOST_OPEN, Note, Session, Step, error},
+    session::{self, Action, Guard, MOST_OPEN, Note, Session, Side, Step, error},
 };
 
 /// Connections at a time: clients open one for each call that runs, and a few streams.
@@ -91,6 +96,8 @@ pub struct Proxy {
     strays: Mutex<VecDeque<Weak<Conversation>>>,
     /// Of those together.
     budget: Arc<Mutex<Budget>>,
+    /// Where the server said that its document for clients without access is.
+    metadata: Mutex<Option<url::Url>>,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -145,7 +152,10 @@ pub enum InvalidUpstream {
     NotUrl(String),
     #[error("`{0}` is neither http nor https, or carries a user")]
     Scheme(String),
-    #[error("the certificates of the system cannot be read: {0}")]
+    #[error(
+        "no certificate of an authority can be read ({0}): look at SSL_CERT_FILE and \
+         SSL_CERT_DIR, or install the certificates of the system"
+    )]
     Certificates(#[source] io::Error),
 }
 
@@ -217,6 +227,7 @@ impl Proxy {
             announced: Mutex::new(LruCache::new(MOST_SESSIONS)),
             strays: Mutex::default(),
             budget: Arc::default(),
+            metadata: Mutex::default(),
         })
     }
 
@@ -266,6 +277,11 @@ impl Proxy {
             headers::check(request.headers(), request.uri(), self.names.as_deref())
         {
             return refuse(&refused);
+        }
+        if request.method() == Method::GET
+            && let Some(wanted) = self.wanted(request.uri())
+        {
+            return self.discover(request.headers(), wanted).await;
         }
         let Some(target) = self.target(request.uri()) else {
             let block = Block::new(
@@ -405,6 +421,7 @@ impl Proxy {
         let exchange = relay::Exchange {
             proxy: self,
             conversation,
+            called: headers::called(&head.headers, &head.uri),
             headers: headers::onwards(&head.headers),
             url: target.url,
             id,
@@ -416,6 +433,7 @@ impl Proxy {
         let session_id = headers::session(request.headers());
         let conversation = self.conversation(session_id.as_deref(), None);
         let exchange = relay::Exchange {
+            called: headers::called(request.headers(), request.uri()),
             headers: headers::onwards(request.headers()),
             conversation,
             url: target.url,
@@ -443,10 +461,98 @@ impl Proxy {
                 if let Some(id) = session_id.filter(|_| is_gone) {
                     lock(&self.sessions).pop(&id);
                 }
-                empty(status)
+                let called = headers::called(request.headers(), request.uri());
+                relay::without_body(status, self.back(response.headers(), called.as_ref()))
             }
-            Err(failed) => fail(failed.status(), None, &failed.block(), NO_ANSWER),
+            Err(failed) => self.failed(None, failed),
         }
+    }
+
+    fn wanted(&self, uri: &Uri) -> Option<Wanted> {
+        let told = lock(&self.metadata).clone();
+        discovery::wanted(uri.path(), &self.upstream.url, told.as_ref())
+    }
+
+    /// Answers with the first document that the server has.
+    async fn discover(&self, asked: &HeaderMap, wanted: Wanted) -> Answer {
+        let mut headers = headers::onwards(asked);
+        // Whoever looks for a way in has no access yet.
+        headers.remove(AUTHORIZATION);
+        let mut status = StatusCode::NOT_FOUND;
+        for url in &wanted.places {
+            let sent = self.send(Method::GET, url, &headers, Body::empty(), CONNECT);
+            let response = match sent.await {
+                Ok(response) => response,
+                Err(failed) => return self.failed(None, failed),
+            };
+            status = response.status();
+            if status == StatusCode::OK {
+                let here = wanted.called.as_deref();
+                return self.document(response, headers::at(asked, here)).await;
+            }
+            if !status.is_client_error() {
+                break;
+            }
+        }
+        empty(status)
+    }
+
+    async fn document(&self, response: Response<Incoming>, here: Option<url::Url>) -> Answer {
+        let (head, incoming) = response.into_parts();
+        let unreadable = Failed::Unreadable("with something that is no document");
+        if headers::is_encoded(&head.headers) {
+            return self.failed(None, unreadable);
+        }
+        let held = match tokio::time::timeout(CONNECT, Held::read(incoming, &self.room)).await {
+            Ok(Ok(held)) => held,
+            Ok(Err(_)) | Err(_) => return self.failed(None, unreadable),
+        };
+        if !matches!(
+            serde_json::from_slice(held.bytes()),
+            Ok(serde_json::Value::Object(_))
+        ) {
+            return self.failed(None, unreadable);
+        }
+        let block = self.guard.gate.inspect(Subject::FromServer, held.bytes());
+        if let Some(block) = block {
+            return fail(StatusCode::BAD_GATEWAY, None, &block, DENIED);
+        }
+        let changed = here
+            .and_then(|here| discovery::about_guard(held.bytes(), &here, &self.upstream.url))
+            .map_or_else(|| held.shared(), Bytes::from);
+        let mut answer = json(StatusCode::OK, changed);
+        if let Some(control) = head.headers.get(CACHE_CONTROL) {
+            let headers = answer.headers_mut();
+            headers.insert(CACHE_CONTROL, control.clone());
+        }
+        answer
+    }
+
+    /// What the client gets of a server's headers, when it has called `called`.
+    fn back(&self, headers: &HeaderMap, called: Option<&url::Url>) -> HeaderMap {
+        let mut back = headers::back(headers);
+        if let Some(called) = called {
+            let told = discovery::point_here(&mut back, called, &self.upstream.url);
+            if told.is_some() {
+                *lock(&self.metadata) = told;
+            }
+        }
+        back
+    }
+
+    /// Nothing of the server can be passed on: an error for the client, and a word to whoever
+    /// started the guard.
+    fn failed(&self, id: Option<&Id>, failed: Failed) -> Answer {
+        let block = failed.block();
+        let answer = fail(failed.status(), id, &block, NO_ANSWER);
+        (self.witness)(&Note {
+            from: Side::Client,
+            method: None,
+            tool: None,
+            id: id.cloned(),
+            block: Some(block),
+        });
+        answer
     }
 
     /// The conversation of a session; one of its own for a message without a session, but for an
@@ -498,7 +604,7 @@ impl Proxy {
         };
         match tokio::time::timeout(patience, sent).await {
             Err(_) => Err(Failed::TooSlow(patience)),
-            Ok(Err(_)) => Err(Failed::Unreachable),
+            Ok(Err(error)) => Err(Failed::of(&error)),
             Ok(Ok(response)) if response.status().is_redirection() => Err(Failed::Elsewhere),
             Ok(Ok(response)) => Ok(response),
         }
@@ -528,6 +634,10 @@ impl Conversation {
 #[derive(Clone, Copy, Debug)]
 enum Failed {
     Unreachable,
+    /// Its certificate, and what is wrong with it.
+    Untrusted(&'static str),
+    /// It speaks no TLS that this side speaks.
+    Tls,
     TooSlow(Duration),
     Elsewhere,
     Unreadable(&'static str),
@@ -535,9 +645,52 @@ enum Failed {
 }
 
 impl Failed {
+    /// Why a request did not get to the server.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+                return Self::of_tls(tls);
+            }
+            // An error of I/O passes over the error that it was made from.
+            let inner = error.downcast_ref().and_then(io::Error::get_ref);
+            cause = match inner {
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
+        }
+        Self::Unreachable
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "rustls's own lists of errors, which may grow"
+        )]
+        match error {
+            rustls::Error::InvalidCertificate(invalid) => Self::Untrusted(match invalid {
+                CertificateError::UnknownIssuer => "this machine does not trust who issued it",
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                    "its time is over"
+                }
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                    "its time has not come"
+                }
+                CertificateError::NotValidForName
+                | CertificateError::NotValidForNameContext { .. } => "it is for another name",
+                _ => "it is not valid",
+            }),
+            _ => Self::Tls,
+        }
+    }
+
     const fn status(self) -> StatusCode {
         match self {
-            Self::Unreachable | Self::Elsewhere | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
+            Self::Unreachable
+            | Self::Untrusted(_)
+            | Self::Tls
+            | Self::Elsewhere
+            | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
             Self::TooSlow(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -546,6 +699,16 @@ impl Failed {
     fn block(self) -> Block {
         let (code, reason) = match self {
             Self::Unreachable => ("server-gone", "the server is not reached".to_owned()),
+            Self::Untrusted(why) => {
+                let reason = format!("the certificate of the server is refused: {why}");
+                let hint = "mend the certificate, or name a file with the authority that issued \
+                            it in SSL_CERT_FILE where the guard is started";
+                return Block::new("untrusted-server", reason, hint);
+            }
+            Self::Tls => (
+                "no-tls",
+                "the server speaks no TLS that the guard speaks".to_owned(),
+            ),
             Self::TooSlow(patience) => {
                 let seconds = patience.as_secs();
                 (

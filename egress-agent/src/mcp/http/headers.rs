@@ -10,6 +10,7 @@ use hyper::{
     },
 };
 use serde_json::Value;
+use url::Url;
 
 use crate::mcp::{
     gate::Block,
@@ -188,6 +189,17 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// The address that a client has called.
+pub(super) fn called(headers: &HeaderMap, uri: &Uri) -> Option<Url> {
+    at(headers, Some(uri.path()))
+}
+
+/// The address of the guard with this path, as the client knows the guard.
+pub(super) fn at(headers: &HeaderMap, path: Option<&str>) -> Option<Url> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    Url::parse(&format!("http://{host}{}", path?)).ok()
 }
 
 /// A host without its port; all of it when what follows is no port.
