@@ -40,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
         if method == "initialize":
             return self.reply(200, ok({"protocolVersion": "2025-11-25", "capabilities": {}}), Mcp_Session_Id="s1")
         if method == "tools/list":
-            names = ["json", "stream", "hang", "redirect", "html", "gzip", "fail", "empty", "cut", "log", "locked"]
+            names = ["json", "stream", "hang", "redirect", "html", "gzip", "fail", "empty", "cut", "log", "locked", "pretty", "forget", "later"]
             return self.reply(200, ok({"tools": [{"name": name} for name in names]}))
         if method != "tools/call":
             return self.reply(202, b"")
@@ -48,6 +48,11 @@ class Handler(BaseHTTPRequestHandler):
         text = lambda text: ok({"content": [{"type": "text", "text": text}]})
         secret = "ghp_" + "a1" * 18
         if tool == "json": self.reply(200, text("ok"))
+        if tool == "pretty": self.reply(200, json.dumps(text("ok"), indent=1).replace("\n", "\r\n").encode())
+        if tool == "forget": self.reply(404, b"")
+        if tool == "later":
+            Handler.later = text("came later")
+            self.stream("retry: 10\nid: 41\ndata:\n\n")
         if tool == "locked": self.reply(401, b'{"error":"invalid_token"}', WWW_Authenticate=
             'Bearer resource_metadata="http://%s/.well-known/oauth-protected-resource/mcp"' % self.headers["Host"])
         if tool == "log": self.reply(200, text(json.dumps(LOG)))
@@ -76,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.startswith("/.well-known/"):
             return self.reply(200, b"<p>", kind="text/html") if "html" in self.path else self.reply(404, b"")
         last = self.headers.get("Last-Event-ID")
+        if last == "41" and hasattr(Handler, "later"):
+            return self.stream("id: 42\ndata: " + json.dumps(Handler.later) + "\n\n")
         if self.headers.get("Accept") != "text/event-stream":
             return self.reply(405, b"")
         value = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": last}}
@@ -105,18 +112,24 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
+/// A server, and its address.
+pub(super) fn upstream() -> (Child, String) {
+    let mut upstream = Command::new("python3")
+        .args(["-c", UPSTREAM])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(upstream.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    (upstream, format!("http://127.0.0.1:{}/mcp", line.trim()))
+}
+
 impl World {
     fn start() -> Self {
-        let mut upstream = Command::new("python3")
-            .args(["-c", UPSTREAM])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(upstream.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        Self::before(upstream, &format!("http://127.0.0.1:{}/mcp", line.trim()))
+        let (upstream, url) = upstream();
+        Self::before(upstream, &url)
     }
 
     fn before(upstream: Child, url: &str) -> Self {

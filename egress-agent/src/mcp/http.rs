@@ -14,6 +14,7 @@
 //! and from no page of a browser (DNS rebinding).
 
 mod body;
+pub mod bridge;
 mod discovery;
 mod headers;
 mod relay;
@@ -30,7 +31,7 @@ use std::{
 
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
-    body::{Bytes, Incoming},
+    body::{Body as HttpBody, Bytes, Incoming},
     header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
     service::service_fn,
 };
@@ -272,7 +273,10 @@ impl Proxy {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+    async fn answer<B>(self: Arc<Self>, request: Request<B>) -> Answer
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         if let Err(refused) =
             headers::check(request.headers(), request.uri(), self.names.as_deref())
         {
@@ -325,7 +329,10 @@ impl Proxy {
         })
     }
 
-    async fn post(self: Arc<Self>, request: Request<Incoming>, target: Target) -> Answer {
+    async fn post<B>(self: Arc<Self>, request: Request<B>, target: Target) -> Answer
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let (head, incoming) = request.into_parts();
         if let Err(refused) = headers::check_body(&head.headers) {
             return refuse(&refused);
@@ -429,7 +436,7 @@ impl Proxy {
         exchange.post(body, held).await
     }
 
-    async fn get(self: Arc<Self>, request: Request<Incoming>, target: Target) -> Answer {
+    async fn get<B>(self: Arc<Self>, request: Request<B>, target: Target) -> Answer {
         let session_id = headers::session(request.headers());
         let conversation = self.conversation(session_id.as_deref(), None);
         let exchange = relay::Exchange {
@@ -443,7 +450,7 @@ impl Proxy {
         exchange.get().await
     }
 
-    async fn delete(self: Arc<Self>, request: Request<Incoming>, target: Target) -> Answer {
+    async fn delete<B>(self: Arc<Self>, request: Request<B>, target: Target) -> Answer {
         let session_id = headers::session(request.headers());
         let sent = self
             .send(
@@ -503,9 +510,9 @@ impl Proxy {
         if headers::is_encoded(&head.headers) {
             return self.failed(None, unreadable);
         }
-        let held = match tokio::time::timeout(CONNECT, Held::read(incoming, &self.room)).await {
-            Ok(Ok(held)) => held,
-            Ok(Err(_)) | Err(_) => return self.failed(None, unreadable),
+        let read = tokio::time::timeout(CONNECT, Held::read(incoming, &self.room));
+        let Ok(Ok(held)) = read.await else {
+            return self.failed(None, unreadable);
         };
         if !matches!(
             serde_json::from_slice(held.bytes()),

@@ -1,5 +1,5 @@
 //! Where clients look for whoever lets them in: documents at well-known places of the server's
-//! origin (RFC 9728, RFC 8414, OpenID Connect Discovery). Pure.
+//! origin (RFC 9728, RFC 8414, `OpenID` Connect Discovery). Pure.
 //!
 //! A client compares the resource that such a document names with the address that it calls,
 //! which is the guard's. So what the server says of itself is said of the guard: the `resource` of
