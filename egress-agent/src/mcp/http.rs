@@ -16,12 +16,13 @@
 mod body;
 pub mod bridge;
 mod discovery;
+mod documents;
+mod failed;
 mod headers;
 mod relay;
 
 use std::{
     collections::VecDeque,
-    error::Error,
     io,
     net::SocketAddr,
     num::NonZeroUsize,
@@ -32,7 +33,7 @@ use std::{
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     body::{Body as HttpBody, Bytes, Incoming},
-    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ALLOW, CONTENT_TYPE},
     service::service_fn,
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -42,7 +43,6 @@ use hyper_util::{
 };
 use lru::LruCache;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustls::CertificateError;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -51,12 +51,12 @@ use tokio::{
 
 use self::{
     body::{Body, Held},
-    discovery::Wanted,
+    failed::Failed,
     headers::Refused,
 };
 use super::{
     budget::Budget,
-    gate::{Block, DENIED, NO_ANSWER, Subject},
+    gate::{Block, NO_ANSWER, Subject},
     message::{self, Framing, INVALID_REQUEST, Id, Incoming as Read, Kind},
     revision::{self, Revision},
     session::{self, Action, Guard, MOST_OPEN, Note, Session, Side, Step, error},
@@ -475,78 +475,6 @@ impl Proxy {
         }
     }
 
-    fn wanted(&self, uri: &Uri) -> Option<Wanted> {
-        let told = lock(&self.metadata).clone();
-        discovery::wanted(uri.path(), &self.upstream.url, told.as_ref())
-    }
-
-    /// Answers with the first document that the server has.
-    async fn discover(&self, asked: &HeaderMap, wanted: Wanted) -> Answer {
-        let mut headers = headers::onwards(asked);
-        // Whoever looks for a way in has no access yet.
-        headers.remove(AUTHORIZATION);
-        let mut status = StatusCode::NOT_FOUND;
-        for url in &wanted.places {
-            let sent = self.send(Method::GET, url, &headers, Body::empty(), CONNECT);
-            let response = match sent.await {
-                Ok(response) => response,
-                Err(failed) => return self.failed(None, failed),
-            };
-            status = response.status();
-            if status == StatusCode::OK {
-                let here = wanted.called.as_deref();
-                return self.document(response, headers::at(asked, here)).await;
-            }
-            if !status.is_client_error() {
-                break;
-            }
-        }
-        empty(status)
-    }
-
-    async fn document(&self, response: Response<Incoming>, here: Option<url::Url>) -> Answer {
-        let (head, incoming) = response.into_parts();
-        let unreadable = Failed::Unreadable("with something that is no document");
-        if headers::is_encoded(&head.headers) {
-            return self.failed(None, unreadable);
-        }
-        let read = tokio::time::timeout(CONNECT, Held::read(incoming, &self.room));
-        let Ok(Ok(held)) = read.await else {
-            return self.failed(None, unreadable);
-        };
-        if !matches!(
-            serde_json::from_slice(held.bytes()),
-            Ok(serde_json::Value::Object(_))
-        ) {
-            return self.failed(None, unreadable);
-        }
-        let block = self.guard.gate.inspect(Subject::FromServer, held.bytes());
-        if let Some(block) = block {
-            return fail(StatusCode::BAD_GATEWAY, None, &block, DENIED);
-        }
-        let changed = here
-            .and_then(|here| discovery::about_guard(held.bytes(), &here, &self.upstream.url))
-            .map_or_else(|| held.shared(), Bytes::from);
-        let mut answer = json(StatusCode::OK, changed);
-        if let Some(control) = head.headers.get(CACHE_CONTROL) {
-            let headers = answer.headers_mut();
-            headers.insert(CACHE_CONTROL, control.clone());
-        }
-        answer
-    }
-
-    /// What the client gets of a server's headers, when it has called `called`.
-    fn back(&self, headers: &HeaderMap, called: Option<&url::Url>) -> HeaderMap {
-        let mut back = headers::back(headers);
-        if let Some(called) = called {
-            let told = discovery::point_here(&mut back, called, &self.upstream.url);
-            if told.is_some() {
-                *lock(&self.metadata) = told;
-            }
-        }
-        back
-    }
-
     /// Nothing of the server can be passed on: an error for the client, and a word to whoever
     /// started the guard.
     fn failed(&self, id: Option<&Id>, failed: Failed) -> Answer {
@@ -634,103 +562,6 @@ impl Conversation {
             // Nobody listens any more.
             drop(listener.send(event.into()).await);
         }
-    }
-}
-
-/// Why the server gave no answer that could be passed on.
-#[derive(Clone, Copy, Debug)]
-enum Failed {
-    Unreachable,
-    /// Its certificate, and what is wrong with it.
-    Untrusted(&'static str),
-    /// It speaks no TLS that this side speaks.
-    Tls,
-    TooSlow(Duration),
-    Elsewhere,
-    Unreadable(&'static str),
-    Busy,
-}
-
-impl Failed {
-    /// Why a request did not get to the server.
-    fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut cause = Some(error);
-        while let Some(error) = cause {
-            if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-                return Self::of_tls(tls);
-            }
-            // An error of I/O passes over the error that it was made from.
-            let inner = error.downcast_ref().and_then(io::Error::get_ref);
-            cause = match inner {
-                Some(inner) => Some(inner),
-                None => error.source(),
-            };
-        }
-        Self::Unreachable
-    }
-
-    fn of_tls(error: &rustls::Error) -> Self {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "rustls's own lists of errors, which may grow"
-        )]
-        match error {
-            rustls::Error::InvalidCertificate(invalid) => Self::Untrusted(match invalid {
-                CertificateError::UnknownIssuer => "this machine does not trust who issued it",
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                    "its time is over"
-                }
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                    "its time has not come"
-                }
-                CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. } => "it is for another name",
-                _ => "it is not valid",
-            }),
-            _ => Self::Tls,
-        }
-    }
-
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::Unreachable
-            | Self::Untrusted(_)
-            | Self::Tls
-            | Self::Elsewhere
-            | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
-            Self::TooSlow(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    fn block(self) -> Block {
-        let (code, reason) = match self {
-            Self::Unreachable => ("server-gone", "the server is not reached".to_owned()),
-            Self::Untrusted(why) => {
-                let reason = format!("the certificate of the server is refused: {why}");
-                let hint = "mend the certificate, or name a file with the authority that issued \
-                            it in SSL_CERT_FILE where the guard is started";
-                return Block::new("untrusted-server", reason, hint);
-            }
-            Self::Tls => (
-                "no-tls",
-                "the server speaks no TLS that the guard speaks".to_owned(),
-            ),
-            Self::TooSlow(patience) => {
-                let seconds = patience.as_secs();
-                (
-                    "no-answer",
-                    format!("the server did not answer within {seconds} s"),
-                )
-            }
-            Self::Elsewhere => (
-                "redirect",
-                "the server sends the guard somewhere else, and it goes nowhere else".to_owned(),
-            ),
-            Self::Unreadable(what) => ("unreadable-answer", format!("the server answers {what}")),
-            Self::Busy => ("busy", "the guard holds too many messages".to_owned()),
-        };
-        Block::new(code, reason, "look at the server, and then try again")
     }
 }
 

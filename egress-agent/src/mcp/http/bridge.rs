@@ -7,7 +7,10 @@
 //! Not mirrored are arguments in headers (`Mcp-Param-…` of revision 2026-07-28): a server that
 //! wants them says so in its error.
 
+mod told;
+
 use std::{
+    collections::BTreeMap,
     io,
     sync::{
         Arc, Mutex as StdMutex,
@@ -16,25 +19,27 @@ use std::{
     time::Duration,
 };
 
-use data_encoding::BASE64;
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Uri,
     body::Bytes,
-    header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue},
+    header::{ACCEPT, CONTENT_TYPE, HeaderValue},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     sync::{Mutex, Notify, Semaphore, mpsc, oneshot},
+    task::AbortHandle,
     time::{Instant, sleep, timeout},
 };
 
+pub use self::told::{InvalidHeader, header};
+use self::told::{Told, coded};
 use super::{Answer, CONNECT, Proxy, body::Body, connections, headers, lock};
 use crate::mcp::{
     gate::{Block, NO_ANSWER},
     glimpse::{Glimpse, Glimpsed},
     lines::{Line, Lines},
-    message::{self, Framing, Id, Incoming, Invalid, Kind},
-    revision::{self, Revision},
+    message::{self, Framing, Id, Incoming, Invalid},
+    revision::Revision,
     session::error,
     sse::{Event, Events},
 };
@@ -56,6 +61,8 @@ struct Bridge<W> {
     headers: HeaderMap,
     output: Mutex<W>,
     known: StdMutex<Known>,
+    /// Requests that wait for their answer.
+    calls: StdMutex<BTreeMap<Id, AbortHandle>>,
     /// There is nobody to speak to any more.
     is_over: AtomicBool,
     over: Notify,
@@ -68,15 +75,6 @@ struct Known {
     revision: Option<Revision>,
     /// Where messages go.
     endpoint: Uri,
-}
-
-/// What a line is, as far as its request must say it.
-#[derive(Clone, Debug, Default)]
-struct Told {
-    id: Option<Id>,
-    method: Option<String>,
-    name: Option<String>,
-    revision: Option<Revision>,
 }
 
 /// How a stream ended.
@@ -105,6 +103,7 @@ pub async fn serve(
             revision: None,
             endpoint: Uri::from_static("/"),
         }),
+        calls: StdMutex::default(),
         is_over: AtomicBool::new(false),
         over: Notify::new(),
     });
@@ -131,47 +130,6 @@ pub async fn serve(
     Ok(())
 }
 
-impl Told {
-    fn of(line: &[u8]) -> Self {
-        let message = match message::read(line, Framing::Line) {
-            Ok(Incoming::One(message)) => message,
-            Ok(Incoming::Blank | Incoming::Batch(_)) => return Self::default(),
-            Err(_) => {
-                return match Glimpse::of(line) {
-                    Glimpsed::Request(id) => Self {
-                        id: Some(id),
-                        ..Self::default()
-                    },
-                    Glimpsed::Answer(_) | Glimpsed::Unknown => Self::default(),
-                };
-            }
-        };
-        let params = message.params();
-        let revision = revision::of_request(params).ok().flatten();
-        let (id, method) = match message.kind.clone() {
-            Kind::Request { id, method } => (Some(id), Some(method)),
-            Kind::Notification { method } => (None, Some(method)),
-            Kind::Result { .. } | Kind::Error { .. } => (None, None),
-        };
-        let key = match method.as_deref() {
-            Some("tools/call" | "prompts/get") => Some("name"),
-            Some("resources/read") => Some("uri"),
-            Some(_) | None => None,
-        };
-        let name = key.and_then(|key| params.get(key)?.as_str());
-        Self {
-            id,
-            name: name.map(str::to_owned),
-            method,
-            revision,
-        }
-    }
-
-    fn is(&self, method: &str) -> bool {
-        self.method.as_deref() == Some(method)
-    }
-}
-
 impl<W: AsyncWrite + Unpin + Send + 'static> Bridge<W> {
     async fn line(self: &Arc<Self>, line: Line, room: &Arc<Semaphore>) {
         let line = match line {
@@ -192,7 +150,8 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Bridge<W> {
             return;
         }
         let told = Told::of(&line);
-        let is_call = told.id.is_some() && !told.is("initialize");
+        let call = told.id.clone().filter(|_| !told.is("initialize"));
+        let cancels = told.cancels.clone();
         // Never closed.
         let Ok(permit) = Arc::clone(room).acquire_owned().await else {
             return;
@@ -202,9 +161,17 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Bridge<W> {
             bridge.send(line.into(), &told).await;
             drop(permit);
         });
-        if !is_call {
-            // What follows counts on it; but one that hangs holds up nobody for long.
-            drop(timeout(CONNECT, task).await);
+        if let Some(id) = call {
+            let mut calls = lock(&self.calls);
+            calls.retain(|_, call| !call.is_finished());
+            calls.insert(id, task.abort_handle());
+            return;
+        }
+        // What follows counts on it; but one that hangs holds up nobody for long.
+        drop(timeout(CONNECT, task).await);
+        // Nobody reads its answer any more.
+        if let Some(call) = cancels.and_then(|id| lock(&self.calls).remove(&id)) {
+            call.abort();
         }
     }
 
@@ -254,7 +221,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Bridge<W> {
     async fn post(&self, line: Bytes, told: &Told) -> Answer {
         let known = {
             let mut known = lock(&self.known);
-            if told.revision.is_some() {
+            if told.revision.is_some() || told.is("initialize") {
                 known.revision = told.revision;
             }
             known.clone()
@@ -264,7 +231,6 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Bridge<W> {
         headers.insert(CONTENT_TYPE, json);
         if told.is("initialize") {
             headers.remove(headers::SESSION);
-            headers.remove(headers::REVISION);
         }
         if known.revision >= Some(Revision::V2026_07_28) {
             for (header, value) in [(headers::METHOD, &told.method), (headers::NAME, &told.name)] {
@@ -520,124 +486,5 @@ fn failed(status: StatusCode, has_forgotten: bool) -> Block {
             format!("the server answered with the status {code} and nothing else"),
             "look at the server, and then try again",
         ),
-    }
-}
-
-/// A value of revision 2026-07-28: what no header can carry is coded.
-fn coded(value: &str) -> Option<HeaderValue> {
-    let is_plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-        && value.trim() == value
-        && !value.starts_with("=?");
-    if is_plain {
-        HeaderValue::from_str(value).ok()
-    } else {
-        HeaderValue::from_str(&format!("=?base64?{}?=", BASE64.encode(value.as_bytes()))).ok()
-    }
-}
-
-/// Why a header cannot be sent for somebody.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidHeader {
-    #[error("`{0}` is not the name of a header")]
-    Name(String),
-    #[error("the header `{0}` is written by the guard itself")]
-    Own(String),
-    /// The value is not shown: it may be a secret.
-    #[error("the value of the header `{0}` cannot stand in a header: look for line feeds")]
-    Value(String),
-}
-
-/// A header for every request to the server.
-pub fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), InvalidHeader> {
-    let parsed = HeaderName::from_bytes(name.as_bytes());
-    let parsed = parsed
-        .ok()
-        .ok_or_else(|| InvalidHeader::Name(name.to_owned()))?;
-    if headers::is_own(&parsed) {
-        return Err(InvalidHeader::Own(name.to_owned()));
-    }
-    let value = HeaderValue::from_str(value.trim());
-    let mut value = value
-        .ok()
-        .ok_or_else(|| InvalidHeader::Value(name.to_owned()))?;
-    value.set_sensitive(true);
-    Ok((parsed, value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_says_what_its_request_must_say() {
-        let told = |text: &str| {
-            let Told {
-                id,
-                method,
-                name,
-                revision,
-            } = Told::of(text.as_bytes());
-            (id, method, name, revision)
-        };
-        let call = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}"#;
-        let text = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            told(call),
-            (
-                Some(Id::Number(1)),
-                text("tools/call"),
-                text("add"),
-                Some(Revision::V2026_07_28)
-            )
-        );
-        let read = r#"{"jsonrpc":"2.0","id":"a","method":"resources/read","params":{"uri":"x:y","name":"n"}}"#;
-        assert_eq!(told(read).2, text("x:y"));
-        let note = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-        assert_eq!(
-            told(note),
-            (None, text("notifications/initialized"), None, None)
-        );
-        let broken = r#"{"jsonrpc":"2.0","id":7,"method":"ping""#;
-        assert_eq!(told(broken), (None, None, None, None));
-        let twice = r#"{"jsonrpc":"2.0","id":7,"method":"a","method":"b"}"#;
-        assert_eq!(told(twice).0, Some(Id::Number(7)), "its sender is told");
-    }
-
-    #[test]
-    fn values_are_coded_where_a_header_cannot_carry_them() {
-        for (value, expected) in [
-            ("add two", "add two"),
-            ("\u{e4}", "=?base64?w6Q=?="),
-            (" a", "=?base64?IGE=?="),
-            ("=?base64?eA==?=", "=?base64?PT9iYXNlNjQ/ZUE9PT89?="),
-            ("a\nb", "=?base64?YQpi?="),
-        ] {
-            assert_eq!(coded(value).unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn headers_are_checked_and_their_values_are_not_shown() {
-        assert!(header("Authorization", "Bearer x").is_ok());
-        assert_eq!(
-            header("a b", "x"),
-            Err(InvalidHeader::Name("a b".to_owned()))
-        );
-        for own in [
-            "Host",
-            "content-type",
-            "Mcp-Session-Id",
-            "Connection",
-            "mcp-param-x",
-        ] {
-            assert_eq!(header(own, "x"), Err(InvalidHeader::Own(own.to_owned())));
-        }
-        let refused = header("X-Key", "se\ncret").unwrap_err().to_string();
-        assert!(
-            !refused.contains("cret\n") && refused.contains("X-Key"),
-            "{refused}"
-        );
-        let (_, value) = header("X-Key", "secret").unwrap();
-        assert!(!format!("{value:?}").contains("secret"));
     }
 }
