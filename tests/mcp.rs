@@ -1,12 +1,15 @@
 //! `egressctl mcp` between real processes: servers that behave and servers that do not.
 
+mod bridge;
 mod excess;
 mod faults;
 mod http;
 mod install;
 mod latency;
 mod node;
+mod oauth;
 mod sdk;
+mod tls;
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -73,13 +76,20 @@ impl Guarded {
         )
         .unwrap();
         let script = SERVER.replace("#MORE#", more);
-        let mut child = Command::new(EGRESSCTL)
+        let mut command = Command::new(EGRESSCTL);
+        command
             .args(["mcp", "--name", "t", "--policy"])
             .arg(&policy)
             .arg("--state")
             .arg(state(dir.path()))
             .args(options)
-            .args(["--", "python3", "-c", &script])
+            .args(["--", "python3", "-c", &script]);
+        Self::spawn(dir, &mut command)
+    }
+
+    /// Any guard whose files are in `dir`.
+    fn spawn(dir: TempDir, command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -1,12 +1,15 @@
 //! The reverse proxy: statuses, streams, sessions, and servers that fail.
 
-use std::net::TcpStream;
+use std::{
+    net::TcpStream,
+    sync::{Arc, Mutex},
+};
 
 use super::*;
 
 /// A server over HTTP that does what the name of its tool says.
-const UPSTREAM: &str = r#"
-import json, sys, time
+pub(super) const UPSTREAM: &str = r#"
+import json, ssl, sys, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 LOG = []
 class Handler(BaseHTTPRequestHandler):
@@ -37,7 +40,7 @@ class Handler(BaseHTTPRequestHandler):
         if method == "initialize":
             return self.reply(200, ok({"protocolVersion": "2025-11-25", "capabilities": {}}), Mcp_Session_Id="s1")
         if method == "tools/list":
-            names = ["json", "stream", "hang", "redirect", "html", "gzip", "fail", "empty", "cut", "log"]
+            names = ["json", "stream", "hang", "redirect", "html", "gzip", "fail", "empty", "cut", "log", "locked", "pretty", "forget", "later"]
             return self.reply(200, ok({"tools": [{"name": name} for name in names]}))
         if method != "tools/call":
             return self.reply(202, b"")
@@ -45,6 +48,13 @@ class Handler(BaseHTTPRequestHandler):
         text = lambda text: ok({"content": [{"type": "text", "text": text}]})
         secret = "ghp_" + "a1" * 18
         if tool == "json": self.reply(200, text("ok"))
+        if tool == "pretty": self.reply(200, json.dumps(text("ok"), indent=1).replace("\n", "\r\n").encode())
+        if tool == "forget": self.reply(404, b"")
+        if tool == "later":
+            Handler.later = text("came later")
+            self.stream("retry: 10\nid: 41\ndata:\n\n")
+        if tool == "locked": self.reply(401, b'{"error":"invalid_token"}', WWW_Authenticate=
+            'Bearer resource_metadata="http://%s/.well-known/oauth-protected-resource/mcp"' % self.headers["Host"])
         if tool == "log": self.reply(200, text(json.dumps(LOG)))
         if tool == "hang": time.sleep(5)
         if tool == "redirect": self.reply(302, b"", Location="http://evil.test/")
@@ -61,45 +71,72 @@ class Handler(BaseHTTPRequestHandler):
             self.stream("id: 7\r\ndata:\r\n\r\n", ": comment\r\n\r\n", "event: message\r\nid: 8\r\n" + say(log("fine")),
                         "id: 9\r\n" + say(log(secret)), say(ask), say("noise"), say(text(secret)))
     def do_GET(self):
+        here = "http://" + self.headers["Host"]
+        if self.path == "/.well-known/oauth-protected-resource/mcp":
+            return self.reply(200, {"resource": here + "/mcp", "authorization_servers": [here]})
+        if self.path == "/.well-known/oauth-authorization-server":
+            return self.reply(200, b'{"issuer":  "x"}')
+        if self.path == "/.well-known/openid-configuration":
+            return self.reply(200, {"issuer": "ghp_" + "a1" * 18})
+        if self.path.startswith("/.well-known/"):
+            return self.reply(200, b"<p>", kind="text/html") if "html" in self.path else self.reply(404, b"")
         last = self.headers.get("Last-Event-ID")
+        if last == "41" and hasattr(Handler, "later"):
+            return self.stream("id: 42\ndata: " + json.dumps(Handler.later) + "\n\n")
         if self.headers.get("Accept") != "text/event-stream":
             return self.reply(405, b"")
         value = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": last}}
         self.stream("id: 1\ndata: " + json.dumps(value) + "\n\n")
     def do_DELETE(self): self.reply(200, b"")
 server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+if len(sys.argv) > 1:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*sys.argv[1:])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
-struct World {
+pub(super) struct World {
     upstream: Child,
     guard: Child,
-    port: u16,
+    pub(super) port: u16,
+    /// What the guard has said on standard error.
+    said: Arc<Mutex<String>>,
     _dir: TempDir,
 }
 
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+/// A server, and its address.
+pub(super) fn upstream() -> (Child, String) {
+    let mut upstream = Command::new("python3")
+        .args(["-c", UPSTREAM])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(upstream.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    (upstream, format!("http://127.0.0.1:{}/mcp", line.trim()))
 }
 
 impl World {
     fn start() -> Self {
-        let mut upstream = Command::new("python3")
-            .args(["-c", UPSTREAM])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(upstream.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        Self::before(upstream, &format!("http://127.0.0.1:{}/mcp", line.trim()))
+        let (upstream, url) = upstream();
+        Self::before(upstream, &url)
     }
 
     fn before(upstream: Child, url: &str) -> Self {
+        Self::before_with(upstream, url, &[])
+    }
+
+    pub(super) fn before_with(upstream: Child, url: &str, variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let policy = dir.path().join("policy.json");
         std::fs::write(&policy, r#"{ "version": 1 }"#).unwrap();
@@ -109,13 +146,22 @@ impl World {
             .arg("--state")
             .arg(state(dir.path()))
             .args(["--listen", "127.0.0.1:0", "--upstream", url])
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut said = BufReader::new(guard.stderr.take().unwrap());
+        let mut lines = BufReader::new(guard.stderr.take().unwrap());
         let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        lines.read_line(&mut line).unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&said);
+        thread::spawn(move || {
+            for line in lines.lines() {
+                let mut heard = heard.lock().unwrap();
+                *heard += &line.unwrap();
+                *heard += "\n";
+            }
+        });
         let port = line
             .trim_end()
             .trim_end_matches('/')
@@ -126,7 +172,20 @@ impl World {
             upstream,
             guard,
             port: port.parse().unwrap(),
+            said,
             _dir: dir,
+        }
+    }
+
+    /// What the guard says on standard error: it has said something, or says it soon.
+    pub(super) fn said(&self) -> String {
+        let begun = Instant::now();
+        loop {
+            let said = self.said.lock().unwrap().clone();
+            if !said.is_empty() || begun.elapsed() > PATIENCE {
+                return said;
+            }
+            thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -138,7 +197,13 @@ impl World {
         world
     }
 
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(super) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let has = |name: &str| {
@@ -176,7 +241,7 @@ impl World {
         Answer { status, head, body }
     }
 
-    fn post(&self, message: &Value) -> Answer {
+    pub(super) fn post(&self, message: &Value) -> Answer {
         self.post_with(message, &[])
     }
 
@@ -185,7 +250,7 @@ impl World {
         self.send("POST", "/mcp", &headers, message.to_string().as_bytes())
     }
 
-    fn call(&self, tool: &str) -> Answer {
+    pub(super) fn call(&self, tool: &str) -> Answer {
         self.post(&call(1, tool, &json!({})))
     }
 }
@@ -197,11 +262,11 @@ const JSON: [(&str, &str); 3] = [
 ];
 
 impl Answer {
-    fn value(&self) -> Value {
+    pub(super) fn value(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or(Value::Null)
     }
 
-    fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         code(&self.value()).to_owned()
     }
 }
@@ -275,7 +340,7 @@ fn requests_that_should_not_come_are_refused_with_the_right_status() {
         ("POST", "/elsewhere", &[json], ping, 404),
         (
             "GET",
-            "/.well-known/oauth-protected-resource",
+            "/.well-known/oauth-protected-resource/other",
             &[],
             b"",
             404,
@@ -478,4 +543,38 @@ fn only_loopback_is_listened_on_unless_somebody_says_otherwise() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--allow-remote"));
+}
+
+#[test]
+fn who_is_not_let_in_is_told_where_to_ask() {
+    let world = World::listed();
+    let here = format!("http://localhost:{}", world.port);
+    let document = "/.well-known/oauth-protected-resource";
+    let locked = world.call("locked");
+    assert_eq!((locked.status, locked.body.as_str()), (401, ""));
+    let challenge = format!("www-authenticate: bearer resource_metadata=\"{here}{document}/mcp\"");
+    assert!(locked.head.contains(&challenge), "{}", locked.head);
+    for (path, resource) in [("/mcp", "/mcp"), ("", "/")] {
+        let answer = world.send("GET", &format!("{document}{path}"), &[], b"");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.value()["resource"], format!("{here}{resource}"));
+        let issuers = &answer.value()["authorization_servers"][0];
+        assert!(!issuers.as_str().unwrap().contains(&here), "{issuers}");
+    }
+    let get = |path: &str| world.send("GET", path, &[], b"");
+    let answer = get("/.well-known/oauth-authorization-server");
+    assert_eq!(answer.body, "{\"issuer\":  \"x\"}", "as it came");
+    assert_eq!(
+        get("/.well-known/oauth-authorization-server/no").status,
+        404
+    );
+    let answer = get("/.well-known/oauth-authorization-server/html");
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (502, "unreadable-answer")
+    );
+    let answer = get("/.well-known/openid-configuration");
+    assert_eq!((answer.status, answer.code().as_str()), (502, "secret"));
+    let posted = world.send("POST", document, &JSON, b"{}");
+    assert_eq!(posted.status, 404);
 }

@@ -51,12 +51,61 @@ fn every_agent_is_found_and_left_as_it_was() {
             "{said}"
         );
         assert_eq!(said.contains("web: left as it is"), text == json, "{said}");
+        let all = [&words[..], &["--urls"]].concat();
+        let (_, said) = egressctl(home.path(), &all);
+        assert_eq!(
+            said.contains("web: behind the guard"),
+            text == json,
+            "{said}"
+        );
         let (_, said) = egressctl(home.path(), &words);
         assert!(said.contains("nothing to change"), "{said}");
         words[0] = "uninstall";
         assert_eq!(egressctl(home.path(), &words).0, Some(0));
         assert_eq!(read(), text, "{agent}");
     }
+}
+
+/// What is written can be run as it stands, and holds no secret in its words.
+#[test]
+fn an_installed_url_answers() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("some.json");
+    let (mut upstream, url) = http::upstream();
+    let headers = json!({ "Authorization": "Bearer sesame" });
+    let web = json!({ "type": "http", "url": url, "headers": headers });
+    let config = json!({ "mcpServers": { "web": web } }).to_string();
+    std::fs::write(&path, &config).unwrap();
+    std::fs::write(home.path().join("policy.json"), r#"{ "version": 1 }"#).unwrap();
+    let words = ["install", "some.json", "--policy", "policy.json", "--urls"];
+    let (status, said) = egressctl(home.path(), &words);
+    assert_eq!(status, Some(0), "{said}");
+    let written: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let server = &written["mcpServers"]["web"];
+    assert_eq!(server["type"], "stdio");
+    assert!(!server["args"].to_string().contains("sesame"), "{server}");
+    let texts = |value: &Value| value.as_str().unwrap().to_owned();
+    let variables = server["env"].as_object().unwrap().iter();
+    let mut command = Command::new(server["command"].as_str().unwrap());
+    command
+        .args(server["args"].as_array().unwrap().iter().map(texts))
+        .envs(variables.map(|(name, value)| (name, texts(value))))
+        .env("HOME", home.path())
+        .env_remove("XDG_STATE_HOME");
+    let mut guard = Guarded::spawn(tempfile::tempdir().unwrap(), &mut command);
+    assert!(guard.list().contains(&"log".to_owned()));
+    let log = guard.ask(&call(1, "log", &json!({})));
+    assert!(text(&log).contains("Bearer sesame"), "{log}");
+    assert!(guard.end().0.success());
+    let state = home.path().join(".local/state/egressd/mcp/web.json");
+    assert!(state.exists());
+    assert_eq!(
+        egressctl(home.path(), &["uninstall", "some.json"]).0,
+        Some(0)
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), config);
+    upstream.kill().unwrap();
+    upstream.wait().unwrap();
 }
 
 #[test]

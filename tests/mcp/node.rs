@@ -29,6 +29,16 @@ fn over_http_a_client_sees_the_same() {
     check(&direct, &home.client("http", &[proxy.url.clone().into()]));
 }
 
+#[test]
+fn over_a_bridge_a_client_sees_the_same() {
+    let home = Home::new();
+    let server = Server::start(&home);
+    let direct = home.client("http", &[server.url.clone().into()]);
+    let bridge = ["--upstream".into(), server.url.clone().into()];
+    let guarded = [guard(home.path()), bridge.into()].concat();
+    check(&direct, &home.client("stdio", &guarded));
+}
+
 #[track_caller]
 fn check(direct: &str, through: &str) {
     let [says, guard_says] = UNKNOWN;

@@ -108,7 +108,7 @@ async def client(mode, transport, target):
     async def elicited(context, params):
         return types.ElicitResult(action="accept", content={"city": "Bern"})
 
-    if transport == "stdio":
+    if not target[0].startswith("http"):
         at = StdioServerParameters(command=target[0], args=target[1:])
     elif transport == "sse":
         at = sse_client(target[0])

@@ -36,6 +36,26 @@ fn over_http_both_eras_see_the_same() {
     }
 }
 
+/// A client that only starts its servers speaks to one that listens.
+#[test]
+fn over_a_bridge_both_eras_see_the_same() {
+    for (transport, modes) in [
+        ("http", &["legacy", "auto", "2026-07-28"][..]),
+        ("stateless", &["legacy", "auto"]),
+        ("sse", &["legacy"]),
+    ] {
+        let server = Server::start(transport);
+        for mode in modes {
+            let direct = client(mode, transport, &[server.url.clone().into()]);
+            let dir = tempfile::tempdir().unwrap();
+            let mut guarded: Vec<PathBuf> = guard(dir.path());
+            guarded.extend(["--upstream".into(), server.url.clone().into()]);
+            let through = client(mode, transport, &guarded);
+            check(&direct, &through, &format!("{transport} {mode}"));
+        }
+    }
+}
+
 /// All is the same but for the three calls that are denied or lose their result.
 #[track_caller]
 fn check(direct: &Value, through: &Value, what: &str) {

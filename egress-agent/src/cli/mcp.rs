@@ -6,6 +6,7 @@
 mod accept;
 mod daemon;
 mod install;
+mod remote;
 mod standard;
 mod wrap;
 
@@ -19,6 +20,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
+use hyper::HeaderMap;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -74,9 +76,23 @@ struct Guarding {
     /// Listen on this address for clients of a server that speaks HTTP, such as `127.0.0.1:0`.
     #[arg(long, value_name = "ADDR", requires = "upstream", conflicts_with_all = ["run", "command"])]
     listen: Option<SocketAddr>,
-    /// The server behind that address.
-    #[arg(long, value_name = "URL", requires = "listen")]
+    /// The server behind that address; without one, the server behind standard input and output.
+    /// An authority that issues its certificate, and is not the system's, is named in
+    /// `SSL_CERT_FILE`.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["run", "command"])]
     upstream: Option<String>,
+    /// Send the server this header with every request: its value is that of the variable
+    /// `EGRESSCTL_HEADER_NAME`.
+    #[arg(
+        long = "header",
+        value_name = "NAME",
+        requires = "upstream",
+        conflicts_with = "listen"
+    )]
+    headers: Vec<String>,
+    /// How the configuration named the kind of the server (`egressctl mcp install` writes it).
+    #[arg(long, hide = true, requires = "upstream")]
+    was: Option<String>,
     /// Listen where other machines can call, and let them.
     #[arg(long, requires = "listen")]
     allow_remote: bool,
@@ -98,7 +114,7 @@ struct Guarding {
     #[arg(long, hide = true)]
     no_args: bool,
     /// The server and its arguments, behind `--`.
-    #[arg(required_unless_present = "listen", last = true)]
+    #[arg(required_unless_present = "upstream", last = true)]
     command: Vec<OsString>,
 }
 
@@ -131,8 +147,10 @@ pub fn run(args: McpArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<
 }
 
 fn guard(args: &Guarding, socket: &Path) -> anyhow::Result<Exit> {
-    if let (Some(address), Some(upstream)) = (args.listen, &args.upstream) {
-        return listen(args, address, upstream, socket);
+    match (args.listen, &args.upstream) {
+        (Some(address), Some(upstream)) => return listen(args, address, upstream, socket),
+        (None, Some(upstream)) => return bridge(args, upstream, socket),
+        (Some(_) | None, None) => {}
     }
     let name = args.name.clone().unwrap_or_else(|| name(&args.command));
     let guard = Arc::new(args.guard_of(&name, socket)?);
@@ -165,10 +183,7 @@ fn listen(
         "{address} can be called by other machines: use 127.0.0.1, or say --allow-remote"
     );
     let upstream = Upstream::parse(upstream)?;
-    let name = args
-        .name
-        .clone()
-        .unwrap_or_else(|| upstream.host().to_owned());
+    let name = args.name_or(upstream.host());
     let guard = args.guard_of(&name, socket)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -189,6 +204,30 @@ fn listen(
     })
 }
 
+/// Between a client on standard input and output and a server that listens.
+fn bridge(args: &Guarding, upstream: &str, socket: &Path) -> anyhow::Result<Exit> {
+    let upstream = Upstream::parse(upstream)?;
+    let name = args.name_or(upstream.host());
+    let guard = args.guard_of(&name, socket)?;
+    let headers = args.headers()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let ended = runtime.block_on(async {
+        let (input, output) = (standard::input()?, standard::output()?);
+        let witness = Box::new(move |note: &Note| tell(&name, note));
+        let proxy = Arc::new(Proxy::new(guard, upstream, None, witness)?);
+        tokio::select! {
+            served = http::bridge::serve(proxy, headers, input, output) => served?,
+            () = ended() => {}
+        }
+        Ok(Exit::Ok)
+    });
+    // Somebody may never close our input; nobody waits for that.
+    runtime.shutdown_background();
+    ended
+}
+
 /// Comes when somebody ends this process.
 async fn ended() {
     let (Ok(mut terminate), Ok(mut interrupt)) = (
@@ -204,6 +243,25 @@ async fn ended() {
 }
 
 impl Guarding {
+    fn name_or(&self, host: &str) -> String {
+        self.name.clone().unwrap_or_else(|| host.to_owned())
+    }
+
+    /// Headers for the server. Their values are in variables: everybody on this machine can read
+    /// the words of a command.
+    fn headers(&self) -> anyhow::Result<HeaderMap> {
+        let mut headers = HeaderMap::new();
+        for name in &self.headers {
+            let variable = format!("{}{name}", remote::VARIABLE);
+            let value = std::env::var(&variable).with_context(|| {
+                format!("the value of the header `{name}` is missing: set {variable}")
+            })?;
+            let (name, value) = http::bridge::header(name, &value)?;
+            headers.append(name, value);
+        }
+        Ok(headers)
+    }
+
     fn guard_of(&self, name: &str, socket: &Path) -> anyhow::Result<Guard> {
         ensure!(
             !name.is_empty(),

@@ -6,6 +6,7 @@
 //! | `POST` with a message | the message goes on; what it answers is read whole, or event by event |
 //! | `GET` for a stream | always; each event is looked at before it goes on |
 //! | `DELETE` | always |
+//! | `GET` for a well-known place | always; the document names the guard where it named the server |
 //!
 //! Whoever waits is answered in the protocol: with a JSON-RPC error and status 200 where the guard
 //! denies, 502 and 504 where the server fails. Bodies that cannot be read as messages are left
@@ -13,6 +14,10 @@
 //! and from no page of a browser (DNS rebinding).
 
 mod body;
+pub mod bridge;
+mod discovery;
+mod documents;
+mod failed;
 mod headers;
 mod relay;
 
@@ -27,7 +32,7 @@ use std::{
 
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
-    body::{Bytes, Incoming},
+    body::{Body as HttpBody, Bytes, Incoming},
     header::{ALLOW, CONTENT_TYPE},
     service::service_fn,
 };
@@ -46,6 +51,7 @@ use tokio::{
 
 use self::{
     body::{Body, Held},
+    failed::Failed,
     headers::Refused,
 };
 use super::{
@@ -53,7 +59,7 @@ use super::{
     gate::{Block, NO_ANSWER, Subject},
     message::{self, Framing, INVALID_REQUEST, Id, Incoming as Read, Kind},
     revision::{self, Revision},
-    session::{self, Action, Guard, MOST_OPEN, Note, Session, Step, error},
+    session::{self, Action, Guard, MOST_OPEN, Note, Session, Side, Step, error},
 };
 
 /// Connections at a time: clients open one for each call that runs, and a few streams.
@@ -91,6 +97,8 @@ pub struct Proxy {
     strays: Mutex<VecDeque<Weak<Conversation>>>,
     /// Of those together.
     budget: Arc<Mutex<Budget>>,
+    /// Where the server said that its document for clients without access is.
+    metadata: Mutex<Option<url::Url>>,
 }
 
 impl std::fmt::Debug for Proxy {
@@ -145,7 +153,10 @@ pub enum InvalidUpstream {
     NotUrl(String),
     #[error("`{0}` is neither http nor https, or carries a user")]
     Scheme(String),
-    #[error("the certificates of the system cannot be read: {0}")]
+    #[error(
+        "no certificate of an authority can be read ({0}): look at SSL_CERT_FILE and \
+         SSL_CERT_DIR, or install the certificates of the system"
+    )]
     Certificates(#[source] io::Error),
 }
 
@@ -217,6 +228,7 @@ impl Proxy {
             announced: Mutex::new(LruCache::new(MOST_SESSIONS)),
             strays: Mutex::default(),
             budget: Arc::default(),
+            metadata: Mutex::default(),
         })
     }
 
@@ -261,11 +273,19 @@ impl Proxy {
         }
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+    async fn answer<B>(self: Arc<Self>, request: Request<B>) -> Answer
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         if let Err(refused) =
             headers::check(request.headers(), request.uri(), self.names.as_deref())
         {
             return refuse(&refused);
+        }
+        if request.method() == Method::GET
+            && let Some(wanted) = self.wanted(request.uri())
+        {
+            return self.discover(request.headers(), wanted).await;
         }
         let Some(target) = self.target(request.uri()) else {
             let block = Block::new(
@@ -309,7 +329,10 @@ impl Proxy {
         })
     }
 
-    async fn post(self: Arc<Self>, request: Request<Incoming>, target: Target) -> Answer {
+    async fn post<B>(self: Arc<Self>, request: Request<B>, target: Target) -> Answer
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let (head, incoming) = request.into_parts();
         if let Err(refused) = headers::check_body(&head.headers) {
             return refuse(&refused);
@@ -405,6 +428,7 @@ impl Proxy {
         let exchange = relay::Exchange {
             proxy: self,
             conversation,
+            called: headers::called(&head.headers, &head.uri),
             headers: headers::onwards(&head.headers),
             url: target.url,
             id,
@@ -412,10 +436,11 @@ impl Proxy {
         exchange.post(body, held).await
     }
 
-    async fn get(self: Arc<Self>, request: Request<Incoming>, target: Target) -> Answer {
+    async fn get<B>(self: Arc<Self>, request: Request<B>, target: Target) -> Answer {
         let session_id = headers::session(request.headers());
         let conversation = self.conversation(session_id.as_deref(), None);
         let exchange = relay::Exchange {
+            called: headers::called(request.headers(), request.uri()),
             headers: headers::onwards(request.headers()),
             conversation,
             url: target.url,
@@ -425,7 +450,7 @@ impl Proxy {
         exchange.get().await
     }
 
-    async fn delete(self: Arc<Self>, request: Request<Incoming>, target: Target) -> Answer {
+    async fn delete<B>(self: Arc<Self>, request: Request<B>, target: Target) -> Answer {
         let session_id = headers::session(request.headers());
         let sent = self
             .send(
@@ -443,10 +468,26 @@ impl Proxy {
                 if let Some(id) = session_id.filter(|_| is_gone) {
                     lock(&self.sessions).pop(&id);
                 }
-                empty(status)
+                let called = headers::called(request.headers(), request.uri());
+                relay::without_body(status, self.back(response.headers(), called.as_ref()))
             }
-            Err(failed) => fail(failed.status(), None, &failed.block(), NO_ANSWER),
+            Err(failed) => self.failed(None, failed),
         }
+    }
+
+    /// Nothing of the server can be passed on: an error for the client, and a word to whoever
+    /// started the guard.
+    fn failed(&self, id: Option<&Id>, failed: Failed) -> Answer {
+        let block = failed.block();
+        let answer = fail(failed.status(), id, &block, NO_ANSWER);
+        (self.witness)(&Note {
+            from: Side::Client,
+            method: None,
+            tool: None,
+            id: id.cloned(),
+            block: Some(block),
+        });
+        answer
     }
 
     /// The conversation of a session; one of its own for a message without a session, but for an
@@ -498,7 +539,7 @@ impl Proxy {
         };
         match tokio::time::timeout(patience, sent).await {
             Err(_) => Err(Failed::TooSlow(patience)),
-            Ok(Err(_)) => Err(Failed::Unreachable),
+            Ok(Err(error)) => Err(Failed::of(&error)),
             Ok(Ok(response)) if response.status().is_redirection() => Err(Failed::Elsewhere),
             Ok(Ok(response)) => Ok(response),
         }
@@ -521,46 +562,6 @@ impl Conversation {
             // Nobody listens any more.
             drop(listener.send(event.into()).await);
         }
-    }
-}
-
-/// Why the server gave no answer that could be passed on.
-#[derive(Clone, Copy, Debug)]
-enum Failed {
-    Unreachable,
-    TooSlow(Duration),
-    Elsewhere,
-    Unreadable(&'static str),
-    Busy,
-}
-
-impl Failed {
-    const fn status(self) -> StatusCode {
-        match self {
-            Self::Unreachable | Self::Elsewhere | Self::Unreadable(_) => StatusCode::BAD_GATEWAY,
-            Self::TooSlow(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    fn block(self) -> Block {
-        let (code, reason) = match self {
-            Self::Unreachable => ("server-gone", "the server is not reached".to_owned()),
-            Self::TooSlow(patience) => {
-                let seconds = patience.as_secs();
-                (
-                    "no-answer",
-                    format!("the server did not answer within {seconds} s"),
-                )
-            }
-            Self::Elsewhere => (
-                "redirect",
-                "the server sends the guard somewhere else, and it goes nowhere else".to_owned(),
-            ),
-            Self::Unreadable(what) => ("unreadable-answer", format!("the server answers {what}")),
-            Self::Busy => ("busy", "the guard holds too many messages".to_owned()),
-        };
-        Block::new(code, reason, "look at the server, and then try again")
     }
 }
 

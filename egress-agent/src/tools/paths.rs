@@ -83,17 +83,17 @@ pub(crate) fn mentioned(policy: &Policy, text: &str, access: Access) -> Option<S
             || word.starts_with("file:")
             || word.starts_with(".claude")
             || word.starts_with(".codex");
-        // Of names alone only the known places below a home directory count.
-        let tools = policy.tools();
-        let place = || {
-            let parts = parts(word, None);
-            tools.home.iter().any(|known| holds(&parts, known)) && word.contains('/')
-        };
         if is_rooted {
-            path(policy, word, access, None)
-        } else {
-            place().then_some(Sensitive::Credentials)
+            return path(policy, word, access, None);
         }
+        // Of names alone only the known places below a home directory count. Most words are no
+        // names at all, and a text has many.
+        let tools = policy.tools();
+        let is_place = word.contains('/') && {
+            let parts = parts(word, None);
+            tools.home.iter().any(|known| holds(&parts, known))
+        };
+        is_place.then_some(Sensitive::Credentials)
     })
 }
 
@@ -127,11 +127,11 @@ fn parts(text: &str, cwd: Option<&Path>) -> Vec<String> {
 
 /// Whether the parts of `known` stand in a row.
 fn holds(parts: &[String], known: &str) -> bool {
-    let known: Vec<_> = known.split('/').collect();
-    parts.windows(known.len()).any(|window| {
+    let known = known.split('/');
+    parts.windows(known.clone().count()).any(|window| {
         window
             .iter()
-            .zip(&known)
+            .zip(known.clone())
             .all(|(part, known)| is_part(part, known))
     })
 }

@@ -30,6 +30,10 @@ pub(super) struct InstallArgs {
     /// Let the guards start the servers in guarded sessions of their own.
     #[arg(long)]
     run: bool,
+    /// Put servers behind the guard that are called by a URL, too. The agent cannot log in to
+    /// them any more: they need a token in a header, or none.
+    #[arg(long)]
+    urls: bool,
 }
 
 pub(super) fn install(args: &InstallArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
@@ -39,12 +43,11 @@ pub(super) fn install(args: &InstallArgs, screen: &mut Screen) -> anyhow::Result
         let policy = fs::canonicalize(policy).context("finding the policy")?;
         options.extend(["--policy".to_owned(), text(&policy)?]);
     }
-    if args.run {
-        options.push("--run".to_owned());
-    }
     let wrapping = Wrapping {
         program: text(&program)?,
         options,
+        of_commands: args.run.then(|| "--run".to_owned()).into_iter().collect(),
+        wraps_urls: args.urls,
     };
     change(args, screen, "behind the guard", |text, form| {
         wrap::wrap(text, form, &wrapping)
@@ -78,17 +81,14 @@ fn change(
     let Changed {
         text: after,
         servers,
-        remote,
+        urls: _,
+        left,
     } = match edit(&before, form) {
         Ok(changed) => changed,
         Err(refused) => bail!("{shown} was left as it is: {refused}; mend it and try again"),
     };
-    for name in remote {
-        screen.line(format!(
-            "{name}: left as it is, for it is called by a URL; start \
-             `egressctl mcp --name {name} --listen 127.0.0.1:PORT --upstream URL` and name that \
-             address instead"
-        ))?;
+    for (name, why) in left {
+        screen.line(format!("{name}: left as it is: {why}"))?;
     }
     if after == before {
         screen.line(format!("{shown}: nothing to change"))?;

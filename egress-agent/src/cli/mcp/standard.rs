@@ -35,7 +35,7 @@ pub(super) fn input() -> io::Result<Box<dyn AsyncRead + Unpin>> {
 }
 
 /// As [`input`].
-pub(super) fn output() -> io::Result<Box<dyn AsyncWrite + Unpin>> {
+pub(super) fn output() -> io::Result<Box<dyn AsyncWrite + Unpin + Send>> {
     let file = io::stdout().as_fd().try_clone_to_owned()?;
     Ok(match kind(&file)? {
         Kind::Pipe => match pipe::OpenOptions::new().open_sender("/proc/self/fd/1") {

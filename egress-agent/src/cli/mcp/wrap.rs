@@ -3,7 +3,7 @@
 //!
 //! A server is wrapped by words in front of its own: `command` becomes `egressctl`, and the words
 //! of the guard with the old command, as it was spelt, stand before the old arguments. Taking them
-//! out is exact, whatever the spelling was.
+//! out is exact, whatever the spelling was. Servers that are called by a URL: [`remote`].
 
 use std::ops::Range;
 
@@ -13,7 +13,9 @@ use jsonc_parser::{
     common::Ranged as _,
     parse_to_ast,
 };
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Document, Item, Key, TableLike};
+
+use super::remote::{self, Remote};
 
 /// Between the words of the guard and those of the server.
 const REST: &str = "--";
@@ -34,17 +36,26 @@ pub(super) struct Wrapping {
     pub(super) program: String,
     /// Options for every guard.
     pub(super) options: Vec<String>,
+    /// Options for guards that start a server.
+    pub(super) of_commands: Vec<String>,
+    /// Servers that are called by a URL become commands, too.
+    pub(super) wraps_urls: bool,
 }
 
 /// A changed text, and what was done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changed {
     pub(super) text: String,
     /// Names of servers that stand behind the guard, or did.
     pub(super) servers: Vec<String>,
-    /// Names of servers that are called by a URL, and are left.
-    pub(super) remote: Vec<String>,
+    /// Those of them that are called by a URL without the guard.
+    pub(super) urls: Vec<String>,
+    /// Names of servers that are left, and why.
+    pub(super) left: Vec<(String, String)>,
 }
+
+/// A change of a text.
+pub(super) type Edit = (Range<usize>, String);
 
 /// Why a file is left alone.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,23 +75,29 @@ pub(super) enum Refused {
 
 /// Puts every server behind the guard.
 pub(super) fn wrap(text: &str, form: Form, wrapping: &Wrapping) -> Result<Changed, Refused> {
-    let plain = unwrap(text, form)?.text;
-    let mut changed = Changed {
-        text: String::new(),
-        servers: Vec::new(),
-        remote: Vec::new(),
-    };
+    let Changed {
+        text: plain, urls, ..
+    } = unwrap(text, form)?;
+    let mut changed = Changed::default();
     let mut edits = Vec::new();
     for server in servers(&plain, form)? {
         let Some(command) = &server.command else {
-            if server.is_remote {
-                changed.remote.push(server.name);
+            if let Some(remote) = &server.remote {
+                // What stands behind the guard stays there.
+                let is_wanted = wrapping.wraps_urls || urls.contains(&server.name);
+                match remote::wrap(&plain, &server, remote, wrapping, is_wanted) {
+                    Ok(more) => {
+                        edits.extend(more);
+                        changed.servers.push(server.name);
+                    }
+                    Err(why) => changed.left.push((server.name, why)),
+                }
             }
             continue;
         };
-        let quote = |word: &str| serde_json::Value::from(word).to_string();
         let mut words = vec![quote("mcp"), quote("--name"), quote(&server.name)];
-        words.extend(wrapping.options.iter().map(|option| quote(option)));
+        let options = wrapping.options.iter().chain(&wrapping.of_commands);
+        words.extend(options.map(|option| quote(option)));
         if server.args.is_none() {
             words.push(quote(NO_ARGS));
         }
@@ -110,13 +127,15 @@ pub(super) fn wrap(text: &str, form: Form, wrapping: &Wrapping) -> Result<Change
 
 /// Takes the guard away from every server.
 pub(super) fn unwrap(text: &str, form: Form) -> Result<Changed, Refused> {
-    let mut changed = Changed {
-        text: String::new(),
-        servers: Vec::new(),
-        remote: Vec::new(),
-    };
+    let mut changed = Changed::default();
     let mut edits = Vec::new();
     for server in servers(text, form)? {
+        if let Some(more) = remote::unwrap(text, &server) {
+            edits.extend(more);
+            changed.urls.push(server.name.clone());
+            changed.servers.push(server.name);
+            continue;
+        }
         let (Some(command), Some(args)) = (&server.command, &server.args) else {
             continue;
         };
@@ -153,16 +172,19 @@ pub(super) fn unwrap(text: &str, form: Form) -> Result<Changed, Refused> {
 
 /// One server as it stands in the text.
 #[derive(Debug)]
-struct Server {
-    name: String,
-    command: Option<Word>,
-    args: Option<Args>,
-    is_remote: bool,
-    style: Style,
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) command: Option<Word>,
+    pub(super) args: Option<Args>,
+    /// The kind of the server, where the configuration says it.
+    pub(super) kind: Option<Word>,
+    pub(super) env: Option<Names>,
+    pub(super) remote: Option<Remote>,
+    pub(super) style: Style,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
+pub(super) enum Style {
     Json,
     TomlTable,
     TomlInline,
@@ -170,17 +192,29 @@ enum Style {
 }
 
 #[derive(Clone, Debug)]
-struct Word {
-    text: String,
+pub(super) struct Word {
+    pub(super) text: String,
     /// With its quotes.
-    range: Range<usize>,
+    pub(super) range: Range<usize>,
+    /// The name of the member that it is the value of.
+    pub(super) key: Range<usize>,
 }
 
 #[derive(Debug)]
-struct Args {
-    words: Vec<Word>,
+pub(super) struct Args {
+    pub(super) words: Vec<Word>,
     /// With its brackets.
-    range: Range<usize>,
+    pub(super) range: Range<usize>,
+    pub(super) key: Range<usize>,
+}
+
+/// The members of an object: variables, or headers.
+#[derive(Debug)]
+pub(super) struct Names {
+    pub(super) key: Range<usize>,
+    pub(super) words: Vec<Word>,
+    /// All of it is an object of texts.
+    pub(super) are_texts: bool,
 }
 
 /// The words of a guard among the arguments.
@@ -194,10 +228,16 @@ struct Ours {
 }
 
 impl Args {
-    fn ours(&self, command: &Word) -> Option<Ours> {
+    /// Whether they are the words of a guard.
+    pub(super) fn are_ours(&self, command: &Word) -> bool {
         let program = command.text.rsplit('/').next().unwrap_or_default();
+        let first = self.words.first();
+        program == "egressctl" && first.is_some_and(|first| first.text == "mcp")
+    }
+
+    fn ours(&self, command: &Word) -> Option<Ours> {
         let first = self.words.first()?;
-        if program != "egressctl" || first.text != "mcp" {
+        if !self.are_ours(command) {
             return None;
         }
         let rest = self.words.iter().position(|word| word.text == REST)?;
@@ -213,7 +253,7 @@ impl Args {
 }
 
 /// Whether nothing but the name of the arguments stands between a command and them.
-fn is_only_args(between: &str) -> bool {
+pub(super) fn is_only_args(between: &str) -> bool {
     let letters: String = between
         .chars()
         .filter(|char| !char.is_whitespace())
@@ -221,11 +261,15 @@ fn is_only_args(between: &str) -> bool {
     ["\"args\":", ",\"args\":", "args=", ",args="].contains(&letters.as_str())
 }
 
-fn spelling<'a>(text: &'a str, range: &Range<usize>) -> &'a str {
+pub(super) fn quote(word: &str) -> String {
+    serde_json::Value::from(word).to_string()
+}
+
+pub(super) fn spelling<'a>(text: &'a str, range: &Range<usize>) -> &'a str {
     text.get(range.clone()).unwrap_or_default()
 }
 
-fn edited(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
+fn edited(text: &str, mut edits: Vec<Edit>) -> String {
     edits.sort_by_key(|(range, _)| (range.start, range.end));
     let mut result = String::new();
     let mut at = 0;
@@ -304,42 +348,85 @@ fn json_list(
         let Json::Object(server) = &property.value else {
             return Err(shape(&place, "an object"));
         };
-        let command = match value_at(server, "command", &place)? {
-            None => None,
-            Some(value) => Some(json_word(value, &format!("{place}.command"))?),
+        let word = |key: &str| match member_at(server, key, &place)? {
+            None => Ok(None),
+            Some((at, value)) => json_word(at, value, &format!("{place}.{key}")).map(Some),
         };
-        let args = match value_at(server, "args", &place)? {
+        let args = match member_at(server, "args", &place)? {
             None => None,
-            Some(Json::Array(list)) => {
+            Some((key, Json::Array(list))) => {
                 let place = format!("{place}.args[]");
-                let words = list.elements.iter().map(|word| json_word(word, &place));
+                let words = list.elements.iter();
+                let words = words.map(|word| json_word(key.clone(), word, &place));
                 let range = list.range();
                 Some(Args {
                     words: words.collect::<Result<_, _>>()?,
                     range: range.start..range.end,
+                    key,
                 })
             }
             Some(_) => return Err(shape(&format!("{place}.args"), "a list")),
         };
+        let names = |key| member_at(server, key, &place).map(|found| found.map(json_names));
+        let remote = match word("url")? {
+            None => None,
+            Some(url) => Some(Remote {
+                url,
+                headers: names("headers")?,
+                members: server
+                    .properties
+                    .iter()
+                    .map(|it| it.name.as_str().to_owned())
+                    .collect(),
+            }),
+        };
         servers.push(Server {
             name: name.to_owned(),
-            command,
+            command: word("command")?,
             args,
-            is_remote: value_at(server, "url", &place)?.is_some(),
+            kind: word("type")?,
+            env: names("env")?,
+            remote,
             style: Style::Json,
         });
     }
     Ok(())
 }
 
-fn json_word(value: &Json<'_>, place: &str) -> Result<Word, Refused> {
+fn json_word(key: Range<usize>, value: &Json<'_>, place: &str) -> Result<Word, Refused> {
     let Json::StringLit(text) = value else {
         return Err(shape(place, "a text"));
     };
     Ok(Word {
         text: text.value.to_string(),
         range: text.range.start..text.range.end,
+        key,
     })
+}
+
+/// The names of an object.
+fn json_names((key, value): (Range<usize>, &Json<'_>)) -> Names {
+    let mut found = Names {
+        key: key.clone(),
+        words: Vec::new(),
+        are_texts: false,
+    };
+    let Json::Object(object) = value else {
+        return found;
+    };
+    found.are_texts = object
+        .properties
+        .iter()
+        .all(|property| matches!(property.value, Json::StringLit(_)));
+    found.words.extend(object.properties.iter().map(|property| {
+        let range = property.name.range();
+        Word {
+            text: property.name.as_str().to_owned(),
+            range: range.start..range.end,
+            key: key.clone(),
+        }
+    }));
+    found
 }
 
 fn object_at<'a, 'b>(
@@ -347,19 +434,19 @@ fn object_at<'a, 'b>(
     key: &str,
     place: &str,
 ) -> Result<Option<&'a ast::Object<'b>>, Refused> {
-    match value_at(object, key, place)? {
+    match member_at(object, key, place)? {
         None => Ok(None),
-        Some(Json::Object(object)) => Ok(Some(object)),
+        Some((_, Json::Object(object))) => Ok(Some(object)),
         Some(_) => Err(shape(key, "an object")),
     }
 }
 
-/// A member that must not stand there twice: agents would read the last.
-fn value_at<'a, 'b>(
+/// A member that must not stand there twice: agents would read the last. Its name and its value.
+fn member_at<'a, 'b>(
     object: &'a ast::Object<'b>,
     key: &str,
     place: &str,
-) -> Result<Option<&'a Json<'b>>, Refused> {
+) -> Result<Option<(Range<usize>, &'a Json<'b>)>, Refused> {
     let mut found = object
         .properties
         .iter()
@@ -368,7 +455,10 @@ fn value_at<'a, 'b>(
     if found.next().is_some() {
         return Err(Refused::Twice(format!("{place}.{key}")));
     }
-    Ok(first.map(|property| &property.value))
+    Ok(first.map(|property| {
+        let name = property.name.range();
+        (name.start..name.end, &property.value)
+    }))
 }
 
 fn toml_servers(text: &str) -> Result<Vec<Server>, Refused> {
@@ -392,15 +482,25 @@ fn toml_servers(text: &str) -> Result<Vec<Server>, Refused> {
         let server = server
             .as_table_like()
             .ok_or_else(|| shape(&place, "a table"))?;
-        let command = match server.get("command") {
-            None => None,
-            Some(item) => Some(toml_word(item.as_value(), &format!("{place}.command"))?),
+        let word = |key: &str| match server.get_key_value(key) {
+            None => Ok(None),
+            Some((name, item)) => {
+                let at = name.span().unwrap_or_default();
+                toml_word(at, item.as_value(), &format!("{place}.{key}")).map(Some)
+            }
         };
+        let remote = word("url")?.map(|url| Remote {
+            url,
+            headers: server.get_key_value("http_headers").map(toml_names),
+            members: server.iter().map(|(key, _)| key.to_owned()).collect(),
+        });
         servers.push(Server {
             name: name.to_owned(),
-            command,
+            command: word("command")?,
             args: toml_args(server, &place)?,
-            is_remote: server.get("url").is_some(),
+            kind: None,
+            env: server.get_key_value("env").map(toml_names),
+            remote,
             style,
         });
     }
@@ -408,26 +508,58 @@ fn toml_servers(text: &str) -> Result<Vec<Server>, Refused> {
 }
 
 fn toml_args(server: &dyn TableLike, place: &str) -> Result<Option<Args>, Refused> {
-    let Some(item) = server.get("args") else {
+    let Some((key, item)) = server.get_key_value("args") else {
         return Ok(None);
     };
+    let key = key.span().unwrap_or_default();
     let place = format!("{place}.args");
     let list = item.as_array().and_then(|list| Some((list, list.span()?)));
     let (list, range) = list.ok_or_else(|| shape(&place, "a list"))?;
-    let words = list.iter().map(|word| toml_word(Some(word), &place));
+    let words = list.iter();
+    let words = words.map(|word| toml_word(key.clone(), Some(word), &place));
     Ok(Some(Args {
         words: words.collect::<Result<_, _>>()?,
         range,
+        key: key.clone(),
     }))
 }
 
-fn toml_word(value: Option<&toml_edit::Value>, place: &str) -> Result<Word, Refused> {
+fn toml_word(
+    key: Range<usize>,
+    value: Option<&toml_edit::Value>,
+    place: &str,
+) -> Result<Word, Refused> {
     let word = value.and_then(|value| Some((value.as_str()?, value.span()?)));
     let (text, range) = word.ok_or_else(|| shape(place, "a text"))?;
     Ok(Word {
         text: text.to_owned(),
         range,
+        key,
     })
+}
+
+/// As [`json_names`]. With dotted keys the name stands there more than once.
+fn toml_names((key, item): (&Key, &Item)) -> Names {
+    let mut found = Names {
+        key: key.span().unwrap_or_default(),
+        words: Vec::new(),
+        are_texts: false,
+    };
+    let is_dotted = item.as_table().is_some_and(toml_edit::Table::is_dotted);
+    let Some(table) = item.as_table_like().filter(|_| !is_dotted) else {
+        return found;
+    };
+    found.are_texts = table.iter().all(|(_, item)| item.is_str());
+    let keys = table
+        .iter()
+        .filter_map(|(name, _)| table.get_key_value(name));
+    let key = found.key.clone();
+    found.words.extend(keys.map(|(name, _)| Word {
+        text: name.get().to_owned(),
+        range: name.span().unwrap_or_default(),
+        key: key.clone(),
+    }));
+    found
 }
 
 fn shape(place: &str, expected: &'static str) -> Refused {
@@ -438,190 +570,4 @@ fn shape(place: &str, expected: &'static str) -> Refused {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn wrapping() -> Wrapping {
-        Wrapping {
-            program: "/usr/bin/egressctl".to_owned(),
-            options: vec!["--policy".to_owned(), "/etc/p.json".to_owned()],
-        }
-    }
-
-    #[track_caller]
-    fn check(form: Form, text: &str, wrapped: &str) {
-        let found = wrap(text, form, &wrapping()).unwrap();
-        assert_eq!(found.text, wrapped);
-        let again = wrap(wrapped, form, &wrapping()).unwrap();
-        assert_eq!(again.text, wrapped, "the second time nothing changes");
-        assert_eq!(unwrap(wrapped, form).unwrap().text, text, "and back");
-    }
-
-    #[test]
-    fn a_server_of_claude_code_is_put_behind_the_guard_and_taken_out() {
-        check(
-            Form::Json,
-            r#"{
-  // mine
-  "other": [1,2],
-  "mcpServers": {
-    "git": { "type": "stdio", "command": "n\u0070x", "args": [
-        "-y", // yes
-        "server-git" ], "env": { "A": "b" } },
-    "bare": {"command":"run-it"},
-    "none": { "command": "x", "args": [ ] },
-    "web": { "type": "http", "url": "https://x.test/mcp" },
-  },
-  "projects": { "/src": { "mcpServers": { "db": { "args": ["a"], "command": "/opt/db" } } } }
-}
-"#,
-            r#"{
-  // mine
-  "other": [1,2],
-  "mcpServers": {
-    "git": { "type": "stdio", "command": "/usr/bin/egressctl", "args": ["mcp", "--name", "git", "--policy", "/etc/p.json", "--", "n\u0070x", 
-        "-y", // yes
-        "server-git" ], "env": { "A": "b" } },
-    "bare": {"command":"/usr/bin/egressctl", "args": ["mcp", "--name", "bare", "--policy", "/etc/p.json", "--no-args", "--", "run-it"]},
-    "none": { "command": "/usr/bin/egressctl", "args": ["mcp", "--name", "none", "--policy", "/etc/p.json", "--", "x" ] },
-    "web": { "type": "http", "url": "https://x.test/mcp" },
-  },
-  "projects": { "/src": { "mcpServers": { "db": { "args": ["mcp", "--name", "db", "--policy", "/etc/p.json", "--", "/opt/db", "a"], "command": "/usr/bin/egressctl" } } } }
-}
-"#,
-        );
-    }
-
-    #[test]
-    fn a_server_of_codex_is_put_behind_the_guard_and_taken_out() {
-        check(
-            Form::Toml,
-            "model = \"x\" # mine\n\n[mcp_servers.git]\ncommand = 'npx' # starter\nargs = [ \"-y\",\n  'git' ]\n\n[mcp_servers.bare]\ncommand = \"run-it\" # c\n\n[mcp_servers.bare.env]\nA = \"b\"\n\n[mcp_servers.web]\nurl = \"https://x.test\"\n",
-            "model = \"x\" # mine\n\n[mcp_servers.git]\ncommand = \"/usr/bin/egressctl\" # starter\nargs = [\"mcp\", \"--name\", \"git\", \"--policy\", \"/etc/p.json\", \"--\", 'npx',  \"-y\",\n  'git' ]\n\n[mcp_servers.bare]\ncommand = \"/usr/bin/egressctl\"\nargs = [\"mcp\", \"--name\", \"bare\", \"--policy\", \"/etc/p.json\", \"--no-args\", \"--\", \"run-it\"] # c\n\n[mcp_servers.bare.env]\nA = \"b\"\n\n[mcp_servers.web]\nurl = \"https://x.test\"\n",
-        );
-        check(
-            Form::Toml,
-            "mcp_servers = { a = { command = \"x\" }, b = { command = \"y\", args = [] } }\n",
-            "mcp_servers = { a = { command = \"/usr/bin/egressctl\", args = [\"mcp\", \"--name\", \"a\", \"--policy\", \"/etc/p.json\", \"--no-args\", \"--\", \"x\"] }, b = { command = \"/usr/bin/egressctl\", args = [\"mcp\", \"--name\", \"b\", \"--policy\", \"/etc/p.json\", \"--\", \"y\"] } }\n",
-        );
-    }
-
-    #[test]
-    fn servers_are_told_by_name() {
-        let text = r#"{ "mcpServers": { "a": { "command": "x" }, "b": { "url": "https://x" } } }"#;
-        let found = wrap(text, Form::Json, &wrapping()).unwrap();
-        assert_eq!(
-            (found.servers, found.remote),
-            (vec!["a".to_owned()], vec!["b".to_owned()])
-        );
-        let none = wrap("{}", Form::Json, &wrapping()).unwrap();
-        assert_eq!(none.text, "{}");
-    }
-
-    /// An agent writes its file anew as it likes.
-    #[test]
-    fn what_another_program_has_rewritten_is_taken_out_too() {
-        let text = r#"{ "mcpServers": { "a": { "command": "npx", "args": ["-y", "b"] }, "c": { "command": "d" }, "e": { "command": "f", "args": [] } } }"#;
-        let wrapped = wrap(text, Form::Json, &wrapping()).unwrap().text;
-        let value: serde_json::Value = serde_json::from_str(&wrapped).unwrap();
-        for rewritten in [format!("{value:#}"), value.to_string()] {
-            let back = unwrap(&rewritten, Form::Json).unwrap().text;
-            let back: serde_json::Value = serde_json::from_str(&back).unwrap();
-            assert_eq!(
-                back,
-                serde_json::from_str::<serde_json::Value>(text).unwrap()
-            );
-        }
-    }
-
-    #[test]
-    fn a_guard_with_other_options_is_replaced() {
-        let text = r#"{ "mcpServers": { "a": { "command": "npx", "args": ["b"] } } }"#;
-        let old = Wrapping {
-            program: "/old/egressctl".to_owned(),
-            options: vec!["--run".to_owned()],
-        };
-        let wrapped = wrap(text, Form::Json, &old).unwrap().text;
-        let renewed = wrap(&wrapped, Form::Json, &wrapping()).unwrap().text;
-        assert_eq!(renewed, wrap(text, Form::Json, &wrapping()).unwrap().text);
-    }
-
-    #[track_caller]
-    fn check_refused(form: Form, text: &str, says: &str) {
-        let refused = wrap(text, form, &wrapping()).unwrap_err().to_string();
-        assert!(refused.contains(says), "{refused}");
-    }
-
-    #[test]
-    fn a_file_that_is_not_understood_is_left_alone() {
-        check_refused(Form::Json, "{", "cannot be parsed");
-        check_refused(Form::Json, "[]", "`the file` is not an object");
-        check_refused(
-            Form::Json,
-            r#"{"mcpServers":[]}"#,
-            "`mcpServers` is not an object",
-        );
-        check_refused(
-            Form::Json,
-            r#"{"mcpServers":{"a":{"command":7}}}"#,
-            "`mcpServers.a.command` is not a text",
-        );
-        check_refused(
-            Form::Json,
-            r#"{"mcpServers":{"a":{"command":"x","args":[7]}}}"#,
-            "args[]` is not a text",
-        );
-        check_refused(
-            Form::Json,
-            r#"{"mcpServers":{},"mcpServers":{}}"#,
-            "more than once",
-        );
-        check_refused(
-            Form::Json,
-            r#"{"mcpServers":{"a":{"command":"x"},"a":{}}}"#,
-            "more than once",
-        );
-        check_refused(
-            Form::Json,
-            r#"{"mcpServers":{"a":{"command":"x","command":"y"}}}"#,
-            "more than once",
-        );
-        check_refused(Form::Toml, "a = ", "cannot be parsed");
-        check_refused(
-            Form::Toml,
-            "mcp_servers = 1",
-            "`mcp_servers` is not a table",
-        );
-        check_refused(Form::Toml, "mcp_servers.a.command = \"x\"\n", "dotted keys");
-    }
-
-    proptest! {
-        #[test]
-        fn taking_out_is_exact_whatever_the_spelling(
-            command in "\"[a-z/ ]{1,8}\"",
-            args in prop::option::of(prop::collection::vec("[ \n]{0,2}\"[a-z,\\[\\]-]{0,6}\"[ \n]{0,2}", 0..4)),
-            space in "[ \n]{0,2}",
-            first in any::<bool>(),
-        ) {
-            let command = format!("{space}\"command\":{space}{command}{space}");
-            let args = args.map(|args| format!("{space}\"args\"{space}:[{space}{}{space}]", args.join(",")));
-            let members = match args {
-                None => command,
-                Some(args) if first => format!("{args},{command}"),
-                Some(args) => format!("{command},{args}"),
-            };
-            let text = format!("{{{space}\"mcpServers\":{{\"a\":{{{members}}}}}}}{space}");
-            let wrapped = wrap(&text, Form::Json, &wrapping()).unwrap().text;
-            prop_assert!(wrapped.contains("egressctl"));
-            prop_assert_eq!(unwrap(&wrapped, Form::Json).unwrap().text, text);
-        }
-
-        #[test]
-        fn any_text_is_read_without_a_panic(text in ".{0,80}") {
-            drop(wrap(&text, Form::Json, &wrapping()));
-            drop(wrap(&text, Form::Toml, &wrapping()));
-        }
-    }
-}
+mod tests;

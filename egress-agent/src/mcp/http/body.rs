@@ -8,7 +8,7 @@ use std::{
 };
 
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Bytes, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::headers::Refused;
@@ -134,7 +134,7 @@ pub(super) struct Held {
 impl Held {
     /// Reads a body to its end.
     pub(super) async fn read(
-        mut incoming: Incoming,
+        mut incoming: impl HttpBody<Data = Bytes> + Unpin,
         room: &Arc<Semaphore>,
     ) -> Result<Self, Problem> {
         let mut room = Room::of(room);

@@ -10,6 +10,7 @@ use hyper::{
     },
 };
 use serde_json::Value;
+use url::Url;
 
 use crate::mcp::{
     gate::Block,
@@ -17,10 +18,11 @@ use crate::mcp::{
     revision::Revision,
 };
 
-const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
-const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-const METHOD: HeaderName = HeaderName::from_static("mcp-method");
-const NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub(super) const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
+pub(super) const REVISION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(super) const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+pub(super) const NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub(super) const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const PARAM: &str = "mcp-param-";
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -190,6 +192,17 @@ pub(super) fn check(
     Ok(())
 }
 
+/// The address that a client has called.
+pub(super) fn called(headers: &HeaderMap, uri: &Uri) -> Option<Url> {
+    at(headers, Some(uri.path()))
+}
+
+/// The address of the guard with this path, as the client knows the guard.
+pub(super) fn at(headers: &HeaderMap, path: Option<&str>) -> Option<Url> {
+    let host = headers.get(HOST)?.to_str().ok()?;
+    Url::parse(&format!("http://{host}{}", path?)).ok()
+}
+
 /// A host without its port; all of it when what follows is no port.
 fn host(authority: &str) -> &str {
     let end = match authority.strip_prefix('[') {
@@ -312,6 +325,21 @@ pub(super) fn session(headers: &HeaderMap) -> Option<String> {
     (!id.is_empty() && id.len() <= LONGEST_SESSION).then(|| id.to_owned())
 }
 
+/// Whether a header says what only the guard knows: nobody gives it to the guard.
+pub(super) fn is_own(name: &HeaderName) -> bool {
+    let of_body = [
+        HOST,
+        ACCEPT,
+        ACCEPT_ENCODING,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_TYPE,
+        EXPECT,
+        LAST_EVENT,
+    ];
+    name.as_str().starts_with("mcp-") || of_body.contains(name) || HOP_BY_HOP.contains(name)
+}
+
 /// What the server gets of a client's headers.
 pub(super) fn onwards(headers: &HeaderMap) -> HeaderMap {
     let mut onwards = without_hops(headers);
@@ -329,7 +357,7 @@ pub(super) fn of_message(onwards: &HeaderMap) -> HeaderMap {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let accept = HeaderValue::from_static("application/json, text/event-stream");
     headers.insert(ACCEPT, accept);
-    for name in [METHOD, NAME, HeaderName::from_static("last-event-id")] {
+    for name in [METHOD, NAME, LAST_EVENT] {
         headers.remove(name);
     }
     headers

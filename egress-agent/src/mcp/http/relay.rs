@@ -13,10 +13,9 @@ use tokio::sync::mpsc;
 use super::{
     Answer, CONNECT, Conversation, Failed, Proxy,
     body::{Body, Held, Problem, Room},
-    empty, fail, headers, lock,
+    headers, lock,
 };
 use crate::mcp::{
-    gate::NO_ANSWER,
     message::Id,
     session::{Action, Step},
     sse::{Event, Events},
@@ -33,6 +32,8 @@ const SHORT: usize = 64 << 10;
 pub(super) struct Exchange {
     pub(super) proxy: Arc<Proxy>,
     pub(super) conversation: Arc<Conversation>,
+    /// The address of the guard that the client has called.
+    pub(super) called: Option<url::Url>,
     /// What the server gets of the client's headers.
     pub(super) headers: HeaderMap,
     pub(super) url: url::Url,
@@ -72,7 +73,10 @@ impl Exchange {
                 self.relay(response).await
             }
             // 405 says that there is no stream; nothing else is read here.
-            Ok(response) if !response.status().is_success() => empty(response.status()),
+            Ok(response) if !response.status().is_success() => {
+                let back = self.proxy.back(response.headers(), self.called.as_ref());
+                without_body(response.status(), back)
+            }
             Ok(_) => self.failed(Failed::Unreadable("with something that is no stream")),
             Err(failed) => self.failed(failed),
         }
@@ -90,15 +94,19 @@ impl Exchange {
         {
             self.remember(id);
         }
-        let mut back = headers::back(&head.headers);
+        let back = self.proxy.back(&head.headers, self.called.as_ref());
         if headers::is_type(&head.headers, "text/event-stream") && status.is_success() {
             let (sender, receiver) = mpsc::channel(QUEUE);
             tokio::spawn(self.stream(incoming, sender));
             return with(status, back, Body::Stream(receiver));
         }
         if status == StatusCode::ACCEPTED || status == StatusCode::NO_CONTENT {
-            back.remove(CONTENT_TYPE);
-            return with(status, back, Body::empty());
+            return without_body(status, back);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // How to get in stands in the headers.
+            self.forget();
+            return without_body(status, back);
         }
         let patience = self.proxy.guard.limits.answer;
         let read = tokio::time::timeout(patience, Held::read(incoming, &self.proxy.room)).await;
@@ -120,14 +128,13 @@ impl Exchange {
                 return with(status, back, Body::whole(body));
             }
         }
-        back.remove(CONTENT_TYPE);
         if !status.is_success() {
             // What cannot be read is left out; that it failed, is told.
             self.forget();
-            return with(status, back, Body::empty());
+            return without_body(status, back);
         }
         if is_blank && self.id.is_none() {
-            return with(status, back, Body::empty());
+            return without_body(status, back);
         }
         self.failed(Failed::Unreadable(
             "with something that is no answer to this request",
@@ -342,12 +349,7 @@ impl Exchange {
 
     fn failed(&self, failed: Failed) -> Answer {
         self.forget();
-        fail(
-            failed.status(),
-            self.id.as_ref(),
-            &failed.block(),
-            NO_ANSWER,
-        )
+        self.proxy.failed(self.id.as_ref(), failed)
     }
 }
 
@@ -356,6 +358,12 @@ fn with(status: StatusCode, headers: HeaderMap, body: Body) -> Answer {
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     answer
+}
+
+/// The status and the headers of an answer.
+pub(super) fn without_body(status: StatusCode, mut headers: HeaderMap) -> Answer {
+    headers.remove(CONTENT_TYPE);
+    with(status, headers, Body::empty())
 }
 
 fn event_of(message: &[u8]) -> Bytes {
