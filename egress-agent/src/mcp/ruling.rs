@@ -51,7 +51,9 @@ impl PolicyGate {
     }
 
     fn look(&self, subject: Subject, json: &[u8]) -> (Judgement, Vec<Finding>) {
-        self.policy.content().judge_json(subject.source(), json)
+        let ruling = self.policy.content().judge_json(subject.source(), json);
+        let redacted = ruling.redacted().to_vec();
+        (ruling.judgement, redacted)
     }
 
     fn ruled(&self, judgement: Judgement, redacted: &[Finding]) -> Option<Block> {

@@ -55,6 +55,7 @@ impl DaemonGate {
             session: None,
             mcp: true,
             passage,
+            rewrites: false,
         };
         let hint = "ask the person to look at egressd; nothing went on";
         match ask(&self.socket, &request, PATIENCE) {
