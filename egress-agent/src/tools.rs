@@ -31,7 +31,7 @@ use serde_json::Value;
 pub use advice::advice;
 pub use call::{Call, KnownRemote};
 pub use command::{remotes, shell_command};
-pub use judge::{acts, judge, judge_after};
+pub use judge::{acts, amended, judge, judge_after};
 pub use judgement::{Class, Judgement, Verdict};
 pub use links::{Found, Reading, links};
 pub use place::{Denial, Place, Standing, host, standing};

@@ -523,6 +523,59 @@ fn what_tools_gave_back_is_inspected_told_and_recorded() {
 }
 
 #[test]
+fn what_is_taken_out_of_a_call_is_put_before_the_person() {
+    let mut redacting = policy();
+    redacting["inspect"] =
+        json!({ "secrets": "redact", "redaction": { "github-token": "tokenised" } });
+    let world = TestWorld::guarded(redacting);
+    let token = format!("ghp_{}", "a1".repeat(18));
+    let put = |id: &str| {
+        json!({
+            "session_id": "s", "cwd": "/", "hook_event_name": "PreToolUse",
+            "tool_name": "mcp__notes__put", "tool_use_id": id,
+            "tool_input": { "text": format!("id {id}: {token}"), "deep": [{ "n": 1.5 }] },
+        })
+    };
+    let mut codex = put("t3");
+    codex["turn_id"] = json!("9");
+    let answers = Session::new(&world)
+        .hook("first", &put("t1"))
+        .hook("second", &put("t2"))
+        .hook("codex", &codex)
+        .run();
+    let number = |name: &str, id: &str| {
+        let told = answers.output(name);
+        assert_eq!(told["permissionDecision"], "ask", "{told}");
+        let reason = told["permissionDecisionReason"].as_str().expect("a reason");
+        assert!(
+            reason.contains("refuse it if it still shows it"),
+            "{reason}"
+        );
+        let input = &told["updatedInput"];
+        assert_eq!(input["deep"], json!([{ "n": 1.5 }]));
+        let text = input["text"].as_str().expect("a text");
+        let rest = text.strip_prefix(&format!("id {id}: [redacted github-token #"));
+        rest.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    assert_eq!(number("first", "t1"), number("second", "t2"));
+    let codex = answers.output("codex");
+    assert_eq!(codex["permissionDecision"], "deny");
+    assert!(codex.get("updatedInput").is_none(), "{codex}");
+    let audit = &world.daemon().expect("an egressd").files().audit;
+    let waited = wait_for("the records", Duration::from_secs(2), || {
+        let records = records(audit).into_iter();
+        let verdicts: Vec<_> = records
+            .filter(|record| record["layer"] == "hook")
+            .map(|record| record["verdict"].clone())
+            .collect();
+        verdicts == ["redact", "redact", "deny"]
+    });
+    assert!(waited.is_ok(), "{}", world.report());
+    let text = fs::read_to_string(audit).expect("there is a log");
+    assert!(!text.contains(&token), "{text}");
+}
+
+#[test]
 fn a_result_that_is_not_inspected_is_blocked() {
     let directory = tempfile::tempdir().expect("a directory");
     let nowhere = directory.path().join("nowhere");

@@ -172,9 +172,10 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
         id,
     } = event;
     remotes::look_up(&mut call);
+    let rewrites = protocol::rewrites(dialect, style);
     let judged = match policy {
-        Some(file) => judged_by(file, &call),
-        None => judged_by_daemon(socket, call, id),
+        Some(file) => judged_by(file, &call, rewrites),
+        None => judged_by_daemon(socket, call, id, rewrites),
     };
     match judged {
         Ok(Judged {
@@ -187,17 +188,26 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
             redacted: _,
             redaction: _,
             redacts: _,
-            updated: _,
+            updated,
             notice: _,
-        }) => protocol::answer(dialect, style, &judgement),
+        }) => protocol::answer(dialect, style, &judgement, updated.as_ref()),
         Err(why) => protocol::refuse(style, moment, &why),
     }
 }
 
-fn judged_by(file: &Path, call: &Call) -> Result<Judged, String> {
+fn judged_by(file: &Path, call: &Call, rewrites: bool) -> Result<Judged, String> {
     let policy = load(file)?;
     let judgement = settled(tools::judge(&policy, call), call);
-    Ok(alone(&policy, judgement))
+    let tokens = tokens().filter(|_| rewrites);
+    let amended =
+        tokens.and_then(|tokens| tools::amended(&policy, call, &judgement, Vec::new(), &tokens));
+    Ok(match amended {
+        Some((input, judgement)) => Judged {
+            updated: Some(input),
+            ..alone(&policy, judgement)
+        },
+        None => alone(&policy, judgement),
+    })
 }
 
 fn load(file: &Path) -> Result<Policy, String> {
@@ -235,14 +245,19 @@ fn settled(judgement: Judgement, call: &Call) -> Judgement {
     }
 }
 
-fn judged_by_daemon(socket: &Path, call: Call, id: Option<String>) -> Result<Judged, String> {
+fn judged_by_daemon(
+    socket: &Path,
+    call: Call,
+    id: Option<String>,
+    rewrites: bool,
+) -> Result<Judged, String> {
     let request = Request::Judge {
         call,
         id,
         session: None,
         mcp: false,
         passage: None,
-        rewrites: false,
+        rewrites,
     };
     asked(socket, &request, PATIENCE)
 }
@@ -272,9 +287,9 @@ fn after(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> An
         };
         // The arguments were judged before the call.
         let call = Call::new(call.tool.as_str(), Value::Null);
-        let rewrites = dialect == Dialect::Claude && style == Style::Json;
+        let rewrites = protocol::rewrites(dialect, style);
         match policy {
-            Some(file) => passage_by(file, &passage, rewrites),
+            Some(file) => passage_by(file, &call.tool, &passage, rewrites),
             None => passage_by_daemon(socket, call, id.clone(), passage, rewrites),
         }
     });
@@ -316,9 +331,14 @@ fn told(judged: Judged) -> (Option<Blocked>, Option<String>) {
     }
 }
 
-fn passage_by(file: &Path, passage: &Passage, rewrites: bool) -> Result<Judged, String> {
+fn passage_by(
+    file: &Path,
+    tool: &str,
+    passage: &Passage,
+    rewrites: bool,
+) -> Result<Judged, String> {
     let policy = load(file)?;
-    let ruling = policy.content().judge_passage(passage);
+    let ruling = policy.content().judge_passage(tool, passage);
     let redaction = &policy.inspect().redaction;
     let updated = tokens()
         .filter(|_| rewrites)

@@ -1,6 +1,8 @@
 //! Where in a JSON text something stands, in words for people: the member, and the line of its
 //! text. Names of members are foreign: one that is not a plain word is told as `*`.
 
+use std::ops::Range;
+
 use crate::inspect::Finding;
 
 /// Members that are named, from the outermost on.
@@ -38,11 +40,8 @@ fn of(json: &[u8], at: usize) -> (String, usize) {
                     end = next;
                     match byte {
                         b'"' => break,
-                        b'\\' => {
-                            if bytes.next().is_some_and(|(_, byte)| *byte == b'n') {
-                                line += 1;
-                            }
-                        }
+                        // What follows belongs to it, a quote too.
+                        b'\\' => line += usize::from(matches!(bytes.next(), Some((_, b'n')))),
                         _ => {}
                     }
                 }
@@ -61,6 +60,89 @@ fn of(json: &[u8], at: usize) -> (String, usize) {
     let path: Vec<_> = path.into_iter().filter(|name| !name.is_empty()).collect();
     let told = path.get(..LEVELS).unwrap_or(&path);
     (told.join("."), line)
+}
+
+/// The bytes of a member of nested objects. Nothing when it is not there, or a name on the way to
+/// it is written with escapes.
+pub(super) fn member(json: &[u8], path: &[&str]) -> Option<Range<usize>> {
+    let mut at = gap(json, 0);
+    for name in path {
+        if json.get(at) != Some(&b'{') {
+            return None;
+        }
+        at = gap(json, at + 1);
+        loop {
+            let end = value(json, at)?;
+            let key = json.get(at..end)?;
+            at = gap(json, end);
+            if json.get(at) != Some(&b':') {
+                return None;
+            }
+            at = gap(json, at + 1);
+            let is_it = key
+                .strip_prefix(b"\"")
+                .and_then(|key| key.strip_suffix(b"\""));
+            if is_it == Some(name.as_bytes()) {
+                break;
+            }
+            at = gap(json, value(json, at)?);
+            if json.get(at) != Some(&b',') {
+                return None;
+            }
+            at = gap(json, at + 1);
+        }
+    }
+    Some(at..value(json, at)?)
+}
+
+fn gap(json: &[u8], at: usize) -> usize {
+    let rest = json.get(at..).unwrap_or_default();
+    let gap = rest.iter().take_while(|byte| byte.is_ascii_whitespace());
+    at + gap.count()
+}
+
+/// Where the value ends that begins at `at`.
+fn value(json: &[u8], at: usize) -> Option<usize> {
+    let mut level = 0_usize;
+    let mut bytes = json.iter().enumerate().skip(at);
+    while let Some((index, byte)) = bytes.next() {
+        let is_end = match byte {
+            b'{' | b'[' => {
+                level += 1;
+                false
+            }
+            b'}' | b']' => {
+                // The end of what a bare value stands in.
+                if level == 0 {
+                    return Some(index);
+                }
+                level -= 1;
+                level == 0
+            }
+            b'"' => {
+                loop {
+                    match bytes.next()? {
+                        (end, b'"') if level == 0 => return Some(end + 1),
+                        (_, b'"') => break,
+                        (_, b'\\') => drop(bytes.next()),
+                        _ => {}
+                    }
+                }
+                false
+            }
+            b',' | b':' => {
+                if level == 0 {
+                    return Some(index);
+                }
+                false
+            }
+            byte => level == 0 && byte.is_ascii_whitespace(),
+        };
+        if is_end {
+            return Some(index + usize::from(!byte.is_ascii_whitespace()));
+        }
+    }
+    (level == 0).then_some(json.len())
 }
 
 fn name(text: &[u8]) -> String {
@@ -102,8 +184,31 @@ mod tests {
         check(r#"{"a":1,"X":2}"#, "X", ("", 1));
     }
 
+    #[track_caller]
+    fn check_member(json: &str, path: &[&str], expected: Option<&str>) {
+        let found = member(json.as_bytes(), path);
+        assert_eq!(found.map(|range| &json[range]), expected, "{json}");
+    }
+
+    #[test]
+    fn a_member_is_found_through_all_that_stands_before_it() {
+        let call = r#" { "id" : 1, "params":{"name":"a\"}b","_meta":{"x":[1,{"arguments":2}]}, "arguments" : {"a":"}"} } }"#;
+        check_member(call, &["params", "arguments"], Some(r#"{"a":"}"}"#));
+        check_member(call, &["params", "name"], Some(r#""a\"}b""#));
+        check_member(call, &["id"], Some("1"));
+        check_member(call, &["params", "more"], None);
+        check_member(call, &["id", "more"], None);
+        check_member(r#"{"p":{}}"#, &["p", "a"], None);
+        check_member(r#"{"p":true}"#, &["p"], Some("true"));
+        check_member("[]", &["p"], None);
+        check_member(r#"{"p":{"a":[1,2"#, &["p", "a"], None);
+    }
+
     #[test]
     fn any_bytes_have_a_place() {
+        for text in ["", "{", "{\"", "{\"a\"", "{\"a\":", "{}", "{]", "{\"a\":]"] {
+            member(text.as_bytes(), &["a", "b"]);
+        }
         for text in ["", "\"", "\"\\", "}}]]", "{\"a", "[[[[[[[[\""] {
             for at in 0..=text.len() + 1 {
                 of(text.as_bytes(), at);

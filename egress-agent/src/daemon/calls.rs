@@ -171,7 +171,7 @@ impl Hearing {
         let redaction = &policy.inspect().redaction;
         let mut updated = None;
         let (judgement, redacted, notice) = if let Some(passage) = &passage {
-            let ruling = policy.content().judge_passage(passage);
+            let ruling = policy.content().judge_passage(&call.tool, passage);
             if let Some(tokens) = tokens.filter(|_| rewrites) {
                 updated = ruling.rest(passage.text.as_bytes(), redaction, &tokens);
             }
@@ -183,10 +183,19 @@ impl Hearing {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .note(&acts, since_boot);
-            let judgement = tools::judge_after(&policy, &call, before);
+            let judgement = tools::judge_after(&policy, &call, before.clone());
             let now = SystemTime::now();
             let judgement = confirm::settle(judgement, &call.tool, &confirmations, now);
-            (judgement, Vec::new(), None)
+            let tokens = tokens.filter(|_| rewrites);
+            let amended = tokens
+                .and_then(|tokens| tools::amended(&policy, &call, &judgement, before, &tokens));
+            match amended {
+                Some((input, judgement)) => {
+                    updated = Some(input);
+                    (judgement, Vec::new(), None)
+                }
+                None => (judgement, Vec::new(), None),
+            }
         };
         let mode = match policy.mode() {
             PolicyMode::Enforce => Mode::Enforce,
@@ -195,7 +204,7 @@ impl Hearing {
         // A message in which nothing was found is one of thousands.
         if passage.is_none() || !judgement.findings.is_empty() || judgement.reason.is_some() {
             let mut record = recorded(record, &call, id, &judgement, mode, &policy);
-            if !redacted.is_empty() {
+            if !redacted.is_empty() || (passage.is_none() && updated.is_some()) {
                 record.verdict = Some(Verdict::Redact);
             }
             sink.record(record);

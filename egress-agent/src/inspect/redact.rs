@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -129,6 +130,26 @@ pub fn redact_json(
         }
     }
     writer.finish()
+}
+
+/// Where patterns fit the strings, the names and the other values of JSON within a part of it, each
+/// by itself. Ranges are bytes of `json`.
+pub fn located(json: &[u8], within: &Range<usize>, patterns: &[Regex]) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    for token in json::tokens(json) {
+        if token.range.start < within.start || token.range.end > within.end {
+            continue;
+        }
+        let (text, marks) = json::decode(json, &token.range);
+        let found = patterns.iter().flat_map(|pattern| pattern.find_iter(&text));
+        let found = found.filter(|found| !found.is_empty());
+        ranges.extend(
+            found.map(|found| {
+                json::origin(&marks, found.start())..json::origin(&marks, found.end())
+            }),
+        );
+    }
+    ranges
 }
 
 /// What a detector gets when nothing else is said: tokens keep the prefix that tells their

@@ -77,7 +77,7 @@ pub(crate) fn hook_event(bytes: &[u8]) {
         }
         Ok(event) => {
             let judgement = judge(policy, &event.call);
-            let answer = protocol::answer(event.dialect, Style::Json, &judgement);
+            let answer = protocol::answer(event.dialect, Style::Json, &judgement, None);
             match judgement.verdict {
                 Verdict::Allow => assert_eq!(answer, Answer::default()),
                 Verdict::Deny => answered(&answer, Some("deny")),
@@ -98,7 +98,10 @@ pub(crate) fn hook_event(bytes: &[u8]) {
             assert!(is_line(&told.stdout));
             if let Some(result) = &event.result {
                 let json = result.to_string();
-                let ruling = policy.content().judge_json(Source::Result, json.as_bytes());
+                let ruling =
+                    policy
+                        .content()
+                        .judge_json(Source::Result, &event.call.tool, json.as_bytes());
                 let tokens = Tokens::new([7; 32]);
                 let redaction = &policy.inspect().redaction;
                 let rest = ruling.rest(json.as_bytes(), redaction, &tokens);

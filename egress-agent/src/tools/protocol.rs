@@ -6,6 +6,7 @@
 //! | allow | nothing: the agent's own permissions go on | 0 |
 //! | deny | the nested JSON with a reason | 0 |
 //! | ask | the same with `ask`; a denial where the dialect cannot ask | 0 |
+//! | something is to be taken out | `ask` with `updatedInput`, the arguments without it, so that a person still decides (Claude Code, from 2.1.0 on); a denial for Codex, which takes `updatedInput` only with `allow` | 0 |
 //! | deny or ask, by exit code | nothing; the reason is on standard error | 2 |
 //!
 //! After a call its result is what is judged. It cannot be called back, so that the words are for
@@ -26,7 +27,7 @@
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{Call, Judgement, Verdict};
 
@@ -151,16 +152,29 @@ pub fn parse(bytes: &[u8], dialect: Option<Dialect>) -> Result<Event, InvalidEve
     })
 }
 
-/// Tells a judgement.
-pub fn answer(dialect: Dialect, style: Style, judgement: &Judgement) -> Answer {
+/// Whether an agent can be given other arguments, or another result. Codex takes other arguments
+/// only from a hook that approves the call, and no hook of ours approves one.
+pub fn rewrites(dialect: Dialect, style: Style) -> bool {
+    dialect == Dialect::Claude && style == Style::Json
+}
+
+/// Tells a judgement. `updated` are the arguments that the call gets when a person lets it through.
+pub fn answer(
+    dialect: Dialect,
+    style: Style,
+    judgement: &Judgement,
+    updated: Option<&Value>,
+) -> Answer {
     let word = match judgement.verdict {
         Verdict::Allow => return Answer::default(),
         Verdict::Deny => "deny",
         // Codex refuses an answer that asks.
         Verdict::Ask if dialect == Dialect::Codex => "deny",
+        // What the person must not let through may not be what runs.
+        Verdict::Ask if updated.is_some() && !rewrites(dialect, style) => "deny",
         Verdict::Ask => "ask",
     };
-    tell(word, style, &reason(judgement))
+    tell(word, style, &reason(judgement), updated)
 }
 
 /// Denies a call, or a result, that was not judged.
@@ -168,7 +182,7 @@ pub fn refuse(style: Style, moment: Moment, why: &str) -> Answer {
     match moment {
         Moment::Before => {
             let text = format!("egressd denies what it cannot judge: {why}");
-            tell("deny", style, &text)
+            tell("deny", style, &text, None)
         }
         Moment::After | Moment::Failed => {
             let reason = format!(
@@ -233,32 +247,31 @@ pub fn after(
         Moment::After => ("PostToolUse", true),
         Moment::Failed => ("PostToolUseFailure", false),
     };
-    let mut output = json!({});
-    let mut specific = json!({ "hookEventName": event });
+    let mut output = Map::new();
+    let mut specific = Map::new();
     let mut contexts: Vec<String> = context.into_iter().collect();
-    if let Some(reason) = reason {
-        if blocks {
-            output["decision"] = json!("block");
-            output["reason"] = json!(reason);
-        } else {
-            contexts.insert(0, reason);
+    match reason {
+        Some(reason) if blocks => {
+            output.insert("decision".to_owned(), json!("block"));
+            output.insert("reason".to_owned(), json!(reason));
+            let rest = blocked.and_then(|blocked| blocked.output.as_ref());
+            if let Some(rest) = rest.filter(|_| dialect == Dialect::Claude) {
+                specific.insert("updatedToolOutput".to_owned(), rest.clone());
+            }
         }
-        let rest = blocked.and_then(|blocked| blocked.output.as_ref());
-        if let Some(rest) = rest.filter(|_| blocks && dialect == Dialect::Claude) {
-            specific["updatedToolOutput"] = rest.clone();
-        }
+        Some(reason) => contexts.insert(0, reason),
+        None => {}
     }
     if !contexts.is_empty() {
-        specific["additionalContext"] = json!(contexts.join(" "));
+        let context = json!(contexts.join(" "));
+        specific.insert("additionalContext".to_owned(), context);
     }
-    if specific
-        .as_object()
-        .is_some_and(|members| members.len() > 1)
-    {
-        output["hookSpecificOutput"] = specific;
+    if !specific.is_empty() {
+        specific.insert("hookEventName".to_owned(), json!(event));
+        output.insert("hookSpecificOutput".to_owned(), Value::Object(specific));
     }
     Answer {
-        stdout: format!("{output}\n"),
+        stdout: format!("{}\n", Value::Object(output)),
         ..Answer::default()
     }
 }
@@ -299,7 +312,7 @@ fn reason(judgement: &Judgement) -> String {
     format!("{verdict}{by}{colon}{text}")
 }
 
-fn tell(word: &str, style: Style, reason: &str) -> Answer {
+fn tell(word: &str, style: Style, reason: &str, updated: Option<&Value>) -> Answer {
     let reason = plain(reason, LONGEST_TEXT);
     match style {
         Style::ExitCode => Answer {
@@ -308,11 +321,15 @@ fn tell(word: &str, style: Style, reason: &str) -> Answer {
             ..Answer::default()
         },
         Style::Json => {
-            let output = json!({ "hookSpecificOutput": {
-                "hookEventName": "PreToolUse",
-                "permissionDecision": word,
-                "permissionDecisionReason": reason,
-            } });
+            let mut specific = Map::from_iter([
+                ("hookEventName".to_owned(), json!("PreToolUse")),
+                ("permissionDecision".to_owned(), json!(word)),
+                ("permissionDecisionReason".to_owned(), json!(reason)),
+            ]);
+            if let Some(updated) = updated.filter(|_| word == "ask") {
+                specific.insert("updatedInput".to_owned(), updated.clone());
+            }
+            let output = json!({ "hookSpecificOutput": specific });
             Answer {
                 stdout: format!("{output}\n"),
                 ..Answer::default()
@@ -335,7 +352,7 @@ fn rest(bytes: &[u8]) -> Option<Value> {
         "turn_id",
         "model",
     ];
-    let mut event: serde_json::Map<String, Value> = serde_json::from_slice(bytes).ok()?;
+    let mut event: Map<String, Value> = serde_json::from_slice(bytes).ok()?;
     event.retain(|key, _| !KNOWN.contains(&key.as_str()));
     (!event.is_empty()).then(|| Value::Object(event))
 }
@@ -459,7 +476,7 @@ mod tests {
     #[test]
     fn allow_is_silence() {
         for style in [Style::Json, Style::ExitCode] {
-            let answer = answer(Dialect::Claude, style, &judged(Verdict::Allow));
+            let answer = answer(Dialect::Claude, style, &judged(Verdict::Allow), None);
             assert_eq!(answer, Answer::default());
         }
     }
@@ -467,7 +484,7 @@ mod tests {
     #[test]
     fn deny_and_ask_are_told_as_the_agents_expect() {
         let told = |dialect, verdict| {
-            let answer = answer(dialect, Style::Json, &judged(verdict));
+            let answer = answer(dialect, Style::Json, &judged(verdict), None);
             assert_eq!((answer.code, answer.stderr.as_str()), (0, ""));
             serde_json::from_str::<Value>(&answer.stdout).unwrap()
         };
@@ -487,7 +504,7 @@ mod tests {
             assert!(told.to_string().contains("confirmed by a person"));
         }
         for verdict in [Verdict::Deny, Verdict::Ask] {
-            let answer = answer(Dialect::Claude, Style::ExitCode, &judged(verdict));
+            let answer = answer(Dialect::Claude, Style::ExitCode, &judged(verdict), None);
             assert_eq!((answer.code, answer.stdout.as_str()), (2, ""));
             assert!(answer.stderr.contains("evil.test"));
         }
@@ -515,6 +532,22 @@ mod tests {
         }
         let nothing = after(Dialect::Codex, Moment::After, Style::ExitCode, None, None);
         assert_eq!(nothing, Answer::default());
+    }
+
+    #[test]
+    fn other_arguments_are_given_to_be_asked_about_and_never_approved() {
+        let updated = json!({ "command": "curl -H [redacted] a.test" });
+        let asked = judged(Verdict::Ask);
+        let answer = |dialect, style| answer(dialect, style, &asked, Some(&updated));
+        let claude = told(&answer(Dialect::Claude, Style::Json));
+        let claude = &claude["hookSpecificOutput"];
+        assert_eq!(claude["permissionDecision"], "ask");
+        assert_eq!(claude["updatedInput"], updated);
+        let codex = told(&answer(Dialect::Codex, Style::Json));
+        let codex = &codex["hookSpecificOutput"];
+        assert_eq!(codex["permissionDecision"], "deny");
+        assert!(codex.get("updatedInput").is_none(), "{codex}");
+        assert_eq!(answer(Dialect::Claude, Style::ExitCode).code, 2);
     }
 
     #[test]
@@ -626,7 +659,7 @@ mod tests {
         fn any_reason_is_told_as_one_line_of_json(text in ".*") {
             let mut judgement = judged(Verdict::Deny);
             judgement.text = text;
-            let answer = answer(Dialect::Claude, Style::Json, &judgement);
+            let answer = answer(Dialect::Claude, Style::Json, &judgement, None);
             prop_assert_eq!(answer.stdout.lines().count(), 1);
             prop_assert!(serde_json::from_str::<Value>(&answer.stdout).is_ok());
         }
