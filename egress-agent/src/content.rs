@@ -154,12 +154,25 @@ impl Content {
         }
         options.check()?;
         let ids: Vec<&str> = inspect::ids().collect();
+        let rules = RuleSet::load(&settings.packs, Some(&ids))?;
+        options.enabled.extend(named_by(&rules));
         Ok(Self {
-            rules: RuleSet::load(&settings.packs, Some(&ids))?,
+            rules,
             options,
             is_partial: false,
             ..Self::new(settings)
         })
+    }
+
+    /// What only looks for things, also for those that `rules` name; it decides by none of them.
+    pub fn looking_for(rules: &RuleSet) -> Self {
+        let settings = InspectSettings::default();
+        let mut options = options(&settings);
+        options.enabled.extend(named_by(rules));
+        Self {
+            options,
+            ..Self::new(&settings)
+        }
     }
 
     pub fn settings(&self) -> &InspectSettings {
@@ -192,7 +205,7 @@ impl Content {
             mut findings,
             matter: _,
         } = self.call_after(call, before);
-        findings.truncate(MOST_FINDINGS);
+        bound(&mut findings);
         let (verdict, hint) = match action {
             Action::Allow | Action::Warn => (Verdict::Allow, hint),
             Action::Ask => (Verdict::Ask, hint),
@@ -254,7 +267,8 @@ impl Content {
         if !seen.is_complete || self.is_partial {
             return Opinion::incomplete(seen.findings);
         }
-        let mut by_kind = Opinion::of(settings, Source::Agent, &seen.findings);
+        // A call that names a place is no message about it; rules may say otherwise.
+        let mut by_kind = Opinion::of(settings, Source::Agent, &seen.findings, &[]);
         by_kind.findings.extend(boxes(&seen));
         let environment = settings.environment.as_deref();
         let question = seen.question(call, &settings.labels, environment);
@@ -272,7 +286,12 @@ impl Content {
         });
         match report {
             Some(report) if report.is_complete => {
-                Opinion::of(&self.settings, source, &report.findings)
+                let places = if self.redacts_places() {
+                    content_of(source, json)
+                } else {
+                    Vec::new()
+                };
+                Opinion::of(&self.settings, source, &report.findings, &places)
             }
             report => Opinion::incomplete(report.map(|it| it.findings).unwrap_or_default()),
         }
@@ -283,7 +302,7 @@ impl Content {
         let opinion = self.look(Source::Description, tool.to_string().as_bytes());
         let located = poison::findings(tool).into_iter();
         let mut findings: Vec<_> = located.map(|it| it.finding).collect();
-        let poison = Opinion::of(&self.settings, Source::Description, &findings);
+        let poison = Opinion::of(&self.settings, Source::Description, &findings, &[]);
         findings.extend_from_slice(&opinion.findings);
         let stricter = if poison.action > opinion.action {
             poison
@@ -300,11 +319,26 @@ impl Content {
     pub fn redacts(&self) -> bool {
         [self.settings.secrets, self.settings.injection].contains(&Action::Redact)
             || self.rules.has(|rule| rule.decision == Decision::Redact)
+            || self.redacts_places()
+    }
+
+    /// Whether the settings name for redaction what nobody looks for otherwise.
+    fn redacts_places(&self) -> bool {
+        let named = &self.settings.redaction.strategies;
+        named.keys().any(|id| inspect::is_optional(id))
     }
 
     fn inspector(&self) -> Option<&Inspector> {
         let made = || Inspector::new(self.options.clone()).ok();
         self.inspector.get_or_init(made).as_ref()
+    }
+}
+
+/// Keeps the worst of more findings than are told.
+fn bound(findings: &mut Vec<Finding>) {
+    if findings.len() > MOST_FINDINGS {
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        findings.truncate(MOST_FINDINGS);
     }
 }
 
@@ -405,8 +439,59 @@ fn boxes(seen: &Seen) -> impl Iterator<Item = Finding> {
         .filter(|finding| finding.severity >= Severity::High)
 }
 
+/// The parts of a message that people and models read; the others carry the protocol, whose
+/// numbers may look like anything.
+fn content_of(source: Source, json: &[u8]) -> Vec<Range<usize>> {
+    let paths: &[&[&str]] = match source {
+        Source::Agent => &[
+            &["params", "arguments"],
+            &["result", "content"],
+            &["result", "messages"],
+        ],
+        Source::Server => &[
+            &["result", "content"],
+            &["result", "structuredContent"],
+            &["result", "contents"],
+            &["result", "messages"],
+            &["params", "messages"],
+            &["error", "message"],
+        ],
+        Source::Result => &[&[]],
+        Source::Description => &[],
+    };
+    let found = paths.iter().map(|path| place::member(json, path));
+    found.flatten().collect()
+}
+
+/// What nobody looks for unless it is asked for, and a pattern of a rule asks for. One that fits
+/// other detectors too, such as `*`, does not.
+fn named_by(rules: &RuleSet) -> Vec<String> {
+    let tests = rules
+        .rules()
+        .filter_map(|it| it.rule.when.findings.as_ref());
+    let patterns: Vec<_> = tests.filter_map(|test| test.detectors.as_ref()).collect();
+    let is_named = |id: &&str| {
+        patterns
+            .iter()
+            .filter_map(|globs| globs.find(id))
+            .any(|glob| {
+                let mut all = inspect::detectors().filter(|it| glob.is_match(it.id));
+                all.all(|it| it.is_optional)
+            })
+    };
+    let optional = inspect::detectors()
+        .filter(|it| it.is_optional)
+        .map(|it| it.id);
+    optional.filter(is_named).map(str::to_owned).collect()
+}
+
 fn options(settings: &InspectSettings) -> Options {
+    let named = settings.redaction.strategies.keys();
     Options {
+        enabled: named
+            .filter(|id| inspect::is_optional(id))
+            .cloned()
+            .collect(),
         canaries: settings.canaries.clone(),
         fingerprints: settings.fingerprints.clone(),
         internal_domains: settings.internal_domains.clone(),
@@ -443,12 +528,37 @@ impl Opinion {
         }
     }
 
-    /// What the settings say about findings, kind by kind.
-    fn of(settings: &InspectSettings, source: Source, findings: &[Finding]) -> Self {
-        let counted = findings.iter().filter(|finding| counts(finding));
+    /// What the settings say about findings, kind by kind. Within `places`, what is named for
+    /// redaction is taken out.
+    fn of(
+        settings: &InspectSettings,
+        source: Source,
+        findings: &[Finding],
+        places: &[Range<usize>],
+    ) -> Self {
+        let is_named = |finding: &Finding| {
+            let Range { start, end } = finding.range;
+            places
+                .iter()
+                .any(|place| place.start <= start && end <= place.end)
+                && settings
+                    .redaction
+                    .strategies
+                    .contains_key(&finding.detector)
+                && inspect::is_optional(&finding.detector)
+        };
+        let action_of = |finding: &Finding| {
+            if is_named(finding) {
+                return Some(Action::Redact);
+            }
+            counts(finding).then(|| action(settings, source, finding.kind))
+        };
+        let counted = findings.iter().filter_map(|finding| {
+            let action = action_of(finding)?;
+            Some((action, finding))
+        });
         let worst = counted
             .clone()
-            .map(|finding| (action(settings, source, finding.kind), finding))
             // Of equals the first is told.
             .rev()
             .max_by_key(|(action, finding)| (*action, finding.severity));
@@ -465,8 +575,8 @@ impl Opinion {
         };
         let least = action_.min(Action::Redact);
         let matter = counted
-            .filter(|finding| action(settings, source, finding.kind) >= least)
-            .cloned()
+            .filter(|(action, _)| *action >= least)
+            .map(|(_, finding)| finding.clone())
             .collect();
         let (code, text, hint) = told(source, finding);
         Self {
@@ -899,5 +1009,75 @@ mod tests {
             let amended = tools::amended(&policy, &call, &judgement, Vec::new(), &tokens);
             assert_eq!(amended, None, "{judgement:?}");
         }
+    }
+
+    #[test]
+    fn places_are_looked_for_when_the_policy_names_them_and_only_then() {
+        let text = r#"{"jsonrpc":"2.0","id":"d41d8cd98f00b204e9800998ecf8427e","result":{"content":[{"type":"text","text":"ada@example.org at 10.20.0.7, \u0022d41d8cd98f00b204e9800998ecf8427f\u0022"}],"nextCursor":"10.20.0.8"}}"#;
+        let judge = |inspect: &str| {
+            let policy = load(inspect, &[]).unwrap();
+            let ruling = policy
+                .content()
+                .judge_json(Source::Server, "mcp__x", text.as_bytes());
+            let redaction = &policy.inspect().redaction;
+            let rest = ruling.rest(text.as_bytes(), redaction, &Tokens::new([7; 32]));
+            (policy.content().redacts(), ruling.judgement.findings, rest)
+        };
+        assert_eq!(judge("{}"), (false, Vec::new(), None));
+        let (redacts, findings, rest) = judge(
+            r#"{ "redaction": { "ipv4": "full", "email": "type-preserving", "hash-md5": "tokenised" } }"#,
+        );
+        assert!(redacts && findings.len() >= 3, "{findings:?}");
+        let rest = rest.unwrap();
+        assert_eq!(rest["id"], "d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(rest["result"]["nextCursor"], "10.20.0.8");
+        let told = rest["result"]["content"][0]["text"].as_str().unwrap();
+        assert!(
+            told.starts_with("xxx@xxxxxxx.xxx at [redacted], \"[redacted hash-md5 #"),
+            "{told}"
+        );
+        assert_eq!(rest["result"]["content"][0]["type"], "text");
+        // What was taken out is nothing to be found again.
+        let policy = load(r#"{ "redaction": { "ipv4": "full", "email": "type-preserving", "hash-md5": "full" } }"#, &[]).unwrap();
+        let again = rest.to_string();
+        let content = policy.content();
+        let ruling = content.judge_json(Source::Server, "mcp__x", again.as_bytes());
+        assert_eq!(ruling.redacted(), [], "{again}");
+        // A call of a tool is no message about a place.
+        let call = Call::new("Bash", json!({ "command": "ping 10.20.0.7" }));
+        assert_eq!(content.call(&call).action, Action::Allow);
+        let command = json!({ "command": "nslookup 10.20.0.7" }).to_string();
+        let ruling = content.judge_json(Source::Agent, "mcp__x", command.as_bytes());
+        assert_eq!(ruling.redacted(), []);
+    }
+
+    #[test]
+    fn a_rule_that_names_places_has_them_looked_for() {
+        let rules = |pattern: &str| {
+            json!([{ "name": "r", "priority": 1, "decision": "redact",
+                     "when": { "tools": ["mcp__x__*"], "findings": [pattern] } }])
+        };
+        let call = Call::new("mcp__x__put", json!({ "to": "10.20.0.7" }));
+        for (pattern, verdict) in [
+            ("ipv4", Verdict::Deny),
+            ("ip*", Verdict::Deny),
+            ("*", Verdict::Allow),
+            ("github-*", Verdict::Allow),
+        ] {
+            let policy = with_pack("", &rules(pattern));
+            assert_eq!(tools::judge(&policy, &call).verdict, verdict, "{pattern}");
+        }
+        let policy = with_pack("", &rules("ipv4"));
+        let judgement = tools::judge(&policy, &call);
+        let tokens = Tokens::new([7; 32]);
+        let amended = tools::amended(&policy, &call, &judgement, Vec::new(), &tokens);
+        let (input, _) = amended.unwrap();
+        assert!(
+            input["to"]
+                .as_str()
+                .unwrap()
+                .starts_with("[redacted ipv4 #"),
+            "{input}"
+        );
     }
 }

@@ -119,7 +119,7 @@ impl Ground {
     pub(super) fn see(&self, call: &Call) -> Seen {
         match &self.policy {
             Some(policy) => policy.content().see(call),
-            None => Content::default().see(call),
+            None => Content::looking_for(&self.rules).see(call),
         }
     }
 
@@ -288,9 +288,10 @@ impl Case {
             cwd: None,
             remotes: Vec::new(),
         };
+        let content = Content::looking_for(rules);
         let mut seen = match self.on {
-            On::Call => Content::default().see(&call),
-            On::Result | On::Description => Content::default().see_coming(self.on, &call),
+            On::Call => content.see(&call),
+            On::Result | On::Description => content.see_coming(self.on, &call),
         };
         for text in &self.findings {
             seen.findings.push(finding(text)?);

@@ -157,7 +157,7 @@ pub fn located(json: &[u8], within: &Range<usize>, patterns: &[Regex]) -> Vec<Ra
 pub fn default_strategy(detector: &str) -> Strategy {
     match detector {
         "payment-card" | "iban" => Strategy::Partial,
-        _ if keywords(detector).next().is_some_and(is_prefix) => Strategy::TypePreserving,
+        _ if is_token(detector) => Strategy::TypePreserving,
         _ => Strategy::Tokenised,
     }
 }
@@ -325,6 +325,14 @@ fn partial(secret: &[u8]) -> String {
             .filter(|sign| is_plain(*sign)),
     );
     kept
+}
+
+/// Whether a detector finds tokens that begin with what their issuer gave them.
+fn is_token(detector: &str) -> bool {
+    let mut found = secrets::detectors().filter(|found| found.id == detector);
+    found.any(|found| {
+        !found.is_optional && found.keywords.first().is_some_and(|first| is_prefix(first))
+    })
 }
 
 /// The issuer's prefix, when the secret begins with it.

@@ -608,31 +608,31 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_result(members: &str, expected: Option<Value>) {
+    fn check_result(members: &str, expected: Option<&Value>) {
         for event in ["PostToolUse", "PostToolUseFailure"] {
             let text = format!(
                 r#"{{"hook_event_name":"{event}","session_id":"s","tool_name":"x","tool_input":{{"a":"b"}}{members}}}"#
             );
             let event = parse(text.as_bytes(), None).unwrap();
-            assert_eq!(event.result, expected, "{text}");
+            assert_eq!(event.result.as_ref(), expected, "{text}");
         }
     }
 
     #[test]
     fn a_result_is_found_whatever_its_shape() {
-        check_result(r#","tool_response":"a""#, Some(json!("a")));
+        check_result(r#","tool_response":"a""#, Some(&json!("a")));
         check_result(
             r#","tool_response":{"stdout":"a","deep":[{"b":1}]}"#,
-            Some(json!({ "stdout": "a", "deep": [{ "b": 1 }] })),
+            Some(&json!({ "stdout": "a", "deep": [{ "b": 1 }] })),
         );
-        check_result(r#","error":"a","is_interrupt":false"#, Some(json!("a")));
+        check_result(r#","error":"a","is_interrupt":false"#, Some(&json!("a")));
         check_result(
             r#","tool_response":"a","error":"b""#,
-            Some(json!(["a", "b"])),
+            Some(&json!(["a", "b"])),
         );
         check_result(
             r#","tool_output":{"x":"a"},"more":"b""#,
-            Some(json!({ "tool_output": { "x": "a" }, "more": "b" })),
+            Some(&json!({ "tool_output": { "x": "a" }, "more": "b" })),
         );
         check_result("", None);
         let before = parse(CLAUDE.as_bytes(), None).unwrap();
