@@ -1023,6 +1023,22 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_amended_where_the_section_redacts_and_nowhere_else() {
+        let call = Call::new("mcp__x__put", json!({ "a": token(), "n": [1.5] }));
+        let tokens = Tokens::new([7; 32]);
+        for (action, is_amended) in [("redact", true), ("deny", false), ("ask", false)] {
+            let policy = load(&format!(r#"{{ "secrets": "{action}" }}"#), &[]).unwrap();
+            let judgement = tools::judge(&policy, &call);
+            let amended = tools::amended(&policy, &call, &judgement, Vec::new(), &tokens);
+            assert_eq!(amended.is_some(), is_amended, "{action}");
+            if let Some((input, asked)) = amended {
+                assert_eq!(input, json!({ "a": "ghp_[redacted]", "n": [1.5] }));
+                assert_eq!(asked.verdict, Verdict::Ask);
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_taken_out_by_its_place_is_denied() {
         let policy = with_pack(
             "",

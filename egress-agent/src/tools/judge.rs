@@ -58,7 +58,10 @@ pub fn amended(
     before: Vec<Finding>,
     tokens: &Tokens,
 ) -> Option<(Value, Judgement)> {
-    if judgement.verdict != Verdict::Deny || judgement.class != Class::Content {
+    // A secret is seen before the rest of the content is.
+    let is_content = judgement.class == Class::Content
+        || judgement.class == Class::Sensitive && judgement.reason.as_deref() == Some("secret");
+    if judgement.verdict != Verdict::Deny || !is_content {
         return None;
     }
     let input = policy.content().amend(call, tokens)?;
