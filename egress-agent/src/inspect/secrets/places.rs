@@ -233,7 +233,7 @@ const HOST_NAME: Detector = Detector {
     ..PLACE
 };
 
-/// *What it does*: finds accounts of Windows domains: a NetBIOS name in capitals, a backslash, a
+/// *What it does*: finds accounts of Windows domains: a `NetBIOS` name in capitals, a backslash, a
 /// user. *Why it matters*: it names a person and a domain. *Known gaps*: domains in small letters
 /// look like paths; `user@domain` is an e-mail address. *Example*: `CORP\ada`.
 const DOMAIN_USER: Detector = Detector {
