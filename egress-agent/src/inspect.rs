@@ -39,7 +39,8 @@ use view::Views;
 pub struct Options {
     /// Detectors that are left out, by id.
     pub disabled: Vec<String>,
-    /// Detectors that are off unless they are named here: addresses of wallets.
+    /// Detectors that are off unless they are named here: addresses of wallets, of mail and of
+    /// machines, hashes.
     pub enabled: Vec<String>,
     /// Variables of the environment whose values are secrets.
     pub environment: Vec<Named>,
@@ -109,6 +110,12 @@ pub fn ids() -> impl Iterator<Item = &'static str> {
                 .map(|category| category.id()),
         )
         .chain(chain::ids())
+}
+
+/// Whether a detector is off unless it is asked for.
+pub fn is_optional(id: &str) -> bool {
+    let mut found = detectors().filter(|detector| detector.id == id);
+    found.any(|detector| detector.is_optional)
 }
 
 impl Options {

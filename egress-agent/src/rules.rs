@@ -1,4 +1,4 @@
-//! Rules about the content of tool calls, in packs.
+//! Rules about the content of tool calls, of results and of descriptions, in packs.
 //!
 //! ```text
 //!   pack file ──check──▶ Pack ─┐
@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use std::collections::BTreeMap;
-//! use egress_agent::rules::{Category, Decision, Pack, Question, RuleSet};
+//! use egress_agent::rules::{Category, Decision, On, Pack, Question, RuleSet};
 //!
 //! let text = r#"{ "version": 1, "name": "mine", "rules": [
 //!   { "name": "no-disks", "priority": 10, "decision": "deny",
@@ -20,6 +20,7 @@
 //! let pack = Pack::parse(text, "mine.json", None).unwrap();
 //! let rules = RuleSet::new(vec![pack]).unwrap();
 //! let question = Question {
+//!     on: On::Call,
 //!     tool: "Bash",
 //!     categories: &Category::of("Bash"),
 //!     destinations: &[],
@@ -62,7 +63,7 @@ pub use self::{
     decide::{Hit, Match, Outcome, Standing, Told, decide},
     file::schema,
     import::{Imported, InvalidImport, from_meg},
-    rule::{Condition, Decision, FindingTest, Question, Rule},
+    rule::{Condition, Decision, FindingTest, On, Question, Rule},
     seen::{Inspect, Seen},
 };
 
@@ -190,6 +191,12 @@ impl RuleSet {
     /// Every file that it was read from.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.packs.iter().map(|pack| Path::new(&*pack.source))
+    }
+
+    /// Whether an enforced rule fits what `is_wanted` says.
+    pub fn has(&self, is_wanted: impl Fn(&Rule) -> bool) -> bool {
+        self.rules()
+            .any(|Standing { rule, is_shadow }| !is_shadow && rule.is_enabled && is_wanted(rule))
     }
 
     pub fn decide(&self, question: &Question<'_>) -> Outcome<'_> {

@@ -31,12 +31,12 @@ use serde_json::Value;
 pub use advice::advice;
 pub use call::{Call, KnownRemote};
 pub use command::{remotes, shell_command};
-pub use judge::{acts, judge, judge_after};
+pub use judge::{acts, amended, judge, judge_after};
 pub use judgement::{Class, Judgement, Verdict};
 pub use links::{Found, Reading, links};
 pub use place::{Denial, Place, Standing, host, standing};
 pub use secrets::find as find_secret;
-pub use shell::{Contact, Reach, Remote, reach};
+pub use shell::{Contact, Reach, Remote, places, reach};
 
 /// Every text in the arguments with the nearest key above it, in order; keys are texts too.
 fn strings(input: &Value) -> impl Iterator<Item = (&str, &str)> {

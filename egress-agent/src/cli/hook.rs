@@ -2,13 +2,15 @@
 //! verdict of the daemon (or of `--policy FILE`) on standard output.
 //!
 //! An agent starts it for every call, so nothing is set up that one event does not need: see
-//! [`quick`]. Whatever goes wrong before a call, denies it.
+//! [`quick`]. Whatever goes wrong before a call, denies it; whatever goes wrong after it, blocks its
+//! result as far as the agent lets a hook do that.
 
 pub(super) mod ask;
 pub(super) mod install;
 mod settings;
 
 use std::{
+    cell::Cell,
     ffi::OsString,
     io::{self, Write as _},
     os::fd::AsFd,
@@ -21,20 +23,22 @@ use std::{
 use clap::{Args, Subcommand};
 use egress_common::Mode as PolicyMode;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::Value;
 
 use super::{Exit, Screen, confirm, remotes};
 use crate::{
     audit::record::Mode,
+    content::{Passage, Source},
     control::{
         DEFAULT_SOCKET,
         message::{Reply, Request},
         status::Judged,
     },
-    inspect::Redaction,
+    inspect::{Redaction, Tokens},
     policy::Policy,
     tools::{
-        self, Call, Judgement, advice,
-        protocol::{self, Answer, Dialect, Event, LONGEST_EVENT, Moment, Style},
+        self, Call, Judgement, Verdict, advice,
+        protocol::{self, Answer, Blocked, Dialect, Event, LONGEST_EVENT, Moment, Style},
     },
 };
 
@@ -42,6 +46,8 @@ pub use install::InstallArgs;
 
 /// For the daemon to answer.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// The same for a result, which can be long.
+const RESULT_PATIENCE: Duration = Duration::from_secs(1);
 /// For the agent to send the whole event, below the time that an installed hook has.
 const EVENT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -122,11 +128,13 @@ fn judged(dialect: Option<Dialect>, judging: &Judging, socket: &Path) -> Answer 
     } else {
         Style::Json
     };
-    without_panic(style, || {
+    let moment = Cell::new(Moment::Before);
+    without_panic(style, &moment, || {
         let bytes = match event(io::stdin()) {
             Ok(bytes) => bytes,
             Err(error) => {
-                return protocol::refuse(style, &format!("the event cannot be read: {error}"));
+                let why = format!("the event cannot be read: {error}");
+                return protocol::refuse(style, Moment::Before, &why);
             }
         };
         let event = match protocol::parse(&bytes, dialect) {
@@ -134,34 +142,40 @@ fn judged(dialect: Option<Dialect>, judging: &Judging, socket: &Path) -> Answer 
             Err(error) => {
                 let why =
                     format!("{error}; the fault is in how the hook is set up, not in the call");
-                return protocol::refuse(style, &why);
+                return protocol::refuse(style, protocol::glimpse(&bytes), &why);
             }
         };
+        moment.set(event.moment);
         match event.moment {
             Moment::Before => before(event, style, judging.policy.as_deref(), socket),
-            Moment::After | Moment::Failed => after(event, judging.policy.is_some(), socket),
+            Moment::After | Moment::Failed => {
+                after(event, style, judging.policy.as_deref(), socket)
+            }
         }
     })
 }
 
 /// A panic denies too.
-fn without_panic(style: Style, work: impl FnOnce() -> Answer) -> Answer {
+fn without_panic(style: Style, moment: &Cell<Moment>, work: impl FnOnce() -> Answer) -> Answer {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        protocol::refuse(style, "the hook itself failed; this is a bug of egressd")
+        let why = "the hook itself failed; this is a bug of egressd";
+        protocol::refuse(style, moment.get(), why)
     })
 }
 
 fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> Answer {
     let Event {
         dialect,
-        moment: _,
+        moment,
         mut call,
+        result: _,
         id,
     } = event;
     remotes::look_up(&mut call);
+    let rewrites = protocol::rewrites(dialect, style);
     let judged = match policy {
-        Some(file) => judged_by(file, &call),
-        None => judged_by_daemon(socket, call, id),
+        Some(file) => judged_by(file, &call, rewrites),
+        None => judged_by_daemon(socket, call, id, rewrites),
     };
     match judged {
         Ok(Judged {
@@ -174,23 +188,53 @@ fn before(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> A
             redacted: _,
             redaction: _,
             redacts: _,
-        }) => protocol::answer(dialect, style, &judgement),
-        Err(why) => protocol::refuse(style, &why),
+            updated,
+            notice: _,
+        }) => protocol::answer(dialect, style, &judgement, updated.as_ref()),
+        Err(why) => protocol::refuse(style, moment, &why),
     }
 }
 
-fn judged_by(file: &Path, call: &Call) -> Result<Judged, String> {
-    let policy = Policy::load(file).map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
-    Ok(Judged {
-        judgement: settled(tools::judge(&policy, call), call),
+fn judged_by(file: &Path, call: &Call, rewrites: bool) -> Result<Judged, String> {
+    let policy = load(file)?;
+    let judgement = settled(tools::judge(&policy, call), call);
+    let tokens = tokens().filter(|_| rewrites);
+    let amended =
+        tokens.and_then(|tokens| tools::amended(&policy, call, &judgement, Vec::new(), &tokens));
+    Ok(match amended {
+        Some((input, judgement)) => Judged {
+            updated: Some(input),
+            ..alone(&policy, judgement)
+        },
+        None => alone(&policy, judgement),
+    })
+}
+
+fn load(file: &Path) -> Result<Policy, String> {
+    Policy::load(file).map_err(|error| format!("{:#}", anyhow::Error::from(error)))
+}
+
+/// A judgement that no daemon made.
+fn alone(policy: &Policy, judgement: Judgement) -> Judged {
+    Judged {
+        judgement,
         redacted: Vec::new(),
         redaction: Redaction::default(),
         redacts: false,
+        updated: None,
+        notice: None,
         mode: match policy.mode() {
             PolicyMode::Enforce => Mode::Enforce,
             PolicyMode::Observe => Mode::Observe,
         },
-    })
+    }
+}
+
+/// Numbers for what is taken out; without a daemon no two calls have the same.
+fn tokens() -> Option<Tokens> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).ok()?;
+    Some(Tokens::new(key))
 }
 
 /// Without a daemon the confirmations of the user are at hand.
@@ -201,15 +245,25 @@ fn settled(judgement: Judgement, call: &Call) -> Judgement {
     }
 }
 
-fn judged_by_daemon(socket: &Path, call: Call, id: Option<String>) -> Result<Judged, String> {
+fn judged_by_daemon(
+    socket: &Path,
+    call: Call,
+    id: Option<String>,
+    rewrites: bool,
+) -> Result<Judged, String> {
     let request = Request::Judge {
         call,
         id,
         session: None,
         mcp: false,
         passage: None,
+        rewrites,
     };
-    let reply = ask::ask(socket, &request, PATIENCE).map_err(|error| error.to_string())?;
+    asked(socket, &request, PATIENCE)
+}
+
+fn asked(socket: &Path, request: &Request, patience: Duration) -> Result<Judged, String> {
+    let reply = ask::ask(socket, request, patience).map_err(|error| error.to_string())?;
     if let Reply::Judged(judged) = reply {
         Ok(*judged)
     } else {
@@ -217,20 +271,111 @@ fn judged_by_daemon(socket: &Path, call: Call, id: Option<String>) -> Result<Jud
     }
 }
 
-/// The call has run: without an answer there is nothing to tell.
-fn after(event: Event, is_alone: bool, socket: &Path) -> Answer {
-    if is_alone {
-        return Answer::default();
-    }
-    let request = Request::Aftermath {
-        id: event.id,
-        session: None,
+/// The call has run: its result is looked at, and what the network refused is told.
+fn after(event: Event, style: Style, policy: Option<&Path>, socket: &Path) -> Answer {
+    let Event {
+        dialect,
+        moment,
+        call,
+        result,
+        id,
+    } = event;
+    let seen = result.map(|result| {
+        let passage = Passage {
+            source: Source::Result,
+            text: result.to_string(),
+        };
+        // The arguments were judged before the call.
+        let call = Call::new(call.tool.as_str(), Value::Null);
+        let rewrites = protocol::rewrites(dialect, style);
+        match policy {
+            Some(file) => passage_by(file, &call.tool, &passage, rewrites),
+            None => passage_by_daemon(socket, call, id.clone(), passage, rewrites),
+        }
+    });
+    let (blocked, notice) = match seen {
+        Some(Err(why)) => return protocol::refuse(style, moment, &why),
+        Some(Ok(judged)) => told(judged),
+        None => (None, None),
     };
+    let advice = policy.is_none().then(|| aftermath(socket, id)).flatten();
+    let context: Vec<String> = notice.into_iter().chain(advice).collect();
+    let context = (!context.is_empty()).then(|| context.join(" "));
+    protocol::after(dialect, moment, style, blocked.as_ref(), context.as_deref())
+}
+
+/// What of a judgement of a result is a block, and what a word by the way.
+fn told(judged: Judged) -> (Option<Blocked>, Option<String>) {
+    let Judged {
+        judgement,
+        redacted,
+        redaction: _,
+        redacts: _,
+        updated,
+        notice,
+        mode,
+    } = judged;
+    let text = notice.map(|notice| format!("egressd: {notice}"));
+    match (mode, judgement.verdict) {
+        (Mode::Observe, _) => (None, None),
+        (Mode::Enforce, Verdict::Allow) if redacted.is_empty() => (None, text),
+        // Nobody can be asked about what has come already.
+        (Mode::Enforce, Verdict::Allow | Verdict::Ask | Verdict::Deny) => {
+            let reason = text.unwrap_or_else(|| "egressd: the result must not be followed".into());
+            let blocked = Blocked {
+                reason,
+                output: updated,
+            };
+            (Some(blocked), None)
+        }
+    }
+}
+
+fn passage_by(
+    file: &Path,
+    tool: &str,
+    passage: &Passage,
+    rewrites: bool,
+) -> Result<Judged, String> {
+    let policy = load(file)?;
+    let ruling = policy.content().judge_passage(tool, passage);
+    let redaction = &policy.inspect().redaction;
+    let updated = tokens()
+        .filter(|_| rewrites)
+        .and_then(|tokens| ruling.rest(passage.text.as_bytes(), redaction, &tokens));
+    let redacted = ruling.redacted().to_vec();
+    Ok(Judged {
+        redacted,
+        updated,
+        notice: ruling.notice,
+        ..alone(&policy, ruling.judgement)
+    })
+}
+
+fn passage_by_daemon(
+    socket: &Path,
+    call: Call,
+    id: Option<String>,
+    passage: Passage,
+    rewrites: bool,
+) -> Result<Judged, String> {
+    let request = Request::Judge {
+        call,
+        id,
+        session: None,
+        mcp: false,
+        passage: Some(passage),
+        rewrites,
+    };
+    asked(socket, &request, RESULT_PATIENCE)
+}
+
+/// What the network refused; without an answer there is nothing to tell.
+fn aftermath(socket: &Path, id: Option<String>) -> Option<String> {
+    let request = Request::Aftermath { id, session: None };
     match ask::ask(socket, &request, PATIENCE) {
-        Ok(Reply::Aftermath(aftermath)) => advice(&aftermath)
-            .map(|text| protocol::context(event.moment, &text))
-            .unwrap_or_default(),
-        Ok(_) | Err(_) => Answer::default(),
+        Ok(Reply::Aftermath(aftermath)) => advice(&aftermath),
+        Ok(_) | Err(_) => None,
     }
 }
 
@@ -280,13 +425,19 @@ mod tests {
 
     #[test]
     fn a_panic_denies() {
-        let json = without_panic(Style::Json, || panic!("on purpose"));
+        let before = Cell::new(Moment::Before);
+        let json = without_panic(Style::Json, &before, || panic!("on purpose"));
         assert!(
             json.stdout.contains(r#""permissionDecision":"deny""#),
             "{json:?}"
         );
-        let code = without_panic(Style::ExitCode, || panic!("on purpose"));
+        let code = without_panic(Style::ExitCode, &before, || panic!("on purpose"));
         assert_eq!(code.code, 2);
+        let later = without_panic(Style::Json, &before, || {
+            before.set(Moment::After);
+            panic!("on purpose")
+        });
+        assert!(later.stdout.contains(r#""decision":"block""#), "{later:?}");
     }
 
     #[test]

@@ -271,7 +271,13 @@ impl Guarding {
         getrandom::fill(&mut key).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
         let gate: Box<dyn Gate> = if let Some(file) = &self.policy {
             let policy = Policy::load(file)?;
-            Box::new(PolicyGate::new(policy, confirm::directory(), key))
+            let confirmations = confirm::directory();
+            Box::new(PolicyGate::new(
+                policy,
+                &policy_name(name),
+                confirmations,
+                key,
+            ))
         } else {
             let server = policy_name(name);
             Box::new(daemon::DaemonGate::new(socket.to_owned(), &server, key))

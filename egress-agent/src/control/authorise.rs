@@ -141,6 +141,7 @@ mod tests {
                 session: None,
                 mcp: false,
                 passage: None,
+                rewrites: false,
             },
             Request::Aftermath {
                 id: None,

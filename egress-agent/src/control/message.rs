@@ -66,6 +66,10 @@ pub enum Request {
         /// Only look at this message, which belongs to the call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         passage: Option<Passage>,
+        /// The asker can put other arguments, or another passage, in place of the ones that must
+        /// not stay: say which.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        rewrites: bool,
     },
     /// What the network refused to a session since a tool call was judged; without the number of
     /// the call, since the latest one.
@@ -374,6 +378,7 @@ mod tests {
                     session: None,
                     mcp: false,
                     passage: None,
+                    rewrites: false,
                 },
                 r#"{"v":1,"op":"judge","call":{"tool":"Bash","input":{"command":"ls"},"cwd":"/src"},"id":"t1"}"#,
             ),

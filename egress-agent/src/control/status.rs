@@ -187,6 +187,13 @@ pub struct Judged {
     /// Whether this policy ever has something taken out.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub redacts: bool,
+    /// The arguments or the passage without what must not be in them, when the asker can put them
+    /// in place of the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated: Option<Value>,
+    /// What the agent is told of a passage, whether it goes on or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// When it only observes, the call goes on whatever was decided.
     pub mode: Mode,
 }

@@ -18,7 +18,7 @@ use crate::{
     },
     content::Passage,
     control::{message::Reply, peer::Peer, server::Response, status::Judged},
-    inspect::chain::Chains,
+    inspect::{Tokens, chain::Chains},
     policy::Policy,
     tools::{self, Call, Judgement, confirm},
 };
@@ -40,7 +40,26 @@ const MOST_ALLOWED: usize = 40;
 pub(super) struct Calls {
     /// Latest last.
     sessions: BTreeMap<String, VecDeque<(String, Time)>>,
-    chains: BTreeMap<String, Arc<Mutex<Chains>>>,
+    memories: BTreeMap<String, Memory>,
+}
+
+/// What is remembered of a session from call to call.
+#[derive(Clone, Debug)]
+pub(super) struct Memory {
+    chains: Arc<Mutex<Chains>>,
+    /// For what is taken out; without random numbers nothing is, and is denied instead.
+    tokens: Option<Tokens>,
+}
+
+impl Memory {
+    fn new() -> Self {
+        let mut key = [0; 32];
+        let filled = getrandom::fill(&mut key);
+        Self {
+            chains: Arc::default(),
+            tokens: filled.is_ok().then(|| Tokens::new(key)),
+        }
+    }
 }
 
 impl Calls {
@@ -61,16 +80,20 @@ impl Calls {
     }
 
     /// What a session did lately. Calls outside of every session are nobody's chain.
-    pub(super) fn chains(&mut self, session: Option<&str>) -> Arc<Mutex<Chains>> {
+    pub(super) fn memory(&mut self, session: Option<&str>) -> Memory {
         match session {
-            Some(session) => Arc::clone(self.chains.entry(session.to_owned()).or_default()),
-            None => Arc::default(),
+            Some(session) => self
+                .memories
+                .entry(session.to_owned())
+                .or_insert_with(Memory::new)
+                .clone(),
+            None => Memory::new(),
         }
     }
 
     pub(super) fn forget(&mut self, session: &str) {
         self.sessions.remove(session);
-        self.chains.remove(session);
+        self.memories.remove(session);
     }
 }
 
@@ -83,6 +106,8 @@ pub(super) struct Heard {
     pub(super) mcp: bool,
     /// Only this message is meant.
     pub(super) passage: Option<Passage>,
+    /// Whoever asks can put something else in place of it.
+    pub(super) rewrites: bool,
 }
 
 /// A tool call with everything that is needed to judge it, away from the one task.
@@ -94,7 +119,7 @@ pub(super) struct Hearing {
     sink: Sink,
     /// Where a person's confirmations are.
     confirmations: PathBuf,
-    chains: Arc<Mutex<Chains>>,
+    memory: Memory,
     /// Time since boot.
     now: Duration,
 }
@@ -106,7 +131,7 @@ impl Hearing {
         record: Record,
         sink: Sink,
         confirmations: PathBuf,
-        chains: Arc<Mutex<Chains>>,
+        memory: Memory,
         now: Duration,
     ) -> Self {
         Self {
@@ -115,7 +140,7 @@ impl Hearing {
             record,
             sink,
             confirmations,
-            chains,
+            memory,
             now,
         }
     }
@@ -135,25 +160,42 @@ impl Hearing {
                     id,
                     mcp: _,
                     passage,
+                    rewrites,
                 },
             record,
             sink,
             confirmations,
-            chains,
+            memory: Memory { chains, tokens },
             now: since_boot,
         } = self;
-        let (judgement, redacted) = if let Some(passage) = &passage {
-            policy.content().judge_passage(passage)
+        let redaction = &policy.inspect().redaction;
+        let mut updated = None;
+        let (judgement, redacted, notice) = if let Some(passage) = &passage {
+            let ruling = policy.content().judge_passage(&call.tool, passage);
+            if let Some(tokens) = tokens.filter(|_| rewrites) {
+                updated = ruling.rest(passage.text.as_bytes(), redaction, &tokens);
+            }
+            let redacted = ruling.redacted().to_vec();
+            (ruling.judgement, redacted, ruling.notice)
         } else {
             let acts = tools::acts(&call);
             let before = chains
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .note(&acts, since_boot);
-            let judgement = tools::judge_after(&policy, &call, before);
+            let judgement = tools::judge_after(&policy, &call, before.clone());
             let now = SystemTime::now();
             let judgement = confirm::settle(judgement, &call.tool, &confirmations, now);
-            (judgement, Vec::new())
+            let tokens = tokens.filter(|_| rewrites);
+            let amended = tokens
+                .and_then(|tokens| tools::amended(&policy, &call, &judgement, before, &tokens));
+            match amended {
+                Some((input, judgement)) => {
+                    updated = Some(input);
+                    (judgement, Vec::new(), None)
+                }
+                None => (judgement, Vec::new(), None),
+            }
         };
         let mode = match policy.mode() {
             PolicyMode::Enforce => Mode::Enforce,
@@ -162,7 +204,7 @@ impl Hearing {
         // A message in which nothing was found is one of thousands.
         if passage.is_none() || !judgement.findings.is_empty() || judgement.reason.is_some() {
             let mut record = recorded(record, &call, id, &judgement, mode, &policy);
-            if !redacted.is_empty() {
+            if !redacted.is_empty() || (passage.is_none() && updated.is_some()) {
                 record.verdict = Some(Verdict::Redact);
             }
             sink.record(record);
@@ -170,8 +212,10 @@ impl Hearing {
         Response::One(Reply::Judged(Box::new(Judged {
             judgement,
             redacted,
-            redaction: policy.inspect().redaction.clone(),
+            redaction: redaction.clone(),
             redacts: policy.content().redacts(),
+            updated,
+            notice,
             mode,
         })))
     }

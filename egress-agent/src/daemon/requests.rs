@@ -63,6 +63,7 @@ impl Daemon {
                 session,
                 mcp,
                 passage,
+                rewrites,
             } => match self.hear(
                 peer,
                 Heard {
@@ -70,6 +71,7 @@ impl Daemon {
                     id,
                     mcp,
                     passage,
+                    rewrites,
                 },
                 session,
             ) {
@@ -171,7 +173,7 @@ impl Daemon {
         let running = session
             .as_deref()
             .filter(|session| world.sessions.borrow().by_name(session).is_some());
-        let chains = self.calls.chains(running);
+        let memory = self.calls.memory(running);
         record.session = session;
         record.process = Some(calls::process(peer));
         Ok(Hearing::new(
@@ -180,7 +182,7 @@ impl Daemon {
             record,
             self.records.sink().clone(),
             self.runtime_dir.join(confirm::DIRECTORY),
-            chains,
+            memory,
             Duration::from_nanos(boot::now()),
         ))
     }

@@ -89,6 +89,39 @@ pub(super) fn unescape(bytes: &[u8], range: Range<usize>, build: &mut Build) {
     }
 }
 
+/// A string with its escapes undone, and where its parts are: offsets in it and in the input. What
+/// is no UTF-8 is empty.
+pub(super) fn decode(bytes: &[u8], range: &Range<usize>) -> (String, Vec<(usize, usize)>) {
+    let mut decoded = String::new();
+    let mut marks = Vec::new();
+    let text = bytes.get(..range.end).unwrap_or_default();
+    let mut at = range.start;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let plain = memchr::memchr(b'\\', rest).unwrap_or(rest.len());
+        marks.push((decoded.len(), at));
+        match str::from_utf8(rest.get(..plain).unwrap_or_default()) {
+            Ok(text) => decoded.push_str(text),
+            Err(_) => return (String::new(), Vec::new()),
+        }
+        at += plain;
+        if let Some(escape) = text.get(at..).filter(|escape| !escape.is_empty()) {
+            let (character, length) = character(escape);
+            marks.push((decoded.len(), at));
+            decoded.push(character);
+            at += length;
+        }
+    }
+    marks.push((decoded.len(), range.end));
+    (decoded, marks)
+}
+
+/// Where in the input a place of a decoded string is.
+pub(super) fn origin(marks: &[(usize, usize)], at: usize) -> usize {
+    let after = marks.partition_point(|(decoded, _)| *decoded <= at);
+    let mark = after.checked_sub(1).and_then(|index| marks.get(index));
+    mark.map_or(0, |(decoded, origin)| origin + (at - decoded))
+}
+
 /// Widens a range of a string so that no end of it stands inside an escape. `rest` is the string
 /// from an escape or a plain sign on; also gives where that is for the next range.
 pub(super) fn widen(

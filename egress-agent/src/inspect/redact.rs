@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, fmt, ops::Range};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use regex::Regex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -131,12 +132,32 @@ pub fn redact_json(
     writer.finish()
 }
 
+/// Where patterns fit the strings, the names and the other values of JSON within a part of it, each
+/// by itself. Ranges are bytes of `json`.
+pub fn located(json: &[u8], within: &Range<usize>, patterns: &[Regex]) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    for token in json::tokens(json) {
+        if token.range.start < within.start || token.range.end > within.end {
+            continue;
+        }
+        let (text, marks) = json::decode(json, &token.range);
+        let found = patterns.iter().flat_map(|pattern| pattern.find_iter(&text));
+        let found = found.filter(|found| !found.is_empty());
+        ranges.extend(
+            found.map(|found| {
+                json::origin(&marks, found.start())..json::origin(&marks, found.end())
+            }),
+        );
+    }
+    ranges
+}
+
 /// What a detector gets when nothing else is said: tokens keep the prefix that tells their
 /// issuer, cards and accounts their ends, everything else becomes a number.
 pub fn default_strategy(detector: &str) -> Strategy {
     match detector {
         "payment-card" | "iban" => Strategy::Partial,
-        _ if keywords(detector).next().is_some_and(is_prefix) => Strategy::TypePreserving,
+        _ if is_token(detector) => Strategy::TypePreserving,
         _ => Strategy::Tokenised,
     }
 }
@@ -304,6 +325,14 @@ fn partial(secret: &[u8]) -> String {
             .filter(|sign| is_plain(*sign)),
     );
     kept
+}
+
+/// Whether a detector finds tokens that begin with what their issuer gave them.
+fn is_token(detector: &str) -> bool {
+    let mut found = secrets::detectors().filter(|found| found.id == detector);
+    found.any(|found| {
+        !found.is_optional && found.keywords.first().is_some_and(|first| is_prefix(first))
+    })
 }
 
 /// The issuer's prefix, when the secret begins with it.

@@ -26,6 +26,7 @@ mod infra;
 mod keys;
 mod payment;
 mod personal;
+mod places;
 mod registry;
 mod saas;
 #[cfg(test)]
@@ -167,6 +168,7 @@ pub fn detectors() -> impl Iterator<Item = &'static Detector> {
         keys::ALL,
         coin::ALL,
         personal::ALL,
+        places::ALL,
         generic::ALL,
     ]
     .into_iter()

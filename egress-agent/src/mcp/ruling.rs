@@ -3,12 +3,14 @@
 
 use std::{
     borrow::Cow,
+    collections::VecDeque,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::{Instant, SystemTime},
 };
 
 use egress_common::Mode;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
 use super::gate::{Block, Gate, Inspect, Latest, Subject};
@@ -22,6 +24,9 @@ use crate::{
 #[derive(Debug)]
 pub struct PolicyGate {
     policy: Policy,
+    /// As policies know the server: `mcp__SERVER`.
+    server: String,
+    asked: Asked,
     /// Where a person's confirmations are.
     confirmations: Option<PathBuf>,
     tokens: Tokens,
@@ -32,9 +37,16 @@ pub struct PolicyGate {
 
 impl PolicyGate {
     /// `key` is random: the numbers that stand for what was taken out are made with it.
-    pub fn new(policy: Policy, confirmations: Option<PathBuf>, key: [u8; 32]) -> Self {
+    pub fn new(
+        policy: Policy,
+        server: &str,
+        confirmations: Option<PathBuf>,
+        key: [u8; 32],
+    ) -> Self {
         Self {
             policy,
+            server: format!("mcp__{server}"),
+            asked: Asked::default(),
             confirmations,
             tokens: Tokens::new(key),
             chains: Mutex::default(),
@@ -51,7 +63,17 @@ impl PolicyGate {
     }
 
     fn look(&self, subject: Subject, json: &[u8]) -> (Judgement, Vec<Finding>) {
-        self.policy.content().judge_json(subject.source(), json)
+        let content = self.policy.content();
+        let tools = self.asked.tools(&self.server, subject, json);
+        let rulings = tools
+            .iter()
+            .map(|tool| content.judge_json(subject.source(), tool, json));
+        // INVARIANT: there is always a tool.
+        let strictest = rulings.max_by_key(|ruling| ruling.action);
+        let ruling =
+            strictest.unwrap_or_else(|| content.judge_json(subject.source(), &self.server, json));
+        let redacted = ruling.redacted().to_vec();
+        (ruling.judgement, redacted)
     }
 
     fn ruled(&self, judgement: Judgement, redacted: &[Finding]) -> Option<Block> {
@@ -60,7 +82,8 @@ impl PolicyGate {
 }
 
 impl Gate for PolicyGate {
-    fn call(&self, tool: &str, arguments: &Value, _id: &str) -> Option<Block> {
+    fn call(&self, tool: &str, arguments: &Value, id: &str) -> Option<Block> {
+        self.asked.note(id, tool);
         let call = Call::new(tool, arguments.clone());
         let before = self
             .chains
@@ -96,6 +119,71 @@ impl Inspect for PolicyGate {
         }
         let redaction = &self.policy.inspect().redaction;
         Some(redact_json(message, &redacted, redaction, &self.tokens))
+    }
+}
+
+/// Which tools were called under which number, so that rules know whose a result is. Numbers are
+/// those of clients, and several may use the same: then the result may be that of each.
+#[derive(Debug, Default)]
+pub struct Asked(Mutex<VecDeque<Request>>);
+
+#[derive(Debug)]
+struct Request {
+    id: String,
+    tool: String,
+    is_answered: bool,
+}
+
+/// Calls whose answers are known by their tool.
+const MOST_ASKED: usize = 1024;
+
+impl Asked {
+    /// A call that may go on. What was answered under its number is over.
+    pub fn note(&self, id: &str, tool: &str) {
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|request| request.id != id || !request.is_answered);
+        if asked.len() == MOST_ASKED {
+            asked.pop_front();
+        }
+        asked.push_back(Request {
+            id: id.to_owned(),
+            tool: tool.to_owned(),
+            is_answered: false,
+        });
+    }
+
+    /// The tools that a message may come from; the server itself when none is known.
+    pub fn tools(&self, server: &str, subject: Subject, message: &[u8]) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct Head {
+            id: Option<Value>,
+            method: Option<IgnoredAny>,
+        }
+        let unknown = || vec![server.to_owned()];
+        if subject != Subject::FromServer {
+            return unknown();
+        }
+        let Ok(Head {
+            id: Some(id),
+            method: None,
+        }) = serde_json::from_slice(message)
+        else {
+            return unknown();
+        };
+        let id = id.as_str().map_or_else(|| id.to_string(), str::to_owned);
+        let mut asked = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tools: Vec<String> = Vec::new();
+        let mut is_marked = false;
+        for request in asked.iter_mut().filter(|request| request.id == id) {
+            if !is_marked && !request.is_answered {
+                request.is_answered = true;
+                is_marked = true;
+            }
+            if !tools.contains(&request.tool) {
+                tools.push(request.tool.clone());
+            }
+        }
+        if tools.is_empty() { unknown() } else { tools }
     }
 }
 
@@ -155,7 +243,7 @@ mod tests {
 
     fn gate(policy: &str) -> PolicyGate {
         let policy = Policy::parse(policy, "policy.json").unwrap();
-        PolicyGate::new(policy, None, [7; 32])
+        PolicyGate::new(policy, "x", None, [7; 32])
     }
 
     #[test]
@@ -234,5 +322,47 @@ mod tests {
         let block = gate.inspect(Subject::FromServer, texts.as_bytes());
         let block = block.unwrap();
         assert_eq!(block.code, "redaction-failed");
+    }
+
+    #[test]
+    fn a_rule_takes_out_of_a_call_and_knows_whose_a_result_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let pack = r#"{ "version": 1, "name": "mine", "rules": [
+            { "name": "tokens", "priority": 1, "decision": "redact", "when": { "findings": ["github-token"] } },
+            { "name": "pages", "priority": 2, "decision": "deny",
+              "when": { "on": "result", "tools": ["mcp__x__page"], "content": ["secret plan"] } } ] }"#;
+        let policy = r#"{ "version": 1, "inspect": { "secrets": "warn", "packs": ["p.json"] } }"#;
+        std::fs::write(dir.path().join("p.json"), pack).unwrap();
+        std::fs::write(dir.path().join("policy.json"), policy).unwrap();
+        let policy = Policy::load(&dir.path().join("policy.json")).unwrap();
+        let gate = PolicyGate::new(policy, "x", None, [7; 32]);
+        let token = format!("ghp_{}", "a1".repeat(18));
+        let call = |text: &str| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"put","arguments":{{"a":"{text}"}}}}}}"#
+            )
+        };
+        let rest = gate.redact(Subject::ToServer, call(&token).as_bytes());
+        assert_eq!(rest.unwrap(), call("ghp_[redacted]").into_bytes());
+        // Whoever did not take it out does not get it through either.
+        let whole = gate
+            .call("mcp__x__put", &json!({ "a": token }), "1")
+            .unwrap();
+        assert_eq!(whole.rule.as_deref(), Some("mine/tokens"));
+        assert_eq!(
+            gate.call("mcp__x__put", &json!({ "a": "ghp_[redacted]" }), "1"),
+            None
+        );
+
+        assert_eq!(gate.call("mcp__x__page", &json!({}), "7"), None);
+        let answer = |id: Value| json!({ "jsonrpc": "2.0", "id": id, "result": "the secret plan" });
+        let look = |id: Value| gate.inspect(Subject::FromServer, answer(id).to_string().as_bytes());
+        let block = look(json!(7)).unwrap();
+        assert_eq!(block.rule.as_deref(), Some("mine/pages"));
+        assert_eq!(look(json!(1)), None);
+        assert_eq!(look(json!(9)), None);
+        // The number is used again, for another tool.
+        assert_eq!(gate.call("mcp__x__put", &json!({}), "7"), None);
+        assert_eq!(look(json!(7)), None);
     }
 }

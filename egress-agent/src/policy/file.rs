@@ -750,7 +750,7 @@ pub(crate) struct Inspect {
     )]
     #[schemars(with = "Action")]
     pub(crate) poisoning: Option<Action>,
-    /// How a finding of a detector is taken out: `full`, `partial`, `tokenised` or `type-preserving`.
+    /// How a finding of a detector is taken out: `full`, `partial`, `tokenised` or `type-preserving`. Naming one that is off by itself (`ipv4`, `email`, `hash-sha1` and so on) has it looked for and taken out.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",

@@ -13,7 +13,7 @@ use super::{
     content::Content,
     destination::{Destinations, Pattern},
     file::{self, File},
-    rule::{Condition, Decision, FindingTest, Rule},
+    rule::{Condition, Decision, FindingTest, On, Rule},
 };
 use crate::{
     inspect::{Confidence, Kind, Severity},
@@ -182,10 +182,16 @@ impl Check<'_, '_> {
             self.text(text.as_deref(), &place.key(key));
         }
         let at = place.key("when");
+        let has_content = when.content.is_some();
         let when = self.condition(when, &at);
-        if decision == Decision::Redact && when.findings.is_none() {
-            let help = "add `findings` or `kinds`: what they find is what is taken out";
+        if decision == Decision::Redact && when.findings.is_none() && !has_content {
+            let help = "add `findings`, `kinds` or `content`: what they find is what is taken out";
             self.c.error(&at, NO_FINDING, Some(help));
+        }
+        if decision == Decision::Redact && when.on == On::Description {
+            let message = "a description without a part of it is no longer the server's";
+            let help = "write `deny`, which hides it from the agent";
+            self.c.error(&place.key("decision"), message, Some(help));
         }
         Rule {
             pack: Arc::clone(pack),
@@ -208,6 +214,7 @@ impl Check<'_, '_> {
         let file::When {
             comment: _,
             description: _,
+            on,
             any,
             tools,
             categories,
@@ -222,7 +229,18 @@ impl Check<'_, '_> {
             environments,
         } = when;
         let has_content = content.is_some();
+        let on = On::from(on);
+        if let Some(kinds) = &kinds
+            && !kinds.is_empty()
+            && !kinds.iter().any(|kind| on.finds(Kind::from(*kind)))
+        {
+            let message = format!("no finding of these kinds is made in a {}", on.code());
+            let help = "a call has every kind but `poisoning`, a result `secret`, `personal` and \
+                        `injection`, a description those and `poisoning`";
+            self.c.error(&place.key("kinds"), message, Some(help));
+        }
         let condition = Condition {
+            on,
             any,
             tools: tools.map(|list| self.globs(&list, &place.key("tools"))),
             categories: categories.map(|list| {

@@ -3,7 +3,7 @@
 //! The engine knows no back-references and no look-around, so that it is linear in the text
 //! whatever the pattern and the text are; the size of the compiled pattern is bounded.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::OnceLock};
 
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use serde_json::Value;
@@ -19,7 +19,11 @@ const NESTED: u32 = 64;
 
 /// The patterns of a rule: one that fits is enough.
 #[derive(Clone, Debug)]
-pub struct Content(RegexSet);
+pub struct Content {
+    set: RegexSet,
+    /// Each by itself, made when somebody asks where they fit.
+    each: OnceLock<Vec<Regex>>,
+}
 
 impl Content {
     /// Compiles patterns, at most so large as all of them may be one by one.
@@ -28,13 +32,16 @@ impl Content {
             .size_limit(SET_SIZE.min(SIZE.saturating_mul(patterns.len())))
             .nest_limit(NESTED)
             .build()
-            .map(Self)
+            .map(|set| Self {
+                set,
+                each: OnceLock::new(),
+            })
             .map_err(|error| one_line(&error))
     }
 
     /// The patterns that fit every text, because they fit the empty one, by index.
     pub(crate) fn void(&self) -> Vec<usize> {
-        self.0.matches("").into_iter().collect()
+        self.set.matches("").into_iter().collect()
     }
 
     /// Whether one pattern compiles; the error is one line.
@@ -47,18 +54,25 @@ impl Content {
     }
 
     pub fn is_in(&self, texts: &Texts<'_>) -> bool {
-        self.0.is_match(&texts.joined) || texts.each.iter().any(|text| self.0.is_match(text))
+        self.set.is_match(&texts.joined) || texts.each.iter().any(|text| self.set.is_match(text))
     }
 
     pub fn patterns(&self) -> &[String] {
-        self.0.patterns()
+        self.set.patterns()
+    }
+
+    /// The patterns one by one, to find where they fit.
+    pub fn each(&self) -> &[Regex] {
+        // INVARIANT: what compiles together compiles alone.
+        let compiled = || self.patterns().iter().filter_map(|it| Self::check(it).ok());
+        self.each.get_or_init(|| compiled().collect())
     }
 }
 
 /// Two patterns are the same when they are written the same.
 impl PartialEq for Content {
     fn eq(&self, other: &Self) -> bool {
-        self.0.patterns() == other.0.patterns()
+        self.set.patterns() == other.set.patterns()
     }
 }
 

@@ -69,7 +69,7 @@ pub(crate) struct Rule {
     /// Of the rules that fit, the lowest number decides: 0 to 1000000. Rules that decide differently may not share one.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(crate) priority: u64,
-    /// What happens: `allow`, `deny`, `redact` takes the findings out, `ask` asks a person, `simulate` records that the rule fits and decides nothing.
+    /// What happens: `allow`, `deny`, `redact` takes the findings out, or what `content` fits when no finding is named, `ask` asks a person, `simulate` records that the rule fits and decides nothing.
     pub(crate) decision: Decision,
     /// When it fits: every condition that is written must hold.
     pub(crate) when: When,
@@ -126,6 +126,15 @@ pub(crate) enum Decision {
     Redact,
     Ask,
     Simulate,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum On {
+    #[default]
+    Call,
+    Result,
+    Description,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -189,6 +198,9 @@ pub(crate) struct When {
     /// A text for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) description: String,
+    /// What the rule looks at: `call`, the arguments before it runs; `result`, what a tool gave back or a server sends; `description`, what a server says of a tool, a prompt or a resource. Without it `call`.
+    #[serde(default, skip_serializing_if = "is_call")]
+    pub(crate) on: On,
     /// `true` for a rule without conditions: it fits every call.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) any: bool,
@@ -354,6 +366,14 @@ pub(crate) struct Argument {
 /// The JSON Schema of a pack, as `policy/packs/pack.schema.json` holds it.
 pub fn schema() -> serde_json::Value {
     schemars::schema_for!(File).to_value()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the shape that serde asks for"
+)]
+fn is_call(on: &On) -> bool {
+    *on == On::Call
 }
 
 fn yes() -> bool {

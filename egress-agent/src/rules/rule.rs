@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -35,6 +35,19 @@ pub enum Decision {
     /// A person decides.
     Ask,
     Deny,
+}
+
+/// What a rule looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum On {
+    /// The arguments of a call, before it runs.
+    #[default]
+    Call,
+    /// What a tool gave back, and whatever else a server sends.
+    Result,
+    /// What a server says of a tool, a prompt or a resource.
+    Description,
 }
 
 /// One rule of a pack.
@@ -67,6 +80,8 @@ pub struct Rule {
 /// unless it says so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Condition {
+    /// Not a condition by itself: what the others are asked of.
+    pub on: On,
     pub any: bool,
     pub tools: Option<Globs>,
     pub categories: Option<Vec<Category>>,
@@ -89,15 +104,17 @@ pub struct FindingTest {
     pub min_confidence: Confidence,
 }
 
-/// One tool call with all that is known of it.
+/// One tool call, or a text that comes back, with all that is known of it.
 #[derive(Clone, Debug)]
 pub struct Question<'q> {
+    pub on: On,
     pub tool: &'q str,
     /// [`Category::of`] the tool.
     pub categories: &'q [Category],
     pub destinations: &'q [Host],
     /// The arguments name a destination that could not be read: it may be any.
     pub is_unreadable: bool,
+    /// Of a result the result, of a description what it says.
     pub arguments: &'q Value,
     /// What was found in the arguments. Whether the inspection was complete is the caller's to
     /// know: an incomplete one is no ground to let a call through.
@@ -114,6 +131,44 @@ impl Decision {
             Self::Redact => "redact",
             Self::Ask => "ask",
             Self::Deny => "deny",
+        }
+    }
+}
+
+impl On {
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Result => "result",
+            Self::Description => "description",
+        }
+    }
+
+    /// Whether findings of a kind are made there.
+    pub(super) const fn finds(self, kind: Kind) -> bool {
+        match (self, kind) {
+            (_, Kind::Secret | Kind::Personal)
+            | (Self::Call, _)
+            | (Self::Result | Self::Description, Kind::Injection)
+            | (Self::Description, Kind::Poisoning) => true,
+            (
+                Self::Result,
+                Kind::Destructive | Kind::Code | Kind::Poisoning | Kind::Destination | Kind::Chain,
+            )
+            | (
+                Self::Description,
+                Kind::Destructive | Kind::Code | Kind::Destination | Kind::Chain,
+            ) => false,
+        }
+    }
+}
+
+impl From<file::On> for On {
+    fn from(written: file::On) -> Self {
+        match written {
+            file::On::Call => Self::Call,
+            file::On::Result => Self::Result,
+            file::On::Description => Self::Description,
         }
     }
 }
@@ -136,9 +191,16 @@ impl Rule {
         format!("{}/{}", self.pack, self.name)
     }
 
+    /// What the rule is about where it names no findings: what its patterns fit.
+    pub fn content_alone(&self) -> Option<&Content> {
+        let content = self.when.content.as_ref();
+        content.filter(|_| self.when.findings.is_none())
+    }
+
     /// Whether the rule fits, and the findings that it is about, by index.
     pub(super) fn fits(&self, question: &Question<'_>, texts: &Texts<'_>) -> Option<Vec<usize>> {
         let Condition {
+            on,
             any,
             tools,
             categories,
@@ -149,7 +211,7 @@ impl Rule {
             labels,
             environments,
         } = &self.when;
-        if self.when.is_empty() && !any {
+        if *on != question.on || (self.when.is_empty() && !any) {
             return None;
         }
         let is_permissive = self.decision == Decision::Allow;
@@ -213,6 +275,7 @@ impl Condition {
     /// Whether nothing is asked for.
     pub fn is_empty(&self) -> bool {
         let Self {
+            on: _,
             any: _,
             tools,
             categories,
@@ -236,6 +299,7 @@ impl Condition {
     /// What is asked for, in the words of the file.
     pub fn keys(&self) -> Vec<&'static str> {
         let keys = [
+            ("on", self.on != On::Call),
             ("any", self.any),
             ("tools", self.tools.is_some()),
             ("categories", self.categories.is_some()),

@@ -4,7 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::{category::Category, content::Texts, rule::Question};
+use super::{
+    category::Category,
+    content::Texts,
+    rule::{On, Question},
+};
 use crate::{
     inspect::{Finding, Inspector},
     policy::Host,
@@ -30,6 +34,7 @@ pub trait Inspect {
 /// What was seen of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
+    pub on: On,
     pub categories: Vec<Category>,
     /// Every host that the arguments name, once.
     pub destinations: Vec<Host>,
@@ -44,7 +49,13 @@ impl Seen {
     pub fn new(call: &Call, inspect: &dyn Inspect) -> Self {
         let text = Texts::new(&call.input).lines();
         let (findings, is_complete) = inspect.inspect(text.as_bytes());
+        Self::with(call, findings, is_complete)
+    }
+
+    /// What can be seen of a call in which these things were found.
+    pub fn with(call: &Call, findings: Vec<Finding>, is_complete: bool) -> Self {
         let mut seen = Self {
+            on: On::Call,
             categories: Category::of(&call.tool),
             destinations: Vec::new(),
             is_unreadable: false,
@@ -72,6 +83,19 @@ impl Seen {
         seen
     }
 
+    /// What can be seen of a text that comes back from `call.tool`; it stands as `call.input`.
+    pub fn coming(on: On, call: &Call, findings: Vec<Finding>, is_complete: bool) -> Self {
+        let may = links(&call.input, Reading::May);
+        Self {
+            on,
+            categories: Category::of(&call.tool),
+            destinations: may.places.into_iter().map(|place| place.host).collect(),
+            is_unreadable: !may.unreadable.is_empty(),
+            findings,
+            is_complete,
+        }
+    }
+
     /// The question for rules.
     pub fn question<'q>(
         &'q self,
@@ -80,6 +104,7 @@ impl Seen {
         environment: Option<&'q str>,
     ) -> Question<'q> {
         let Self {
+            on,
             categories,
             destinations,
             is_unreadable,
@@ -87,6 +112,7 @@ impl Seen {
             is_complete: _,
         } = self;
         Question {
+            on: *on,
             tool: &call.tool,
             categories,
             destinations,

@@ -11,6 +11,7 @@ use crate::{
 /// A call to ask about, with all that it borrows.
 #[derive(Clone, Debug)]
 struct Case {
+    on: On,
     tool: String,
     hosts: Vec<Host>,
     is_unreadable: bool,
@@ -23,6 +24,7 @@ struct Case {
 impl Case {
     fn new(tool: &str, arguments: Value) -> Self {
         Self {
+            on: On::Call,
             tool: tool.to_owned(),
             hosts: Vec::new(),
             is_unreadable: false,
@@ -50,6 +52,7 @@ impl Case {
 
     fn ask<T>(&self, rules: &RuleSet, then: impl FnOnce(Outcome<'_>) -> T) -> T {
         then(rules.decide(&Question {
+            on: self.on,
             tool: &self.tool,
             categories: &Category::of(&self.tool),
             destinations: &self.hosts,
@@ -727,4 +730,62 @@ fn the_shipped_schema_is_the_one_of_the_types() {
         shipped.trim_end() == generated,
         "policy/packs/pack.schema.json is old; write it again with `egressctl rules schema`"
     );
+}
+
+#[test]
+fn a_rule_looks_at_what_it_says_and_at_nothing_else() {
+    let order = finding(
+        "instruction-override",
+        Kind::Injection,
+        Severity::High,
+        Confidence::High,
+    );
+    let case = |on| Case {
+        on,
+        ..Case::with(std::slice::from_ref(&order))
+    };
+    for (word, on) in [
+        ("call", On::Call),
+        ("result", On::Result),
+        ("description", On::Description),
+    ] {
+        let rules = one("deny", &json!({ "on": word, "kinds": ["injection"] }));
+        for asked in [On::Call, On::Result, On::Description] {
+            let fits = case(asked).ask(&rules, |outcome| outcome.decision().is_some());
+            assert_eq!(fits, asked == on, "{word} {asked:?}");
+        }
+    }
+    let unsaid = one("deny", &json!({ "kinds": ["injection"] }));
+    assert!(case(On::Call).ask(&unsaid, |outcome| outcome.decision().is_some()));
+    assert!(case(On::Result).ask(&unsaid, |outcome| outcome.decision().is_none()));
+    let any = one("ask", &json!({ "on": "result", "any": true }));
+    assert!(case(On::Result).ask(&any, |outcome| outcome.decision().is_some()));
+}
+
+#[test]
+fn what_no_result_and_no_description_can_be_is_refused() {
+    refused_when(
+        r#"{ "on": "result" }"#,
+        &["a rule without conditions fits no call"],
+    );
+    refused_when(
+        r#"{ "on": "results", "any": true }"#,
+        &["unknown word `results`", "did you mean `result`?"],
+    );
+    refused_when(
+        r#"{ "on": "result", "kinds": ["chain", "code"] }"#,
+        &["no finding of these kinds is made in a result"],
+    );
+    refused_rule(
+        r#"{ "name": "r", "priority": 1, "decision": "redact",
+             "when": { "on": "description", "kinds": ["poisoning"] } }"#,
+        &["no longer the server's", "write `deny`"],
+    );
+    refused_rule(
+        r#"{ "name": "r", "priority": 1, "decision": "redact", "when": { "tools": ["*"] } }"#,
+        &["must say what", "`content`"],
+    );
+    let text = r#"{ "version": 1, "name": "p", "rules": [ { "name": "r", "priority": 1,
+        "decision": "redact", "when": { "content": ["a+"] } } ] }"#;
+    assert!(Pack::parse(text, "p.json", None).is_ok());
 }

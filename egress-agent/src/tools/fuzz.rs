@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::protocol::{self, Answer, Style};
+use super::protocol::{self, Answer, Blocked, Moment, Style};
 use super::{Verdict, judge, reach};
-use crate::policy::Policy;
+use crate::{content::Source, inspect::Tokens, policy::Policy};
 
 const POLICY: &str = r#"{ "version": 1, "name": "p", "network": {
   "allow": [ { "name": "github", "hosts": ["github.com", "*.github.com"], "ports": ["443/tcp"] } ],
@@ -67,21 +67,47 @@ pub(crate) fn hook_event(bytes: &[u8]) {
     match protocol::parse(bytes, None) {
         Err(error) => {
             let why = error.to_string();
-            answered(&protocol::refuse(Style::Json, &why), Some("deny"));
-            let told = protocol::refuse(Style::ExitCode, &why);
+            let before = protocol::refuse(Style::Json, Moment::Before, &why);
+            answered(&before, Some("deny"));
+            let seems = protocol::refuse(Style::Json, protocol::glimpse(bytes), &why);
+            assert!(is_line(&seems.stdout));
+            assert!(seems == before || seems.stdout.contains(r#""decision":"block""#));
+            let told = protocol::refuse(Style::ExitCode, protocol::glimpse(bytes), &why);
             assert!(told.code == 2 && told.stdout.is_empty() && is_line(&told.stderr));
         }
         Ok(event) => {
             let judgement = judge(policy, &event.call);
-            let answer = protocol::answer(event.dialect, Style::Json, &judgement);
+            let answer = protocol::answer(event.dialect, Style::Json, &judgement, None);
             match judgement.verdict {
                 Verdict::Allow => assert_eq!(answer, Answer::default()),
                 Verdict::Deny => answered(&answer, Some("deny")),
                 Verdict::Ask => answered(&answer, None),
             }
             assert_eq!(judge(policy, &event.call), judgement, "judged twice");
-            let told = protocol::context(event.moment, &judgement.text);
+            let blocked = Blocked {
+                reason: judgement.text.clone(),
+                output: None,
+            };
+            let told = protocol::after(
+                event.dialect,
+                event.moment,
+                Style::Json,
+                Some(&blocked),
+                Some(&judgement.text),
+            );
             assert!(is_line(&told.stdout));
+            if let Some(result) = &event.result {
+                let json = result.to_string();
+                let ruling =
+                    policy
+                        .content()
+                        .judge_json(Source::Result, &event.call.tool, json.as_bytes());
+                let tokens = Tokens::new([7; 32]);
+                let redaction = &policy.inspect().redaction;
+                let rest = ruling.rest(json.as_bytes(), redaction, &tokens);
+                let is_blocked = ruling.judgement.verdict == Verdict::Deny;
+                assert!(rest.is_some() || ruling.matter.is_empty() || !is_blocked);
+            }
         }
     }
 }

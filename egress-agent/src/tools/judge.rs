@@ -28,7 +28,7 @@ use super::{
     secrets,
 };
 use crate::{
-    inspect::{Finding, chain},
+    inspect::{Finding, Tokens, chain},
     policy::{Action, Policy, quote},
 };
 
@@ -45,6 +45,42 @@ pub fn judge(policy: &Policy, call: &Call) -> Judgement {
 pub fn judge_after(policy: &Policy, call: &Call, before: Vec<Finding>) -> Judgement {
     let judgement = by_name_and_place(policy, call);
     policy.content().weigh(call, judgement, before)
+}
+
+/// A call that is denied for what can be taken out of it: its arguments without that, and what a
+/// person is asked about them. `None` when there is nothing to take out, or it stays denied.
+///
+/// A hook that changes a call approves it, or has a person approve it; so a person is asked.
+pub fn amended(
+    policy: &Policy,
+    call: &Call,
+    judgement: &Judgement,
+    before: Vec<Finding>,
+    tokens: &Tokens,
+) -> Option<(Value, Judgement)> {
+    // A secret is seen before the rest of the content is.
+    let is_content = judgement.class == Class::Content
+        || judgement.class == Class::Sensitive && judgement.reason.as_deref() == Some("secret");
+    if judgement.verdict != Verdict::Deny || !is_content {
+        return None;
+    }
+    let input = policy.content().amend(call, tokens)?;
+    let mut without = call.clone();
+    without.input = input;
+    let left = judge_after(policy, &without, before);
+    if left.verdict == Verdict::Deny {
+        return None;
+    }
+    let why = judgement.text.rsplit_once("; ");
+    let why = why.map_or(judgement.text.as_str(), |(why, _hint)| why);
+    let asked = Judgement {
+        verdict: Verdict::Ask,
+        text: format!(
+            "{why}; the call that you are shown has it taken out: refuse it if it still shows it"
+        ),
+        ..judgement.clone()
+    };
+    Some((without.input, asked))
 }
 
 /// What a call does, as far as chains of calls care.

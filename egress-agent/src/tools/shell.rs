@@ -37,7 +37,7 @@ mod scope;
 mod tests;
 mod word;
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use self::{programs::git::Repository, run::Shell};
 
@@ -129,6 +129,17 @@ pub struct Reach {
     /// There were more of both than are kept.
     pub is_cut: bool,
 }
+
+/// Where the simple commands of a text stand, those in substitutions with what they stand in: bytes
+/// of it, in order, and not more than [`MOST_PLACES`].
+pub fn places(command: &str, cwd: Option<&Path>) -> Vec<Range<usize>> {
+    let mut shell = Shell::new(cwd, command.len());
+    shell.read(command);
+    shell.places
+}
+
+/// Simple commands of one text that are told apart.
+pub(crate) const MOST_PLACES: usize = 64;
 
 /// Reads a command of bash. Never fails: what cannot be read is unclear.
 pub fn reach(command: &str, cwd: Option<&Path>) -> Reach {

@@ -17,8 +17,8 @@ const TIMEOUT: u32 = 10;
 // A matcher with anything but letters and bars is a regular expression to both agents.
 const CLAUDE: &str = "Bash|WebFetch|WebSearch|Write|Edit|MultiEdit|NotebookEdit|mcp__.*";
 const CODEX: &str = "Bash|apply_patch|WebFetch|WebSearch|Write|Edit|mcp__.*";
-/// Tools that reach the network while they run.
-const RAN: &str = "Bash|WebFetch|WebSearch|mcp__.*";
+/// Whatever a tool gives back, the model reads. Both agents take this for all tools.
+const RAN: &str = "*";
 
 /// One group of hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) struct Entry {
     event: &'static str,
     matcher: &'static str,
     command: String,
-    /// Whether the call is blocked when the hook cannot be started or is too slow.
+    /// Whether the call, or its result, is blocked when the hook cannot be started or is too slow.
     blocks: bool,
 }
 
@@ -55,12 +55,12 @@ pub(super) fn entries(dialect: Dialect, command: &str) -> Vec<Entry> {
     match dialect {
         Dialect::Claude => vec![
             entry("PreToolUse", CLAUDE, true),
-            entry("PostToolUse", RAN, false),
+            entry("PostToolUse", RAN, true),
             entry("PostToolUseFailure", RAN, false),
         ],
         Dialect::Codex => vec![
             entry("PreToolUse", CODEX, true),
-            entry("PostToolUse", RAN, false),
+            entry("PostToolUse", RAN, true),
         ],
     }
 }

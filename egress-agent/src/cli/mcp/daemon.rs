@@ -15,9 +15,9 @@ use crate::{
     inspect::{Tokens, redact::redact_json},
     mcp::{
         gate::{Block, Gate, Inspect, Latest, Subject},
-        ruling::{block, passage_block},
+        ruling::{Asked, block, passage_block},
     },
-    tools::Call,
+    tools::{Call, Verdict},
 };
 
 /// For the daemon to answer.
@@ -28,6 +28,7 @@ pub(super) struct DaemonGate {
     socket: PathBuf,
     /// As policies know the server: `mcp__SERVER`.
     server: String,
+    asked: Asked,
     tokens: Tokens,
     latest: Latest,
 }
@@ -38,6 +39,7 @@ impl DaemonGate {
         Self {
             socket,
             server: format!("mcp__{server}"),
+            asked: Asked::default(),
             tokens: Tokens::new(key),
             latest: Latest::default(),
         }
@@ -55,6 +57,7 @@ impl DaemonGate {
             session: None,
             mcp: true,
             passage,
+            rewrites: false,
         };
         let hint = "ask the person to look at egressd; nothing went on";
         match ask(&self.socket, &request, PATIENCE) {
@@ -71,13 +74,40 @@ impl DaemonGate {
         let source = subject.source();
         // What is no text is no message, and nobody asks about it.
         let text = String::from_utf8_lossy(json).into_owned();
-        let call = Call::new(self.server.as_str(), Value::Null);
-        self.judged(call, None, Some(Passage { source, text }))
+        let passage = Passage { source, text };
+        let ask = |tool: &str| {
+            let call = Call::new(tool, Value::Null);
+            self.judged(call, None, Some(passage.clone()))
+        };
+        let tools = self.asked.tools(&self.server, subject, json);
+        let mut strictest = None;
+        for tool in &tools {
+            let judged = ask(tool)?;
+            let weight = |judged: &Judged| {
+                let verdict = match judged.judgement.verdict {
+                    Verdict::Allow => 0,
+                    Verdict::Ask => 1,
+                    Verdict::Deny => 2,
+                };
+                (verdict, judged.redacted.len())
+            };
+            if strictest
+                .as_ref()
+                .is_none_or(|other| weight(&judged) > weight(other))
+            {
+                strictest = Some(judged);
+            }
+        }
+        match strictest {
+            Some(judged) => Ok(judged),
+            None => ask(&self.server),
+        }
     }
 }
 
 impl Gate for DaemonGate {
     fn call(&self, tool: &str, arguments: &Value, id: &str) -> Option<Block> {
+        self.asked.note(id, tool);
         let call = Call::new(tool, arguments.clone());
         match self.judged(call, Some(id.to_owned()), None) {
             Ok(judged) => match judged.mode {

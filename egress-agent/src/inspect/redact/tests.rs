@@ -177,3 +177,36 @@ fn json_stays_json() {
         assert_eq!(out, expected, "{json}");
     }
 }
+
+#[test]
+fn patterns_are_located_where_they_stand_in_the_json() {
+    let json = r#"{"a":"say \"Jo\u00e9\" to Jo\u00e9","b":["none",42],"Joe":1,"c":"Jo"}"#;
+    let pattern = |text| Regex::new(text).unwrap();
+    let check = |within: Range<usize>, patterns: &[Regex], expected: &[&str]| {
+        let ranges = located(json.as_bytes(), &within, patterns);
+        let found: Vec<_> = ranges
+            .into_iter()
+            .map(|range| json.get(range).unwrap())
+            .collect();
+        assert_eq!(found, expected);
+    };
+    let all = 0..json.len();
+    check(
+        all.clone(),
+        &[pattern("Jo\u{e9}")],
+        &[r"Jo\u00e9", r"Jo\u00e9"],
+    );
+    check(all.clone(), &[pattern("\"Jo.\"")], &[r#"\"Jo\u00e9\""#]);
+    check(
+        all.clone(),
+        &[pattern("^Jo"), pattern("4")],
+        &["4", "Jo", "Jo"],
+    );
+    check(
+        all.clone(),
+        &[pattern("say.*Jo")],
+        &[r#"say \"Jo\u00e9\" to Jo"#],
+    );
+    check(0..10, &[pattern("Jo")], &[]);
+    check(all, &[pattern("x*")], &[]);
+}

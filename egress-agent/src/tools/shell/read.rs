@@ -1,14 +1,14 @@
 //! From text to commands: lists, pipelines, groups, redirections, here-documents.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
-use super::brace;
 use super::run::{Done, Input, Shell, Stdin};
 use super::scope::{State, Value};
 use super::word::{
     CLOSE, COMMA, EITHER, EMPTY, END, FIELD, OPEN, OR, UNKNOWN, cleaned, is_known, is_meta,
     unmarked,
 };
+use super::{MOST_PLACES, brace};
 
 /// A command with values of which a run chooses is read with this many of the choices.
 const MOST_CHOICES: usize = 64;
@@ -74,6 +74,9 @@ enum Kind {
 
 #[derive(Default)]
 struct Level<'t> {
+    /// Where the command at hand begins, and how far it was read.
+    start: Option<usize>,
+    end: usize,
     words: Vec<Cow<'t, str>>,
     /// Some of the words hold choices.
     either: bool,
@@ -150,7 +153,10 @@ impl<'t> Reader<'t, '_> {
                     self.condition_ends(&mut level);
                 }
                 b'|' | b'&' if level.test => self.at += 1,
-                b'&' if self.peek_at(1) == Some(b'>') => self.redirection(&mut level),
+                b'&' if self.peek_at(1) == Some(b'>') => {
+                    self.redirection(&mut level);
+                    level.end = self.at;
+                }
                 b'&' => {
                     let both = self.peek_at(1) == Some(b'&');
                     self.at += if both { 2 } else { 1 };
@@ -208,6 +214,7 @@ impl<'t> Reader<'t, '_> {
                         self.at += 1;
                     } else {
                         self.redirection(&mut level);
+                        level.end = self.at;
                     }
                 }
                 b'#' => {
@@ -217,7 +224,15 @@ impl<'t> Reader<'t, '_> {
                         .position(|byte| *byte == b'\n')
                         .unwrap_or(rest.len());
                 }
-                _ => self.word(&mut level),
+                _ => {
+                    level.start.get_or_insert(self.at);
+                    self.word(&mut level);
+                    level.end = self.at;
+                    // A word such as `then` begins no command.
+                    if level.words.is_empty() && level.prefix.is_empty() {
+                        level.start = None;
+                    }
+                }
             }
         }
         if end.is_some() && !ended {
@@ -755,14 +770,26 @@ impl<'t> Reader<'t, '_> {
         true
     }
 
+    /// Notes where a simple command of the text itself stands.
+    fn stands(&mut self, range: Range<usize>) {
+        let is_outer = self.nested == 0 && self.shell.depth == 1;
+        if is_outer && self.shell.places.len() < MOST_PLACES {
+            self.shell.places.push(range);
+        }
+    }
+
     fn command_ends(&mut self, level: &mut Level<'t>) {
         level.test = false;
         level.coproc = false;
         level.timed = false;
+        let start = level.start.take();
         if level.words.is_empty() {
             level.writes.clear();
             level.prefix.clear();
             return;
+        }
+        if let Some(start) = start {
+            self.stands(start..level.end);
         }
         self.swap_prefix(level);
         for (name, _) in &level.prefix {

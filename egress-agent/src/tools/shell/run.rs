@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::LazyLock;
+use std::{ops::Range, path::Path};
 
 use super::Reach;
 use super::notes::Notes;
@@ -67,7 +67,9 @@ pub(super) struct Shell {
     budget: usize,
     /// Bytes of values that may still stand in words.
     expansion: usize,
-    depth: u8,
+    pub(super) depth: u8,
+    /// Where the simple commands of the text itself stand.
+    pub(super) places: Vec<Range<usize>>,
     /// Commands that run the command at hand.
     wrappers: u8,
     /// Every command that was run, for tests that compare with what bash runs.
@@ -83,6 +85,7 @@ impl Shell {
             budget: length.saturating_mul(2).saturating_add(64 * 1024),
             expansion: length.saturating_mul(4).saturating_add(1024 * 1024),
             depth: 0,
+            places: Vec::new(),
             wrappers: 0,
             #[cfg(test)]
             ran: Vec::new(),

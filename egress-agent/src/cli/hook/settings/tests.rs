@@ -62,6 +62,7 @@ fn a_new_file_has_every_matcher_a_timeout_and_blocks_on_failure() {
         serde_json::json!({ "type": "command", "command": COMMAND, "timeout": 10, "onFailure": "block" })
     );
     for event in ["PostToolUse", "PostToolUseFailure"] {
+        assert_eq!(value["hooks"][event][0]["matcher"], "*");
         assert_eq!(value["hooks"][event][0]["hooks"][0]["command"], COMMAND);
     }
     let codex = with("", &entries(Dialect::Codex, "egressctl hook codex")).unwrap();
@@ -72,6 +73,7 @@ fn a_new_file_has_every_matcher_a_timeout_and_blocks_on_failure() {
             .unwrap()
             .contains("apply_patch")
     );
+    assert_eq!(codex["hooks"]["PostToolUse"][0]["matcher"], "*");
     assert!(codex["hooks"].get("PostToolUseFailure").is_none());
 }
 
@@ -114,6 +116,14 @@ fn an_older_entry_of_ours_is_replaced() {
     assert!(!text.contains("my tools"), "{text}");
     assert_eq!(text.matches(COMMAND).count(), 3);
     assert_eq!(value(&text), value(&with(FOREIGN, &wanted()).unwrap()));
+}
+
+#[test]
+fn an_entry_that_did_not_see_every_result_is_replaced() {
+    let all = with("", &wanted()).unwrap();
+    let narrow = all.replace(r#""matcher": "*""#, r#""matcher": "Bash|WebFetch""#);
+    assert_ne!(narrow, all);
+    assert_eq!(with(&narrow, &wanted()).unwrap(), all);
 }
 
 #[test]
