@@ -113,7 +113,7 @@ static BROUGHT: LazyLock<Option<Regex>> = LazyLock::new(|| {
 static REPORTED: LazyLock<Option<Regex>> = LazyLock::new(|| {
     pattern(
         &[
-            r"(?i-u)(?:\b(?:sa(?:y|ys|id|ying)|writ(?:e|es|ten|ing)|wrote|reads?|reading|told|tells|asks|asked|contain(?:s|ed|ing)?|includ(?:e|es|ed|ing)|such as|like|e\.g\.|examples?|words?|lines?|texts?|sentences?|tokens?|tags?|markers?|messages?|titled|called|named|inputs?|prompts?|cases?)|\w*(?:phrase|string|quot|detect|flag|match|block|reject|refus|catch|recogni|classif|report|payload|pattern|regex|assert|test|check|expect|scan|inject)\w*)(?:[^\w\n]+\w+){0,5}?[^\w]*$",
+            r"(?i-u)(?:\b(?:sa(?:y|ys|id|ying)|writ(?:e|es|ten|ing)|wrote|reads?|reading|told|tells|asks?|asked|commands?|tricks?|tricked|contain(?:s|ed|ing)?|includ(?:e|es|ed|ing)|such as|like|e\.g\.|examples?|words?|lines?|texts?|sentences?|tokens?|tags?|markers?|messages?|titled|called|named|inputs?|prompts?|cases?)|\w*(?:phrase|string|quot|detect|flag|match|block|reject|refus|catch|recogni|classif|report|payload|pattern|regex|assert|test|check|expect|scan|inject)\w*)(?:[^\w\n]+\w+){0,5}?[^\w]*$",
         ],
         true,
     )
