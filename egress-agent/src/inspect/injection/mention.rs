@@ -33,26 +33,35 @@ pub(super) fn is_mention(text: &str, range: &Range<usize>) -> bool {
     let to = text.ceil_char_boundary((range.end + AFTER).min(text.len()));
     let after = text.get(range.end..to).unwrap_or_default();
     let after = after.split("\n\n").next().unwrap_or_default();
-    let ends_as = |grammar: &LazyLock<Option<Regex>>| {
-        grammar.as_ref().is_some_and(|it| it.is_match(before))
-    };
+    let ends_as =
+        |grammar: &LazyLock<Option<Regex>>| grammar.as_ref().is_some_and(|it| it.is_match(before));
     ends_as(&NEGATED) || ends_as(&BROUGHT) || is_quoted(before, after)
 }
 
 /// Whether quotes are open that end later, and a word of reporting stands before them.
 fn is_quoted(before: &str, after: &str) -> bool {
-    [('"', '"'), ('`', '`'), ('\'', '\''), ('\u{201C}', '\u{201D}'), ('\u{AB}', '\u{BB}')]
-        .into_iter()
-        .any(|(opens, closes)| {
-            let Some(head) = opening(before, opens, closes) else {
-                return false;
-            };
-            let ends = after.char_indices().any(|(at, sign)| {
-                let next = after.get(at + sign.len_utf8()..).and_then(|it| it.chars().next());
-                sign == closes && next.is_none_or(|next| !next.is_alphanumeric())
-            });
-            ends && REPORTED.as_ref().is_some_and(|it| it.is_match(first_of_list(head, opens, closes)))
-        })
+    [
+        ('"', '"'),
+        ('`', '`'),
+        ('\'', '\''),
+        ('\u{201C}', '\u{201D}'),
+        ('\u{AB}', '\u{BB}'),
+    ]
+    .into_iter()
+    .any(|(opens, closes)| {
+        let Some(head) = opening(before, opens, closes) else {
+            return false;
+        };
+        let ends = after.char_indices().any(|(at, sign)| {
+            let next = after
+                .get(at + sign.len_utf8()..)
+                .and_then(|it| it.chars().next());
+            sign == closes && next.is_none_or(|next| !next.is_alphanumeric())
+        });
+        ends && REPORTED
+            .as_ref()
+            .is_some_and(|it| it.is_match(first_of_list(head, opens, closes)))
+    })
 }
 
 /// What stands before quotes that are still open.
@@ -62,7 +71,10 @@ fn opening(before: &str, opens: char, closes: char) -> Option<&str> {
             continue;
         }
         let head = before.get(..at)?;
-        let is_open = head.chars().next_back().is_none_or(|last| !last.is_alphanumeric());
+        let is_open = head
+            .chars()
+            .next_back()
+            .is_none_or(|last| !last.is_alphanumeric());
         let next = before.get(at + sign.len_utf8()..)?.chars().next();
         return (sign == opens && is_open && next.is_none_or(|next| !next.is_whitespace()))
             .then_some(head);
@@ -75,7 +87,9 @@ fn first_of_list(head: &str, opens: char, closes: char) -> &str {
     let mut head = head;
     for _ in 0..LISTED {
         let joined = head.trim_end_matches([' ', ',', '/', '\n', '[', '(']);
-        let joined = joined.strip_suffix(" or").or_else(|| joined.strip_suffix(" and"));
+        let joined = joined
+            .strip_suffix(" or")
+            .or_else(|| joined.strip_suffix(" and"));
         let joined = joined.unwrap_or_else(|| head.trim_end_matches([' ', ',', '/', '\n']));
         let joined = joined.trim_end_matches([' ', ',']);
         let Some(inner) = joined.strip_suffix(closes) else {

@@ -8,7 +8,10 @@ use crate::inspect::{Confidence, poison};
 fn found(family: &str, text: &str) -> Vec<String> {
     let all: Vec<_> = if family.starts_with("poison") {
         let tool = serde_json::json!({ "description": text });
-        poison::findings(&tool).into_iter().map(|it| it.finding).collect()
+        poison::findings(&tool)
+            .into_iter()
+            .map(|it| it.finding)
+            .collect()
     } else {
         super::findings(text)
     };
@@ -45,7 +48,10 @@ fn measure(name: &str, orders: &str, harmless: &str) -> [usize; 4] {
             all[2] += 1;
         }
     }
-    println!("{name}: {} of {} orders, {} of {} harmless texts; {by_family:?}", all[0], all[1], all[2], all[3]);
+    println!(
+        "{name}: {} of {} orders, {} of {} harmless texts; {by_family:?}",
+        all[0], all[1], all[2], all[3]
+    );
     all
 }
 
