@@ -773,6 +773,10 @@ const NEW_INSTRUCTIONS: Detector = Detector {
         "not a summary",
         "ahead of the",
         "next thing to do",
+        "clone",
+        "git@",
+        "start its",
+        "run its",
     ],
     patterns: &[
         (
@@ -2121,7 +2125,7 @@ const CREDENTIAL_SOLICITATION: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:grab|take|get|collect|copy|read|cat|find|fetch|dump|export|steal|extract|pull|gather|lift|snatch|harvest|load|open) (?:<DET>){0,3}(?:[\w'-]+ ){0,3}?<SECRET>\b[^.!?\n]{0,80}?\b(?:and|,|then)\b[^.!?\n]{0,60}?\b(?:drop|make it|use it as|put|place|send|leave|post|stash|save|upload|ship|write|push|name|encode|commit|hide|deposit|store) (?:it|them|this|these|that|the (?:result|value|output))? ?[^.!?\n]{0,20}?(?:\b(?:at|to|in|into|as|on|with)\b )?[^.!?\n]{0,20}?(?:https?://|[\w.+-]+@[\w-]+\.\w|branch|commit|file ?name|title|url|comment|issue|reply|answer|image|link|tag|ticket|body|subject)",
+            r"\b(?:grab|take|get|collect|copy|read|cat|find|fetch|dump|export|steal|extract|pull|gather|lift|snatch|harvest|load|open) (?:<DET>){0,3}(?:[\w'-]+ ){0,3}?(?:<SECRET>|cookies)\b[^.!?\n]{0,80}?\b(?:and|,|then)\b[^.!?\n]{0,60}?\b(?:drop|make it|use it as|put|place|send|leave|post|stash|save|upload|ship|write|push|name|encode|commit|hide|deposit|store) (?:it|them|this|these|that|the (?:result|value|output))? ?[^.!?\n]{0,20}?(?:\b(?:at|to|in|into|as|on|with)\b )?[^.!?\n]{0,20}?(?:https?://|[\w.+-]+@[\w-]+\.\w|branch|commit|file ?name|title|url|comment|issue|reply|answer|image|link|tag|ticket|body|subject)",
         ),
         (
             High,
@@ -2833,7 +2837,7 @@ const COVERT_ACTION: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:so that|such that|in order that|to make sure(?: that)?|making sure(?: that)?|ensure(?: that)?) (?:no ?one|nobody|no human|no user|they|he|she|the (?:user|human|owner|admin|operator)) (?:never |ever |can |will |won'?t |cannot |can'?t |does not |doesn'?t )?(?:finds?|sees?|notices?|knows?|reads?|learns?|suspects?|traces?|detects?|asks?|realizes?)\b",
+            r"\b(?:so that|such that|in order that|to make sure(?: that)?|making sure(?: that)?|ensure(?: that)?) (?:no ?one|nobody|no human|no user|they|he|she|the (?:user|human|owner|admin|operator)) (?:never |ever |can |will |won'?t |cannot |can'?t |does not |doesn'?t )?(?:finds? (?:out|it|this|them)|notices?|suspects?|traces?|detects?|realizes?|learns? (?:of|about)|knows? (?:of|about|that)|sees? (?:it|this|what))\b",
         ),
         (
             High,
@@ -3071,7 +3075,7 @@ const HIDDEN_HTML: Detector = Detector {
         ),
         (
             High,
-            r"(?:display:\s*none|visibility:\s*hidden|font-size:\s*[01](?:px|pt|em|%)?\s*[;\x22']|opacity:\s*0(?:\.0\d*)?\s*[;\x22']|color:\s*(?:white|transparent|#fff(?:fff)?)\s*[;\x22']|(?:left|text-indent):\s*-\d{4,}|\bhidden\s*(?:=\x22[^\x22]{0,10}\x22)?>|aria-hidden=.?true.?)[^>\n{}]{0,80}>[^<]{0,160}?\b(?:ai|llms?|(?:assistants?|agents?|models?|bots?) ?[:,]|(?:ai |coding )(?:assistants?|agents?|models?)|language models?|ignore (?:all|the|any|previous|your)|disregard|instructions? ?:|system prompt|you (?:must|should|are now|will)|execute|exfiltrate|send (?:the|all|your)|reveal|password|api key)\b",
+            r"(?:display:\s*none|visibility:\s*hidden|font-size:\s*[01](?:px|pt|em|%)?\s*[;\x22']|opacity:\s*0(?:\.0\d*)?\s*[;\x22']|color:\s*(?:white|transparent|#fff(?:fff)?)\s*[;\x22']|(?:left|text-indent):\s*-\d{4,}|\bhidden\s*(?:=\x22[^\x22]{0,10}\x22)?>|aria-hidden=.?true.?)[^>\n{}]{0,80}>[^<]{0,160}?\b(?:ai|llms?|(?:assistants?|agents?|models?|bots?)\s?[:,]|(?:ai |coding )(?:assistants?|agents?|models?)|language models?|ignore (?:all|the|any|previous|your)|disregard|instructions? ?:|system prompt|you (?:must|should|are now|will)|execute|exfiltrate|send (?:the|all|your)|reveal|password|api key)\b",
         ),
         (
             High,
@@ -3261,7 +3265,7 @@ const CHINESE: Detector = Detector {
         ),
         (
             High,
-            r"(?:读取|讀取|打开|打開|查看|获取)[^。\n]{0,6}?<PATH>[^。\n]{0,12}?(?:并|並|然后|再|后)[^。\n]{0,12}?(?:贴|发|發|传|傳|写|輸出|输出|提交|附|显示|告诉|放)",
+            r"(?:读取|讀取|打开|打開|查看|获取)[^。\n]{0,6}?(?:\.ssh/|id_rsa|id_ed25519|\.aws/|/etc/shadow|/etc/passwd|\.env|\.kube/|\.netrc|\.npmrc)[^。\n]{0,24}?(?:并|並|然后|再|后)[^。\n]{0,12}?(?:贴|发|發|传|傳|写|輸出|输出|提交|附|显示|告诉|放)",
         ),
     ],
     positive: &[

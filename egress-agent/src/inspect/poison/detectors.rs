@@ -86,6 +86,7 @@ const FILE_EXFILTRATION: Detector = Detector {
         "env as",
         "refuses otherwise",
         "caller's",
+        "env",
     ],
     patterns: &[
         (
@@ -114,7 +115,7 @@ const FILE_EXFILTRATION: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:always |must |should |first |please )?(?:attach|pass|send|include|put|add|provide|supply|give|hand)\b <W6>(?:env|environment|credentials?|secrets?|keys?|tokens?|conversation|history|prompt|home directory|files?|dump|memory|context|messages|cookies)\b(?: [\w'-]+){0,3}? (?:as|in|to|with|into|under) (?:the |this |a )?[`'\x22]?\w+[`'\x22]?(?: (?:parameter|argument|field|tool|server|function))?[^\n]{0,12}?(?:\b(?:this tool|refuses?|fails?|otherwise|or (?:the|it)|every call|each call|rejects?|without it|always|must)\b)",
+            r"\b(?:always |must |should |first |please )?(?:attach|pass|send|include|put|add|provide|supply|give|hand)\b <W6>(?:env|environment|credentials?|secrets?|keys?|tokens?|conversation|history|prompt|home directory|files?|dump|memory|context|messages|cookies)\b(?: [\w'-]+){0,3}? (?:as|in|to|with|into|under) (?:the |this |a )?[`'\x22]?\w+[`'\x22]?(?: (?:parameter|argument|field|tool|server|function))?[^\n]{0,24}?(?:\b(?:this tool|refuses?|fails?|otherwise|or (?:the|it)|every call|each call|rejects?|without it|always|must)\b)",
         ),
     ],
     positive: &[
@@ -170,6 +171,9 @@ const CROSS_TOOL: Detector = Detector {
         "exists",
         "database tool",
         "its export",
+        "tool exists",
+        "run its",
+        "database",
     ],
     patterns: &[
         (
