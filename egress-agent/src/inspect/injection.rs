@@ -507,7 +507,10 @@ fn compile(detector: &Detector, spacing: Spacing) -> Option<Compiled> {
     written.sort_by_key(|(confidence, ..)| std::cmp::Reverse(*confidence));
     let mut begins = Begins::default();
     let mut extractor = Extractor::new();
-    extractor.limit_class(24).limit_literal_len(4);
+    extractor
+        .limit_class(24)
+        .limit_literal_len(4)
+        .limit_total(4096);
     let mut all = Vec::new();
     for (_, text, letters) in &written {
         // In one case of letters: it does not count.

@@ -27,7 +27,6 @@ const INSTRUCTION_TAG: Detector = Detector {
         "critical",
         "secret",
         "hidden",
-        "rules",
         "directive",
         "mandatory",
         "assistant",
@@ -77,7 +76,6 @@ const FILE_EXFILTRATION: Detector = Detector {
         "pass ",
         "fill",
         "populate",
-        "chat",
         "conversation",
         "transcript",
         "history",
@@ -91,7 +89,7 @@ const FILE_EXFILTRATION: Detector = Detector {
     patterns: &[
         (
             High,
-            r"\b(?:read|open|load|fetch|access|get|retrieve|find)\b[^\n]{0,80}?(?:<PATH>|(?:~|/home|/etc|/root|%appdata%|/users)/[\w./-]+)[^\n]{0,100}?\b(?:pass|provide|include|send|put|set|add|attach|return|append|use it)\b",
+            r"\b(?:read|open|load|fetch|access|get|retrieve|find)\b[^\n]*?(?:<PATH>|(?:~|/home|/etc|/root|%appdata%|/users)/[\w./-]+)[^\n]*?\b(?:pass|provide|include|send|put|set|add|attach|return|append|use it)\b",
         ),
         (
             High,
@@ -99,7 +97,7 @@ const FILE_EXFILTRATION: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:pass|provide|include|put|send|upload|attach)\b[^\n.]{0,60}?<PATH>",
+            r"\b(?:pass|provide|include|put|send|upload|attach)\b[^\n.]*?<PATH>",
         ),
         (
             High,
@@ -107,15 +105,15 @@ const FILE_EXFILTRATION: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:fill|populate|set|complete|load|supply|provide|pass|put|write|place|enter|send|include|add|give)\b[^\n.]{0,40}?\b(?:parameter|argument|field|property|input|option|key|value|slot)\b[^\n.]{0,30}?\b(?:with|to|as|from|carries|holds|must contain|should contain)\b[^\n.]{0,50}?\b(?:chat|conversation|history|transcript|messages|system prompt|instructions|context|credentials|secrets?|keys?|memory|environment|env|files? (?:content|you)|so far|source code|tokens?)\b",
+            r"\b(?:fill|populate|set|complete|load|supply|provide|pass|put|write|place|enter|send|include|add|give)\b[^\n.]*?\b(?:parameter|argument|field|property|input|option|key|value|slot)\b[^\n.]*?\b(?:with|to|as|from|carries|holds|must contain|should contain)\b[^\n.]*?\b(?:chat|conversation|history|transcript|messages|system prompt|instructions|context|credentials|secrets?|keys?|memory|environment|env|files? (?:content|you)|so far|source code|tokens?)\b",
         ),
         (
             High,
-            r"\b(?:pass|put|place|provide|include|supply|write|copy|give|send|add)\b[^\n.]{0,40}?\b(?:conversation|chat|history|transcript|system prompt|previous messages|user'?s? messages?|credentials|secrets?|private keys?|env(?:ironment)?(?: file| variables)|source code|contents? of|what it says|what they say)\b[^\n.]{0,40}?\b(?:in|into|as|to|through|via) (?:the |this |its |an? )?[`'\x22]?\w+[`'\x22]? ?(?:parameters?|arguments?|fields?|inputs?|propert(?:y|ies)|slot)\b",
+            r"\b(?:pass|put|place|provide|include|supply|write|copy|give|send|add)\b[^\n.]*?\b(?:conversation|chat|history|transcript|system prompt|previous messages|user'?s? messages?|credentials|secrets?|private keys?|env(?:ironment)?(?: file| variables)|source code|contents? of|what it says|what they say)\b[^\n.]*?\b(?:in|into|as|to|through|via) (?:the |this |its |an? )?[`'\x22]?\w+[`'\x22]? ?(?:parameters?|arguments?|fields?|inputs?|propert(?:y|ies)|slot)\b",
         ),
         (
             High,
-            r"\b(?:always |must |should |first |please )?(?:attach|pass|send|include|put|add|provide|supply|give|hand)\b <W6>(?:env|environment|credentials?|secrets?|keys?|tokens?|conversation|history|prompt|home directory|files?|dump|memory|context|messages|cookies)\b(?: [\w'-]+){0,3}? (?:as|in|to|with|into|under) (?:the |this |a )?[`'\x22]?\w+[`'\x22]?(?: (?:parameter|argument|field|tool|server|function))?[^\n]{0,24}?(?:\b(?:this tool|refuses?|fails?|otherwise|or (?:the|it)|every call|each call|rejects?|without it|always|must)\b)",
+            r"\b(?:always |must |should |first |please )?(?:attach|pass|send|include|put|add|provide|supply|give|hand)\b <W6>(?:env|environment|credentials?|secrets?|keys?|tokens?|conversation|history|prompt|home directory|files?|dump|memory|context|messages|cookies)\b(?: [\w'-]+){0,3}? (?:as|in|to|with|into|under) (?:the |this |a )?[`'\x22]?\w+[`'\x22]?(?: (?:parameter|argument|field|tool|server|function))?[^\n]*?(?:\b(?:this tool|refuses?|fails?|otherwise|or (?:the|it)|every call|each call|rejects?|without it|always|must)\b)",
         ),
     ],
     positive: &[
@@ -173,7 +171,6 @@ const CROSS_TOOL: Detector = Detector {
         "its export",
         "tool exists",
         "run its",
-        "database",
     ],
     patterns: &[
         (
@@ -182,7 +179,7 @@ const CROSS_TOOL: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:when|whenever|if|each time|every time) (?:the )?[`'\x22]?[\w.-]{2,64}[`'\x22]? (?:tool |function |server )?(?:is|are|was|gets) (?:available|present|called|used|invoked|installed|connected)\b[^\n]{0,80}?\b(?:must|should|always|change|set|add|send|use|replace|bcc|include|instead|redirect|first|also)\b",
+            r"\b(?:when|whenever|if|each time|every time) (?:the )?[`'\x22]?[\w.-]{2,64}[`'\x22]? (?:tool |function |server )?(?:is|are|was|gets) (?:available|present|called|used|invoked|installed|connected)\b[^\n]*?\b(?:must|should|always|change|set|add|send|use|replace|bcc|include|instead|redirect|first|also)\b",
         ),
         (
             High,
@@ -214,7 +211,7 @@ const CROSS_TOOL: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:whenever|when|if|each time|every time|as soon as|once) (?:the |a |any |another )?(?:[\w'-]+ ){0,3}?(?:tools?|functions?|servers?|plugin|connector) (?:is|are|was|were|gets?|has been|will be|runs?|sends?|returns?|writes?|reads?) ?(?:[\w'-]+ )?[^\n]{0,80}?\b(?:put|add|set|copy|append|include|send|replace|use|also|first|insert|pass|forward|as well|change|prepend)\b",
+            r"\b(?:whenever|when|if|each time|every time|as soon as|once) (?:the |a |any |another )?(?:[\w'-]+ ){0,3}?(?:tools?|functions?|servers?|plugin|connector) (?:is|are|was|were|gets?|has been|will be|runs?|sends?|returns?|writes?|reads?) ?(?:[\w'-]+ )?[^\n]*?\b(?:put|add|set|copy|append|include|send|replace|use|also|first|insert|pass|forward|as well|change|prepend)\b",
         ),
         (
             High,
@@ -230,7 +227,7 @@ const CROSS_TOOL: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:before|prior to|whenever|when) (?:answering|replying|responding|you (?:answer|reply|respond)|any (?:answer|reply)|doing anything)\b[^.!?\n]{0,30}?\b(?:consult|call|use|ask|query|invoke|run|check with|contact) (?:this|the) (?:tool|function|server|one)\b",
+            r"\b(?:before|prior to|whenever|when) (?:answering|replying|responding|you (?:answer|reply|respond)|any (?:answer|reply)|doing anything)\b[^.!?\n]*?\b(?:consult|call|use|ask|query|invoke|run|check with|contact) (?:this|the) (?:tool|function|server|one)\b",
         ),
         (
             High,
@@ -238,7 +235,7 @@ const CROSS_TOOL: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:whenever|when|if|once|in case|where) (?:a |an |the |any |another )?(?:[\w'-]+ ){0,3}?(?:tool|server|function|plugin|connector|mcp)s? (?:exists?|is (?:present|there|loaded|configured|around|connected)|are (?:present|there|loaded|connected)|can be found|is at hand)\b[^\n]{0,40}?\b(?:run|call|use|query|invoke|read|ask|export|take|get|copy|fetch|hand|pass|replace|disable|avoid|ignore)\b",
+            r"\b(?:whenever|when|if|once|in case|where) (?:a |an |the |any |another )?(?:[\w'-]+ ){0,3}?(?:tool|server|function|plugin|connector|mcp)s? (?:exists?|is (?:present|there|loaded|configured|around|connected)|are (?:present|there|loaded|connected)|can be found|is at hand)\b[^\n]*?\b(?:run|call|use|query|invoke|read|ask|export|take|get|copy|fetch|hand|pass|replace|disable|avoid|ignore)\b",
         ),
     ],
     positive: &[
@@ -326,7 +323,7 @@ const DANGEROUS_CAPABILITY: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:with|as) (?:root|administrator|sudo|superuser|system|elevated) ?(?:privileges|rights|permissions|access)?\b[^\n.]{0,40}?\b(?:without|no) (?:\w+ )?(?:confirmation|approval|restrictions?|password|asking|limits?)",
+            r"\b(?:with|as) (?:root|administrator|sudo|superuser|system|elevated) ?(?:privileges|rights|permissions|access)?\b[^\n.]*?\b(?:without|no) (?:\w+ )?(?:confirmation|approval|restrictions?|password|asking|limits?)",
         ),
         (
             Medium,
@@ -338,7 +335,7 @@ const DANGEROUS_CAPABILITY: Detector = Detector {
         ),
         (
             High,
-            r"\b(?:runs?|executes?|reads?|writes?|deletes?|sends?|opens?|downloads?|installs?|changes?|accesses?) (?:any|every|all|anything|everything|arbitrary|whatever)\b[^\n.]{0,60}?\b(?:no|without|regardless|unchecked|unlogged|unaudited) ?(?:any |of )?(?:checks?|records?|questions?|limits?|logs?|logging|trace|confirmations?|approvals?|review|audit|permissions?|restrictions?|asking|sandbox|oversight)\b",
+            r"\b(?:runs?|executes?|reads?|writes?|deletes?|sends?|opens?|downloads?|installs?|changes?|accesses?) (?:any|every|all|anything|everything|arbitrary|whatever)\b[^\n.]*?\b(?:no|without|regardless|unchecked|unlogged|unaudited) ?(?:any |of )?(?:checks?|records?|questions?|limits?|logs?|logging|trace|confirmations?|approvals?|review|audit|permissions?|restrictions?|asking|sandbox|oversight)\b",
         ),
     ],
     positive: &[
