@@ -12,10 +12,10 @@
 //!
 //! # Known gaps
 //!
-//! Orders without any usual word ("the build only passes when the key file is in the report"),
-//! wordings beyond those listed (of thirty orders written after the patterns, thirteen were found),
-//! languages other than English, Chinese, Japanese and Korean, and orders that are made to look
-//! like a report about orders: those are found with low confidence only.
+//! Orders without any usual word ("the build only passes when the key file is in the report") and
+//! wordings beyond those listed: of forty-four orders written after the patterns, twenty-one were
+//! found. Languages other than English, Chinese, Japanese, Korean, German, French, Spanish,
+//! Portuguese, Italian and Russian.
 
 mod detectors;
 mod mention;

@@ -34,10 +34,6 @@ pub(super) const LISTS: &[(&str, &str)] = &[
         r"(?:instructions?|prompts?|directives?|directions|guidelines?|guidance|rules?|rulebook|orders?|constraints?|restrictions?|limits|limitations?|boundaries|polic(?:y|ies)|brief(?:ing)?|principles?|programming|safeguards?|guardrails?|ethics|training|protocols?|conventions|precautions|obligations|commitments|duties|mandate|safety \w+|teachings?|conditioning)",
     ),
     (
-        "<GIVEN>",
-        r"(?:you (?:were|are|have been|had been|got|'ve been) (?:given|told|handed|taught|shown|set|provided|trained|started|configured|loaded|working|operating|running|bound|supposed)|you'?ve been (?:given|told|handed|taught)|you (?:have |had )?(?:received|got|obtained|learned|started with|operate under|work under|run under|live by)|your (?:developers?|creators?|makers?|operators?|vendors?|company|trainers?|provider|setup|configuration|system|conversation|context|session|chat|first message|training|employer|programmers?|owners?|builders?|designers?)|(?:the|this) (?:conversation|chat|session|system prompt|system message|developer|developers)|(?:that|which) (?:bind|govern|guide|limit|restrict|constrain|control|shape)s? you)",
-    ),
-    (
         "<VOIDED>",
         r"(?:no longer (?:appl\w+|valid|binding|bind\w*|relevant|in (?:force|effect|use)|count\w*|hold\w*|matter\w*|active|needed|current|operative|exists?|stands?)|(?:obsolete|outdated|void|null and void|superseded|supplanted|cancell?ed|revoked|withdrawn|suspended|invalid|overruled|overridden|repealed|rescinded|annulled|meaningless|irrelevant|lifted|dissolved|stale|not (?:binding|valid|in force|in effect))|(?:should|must|shall|can|may|is to|are to|need|needs to|have to|will) (?:not |no longer |now |all |safely )?(?:be )?(?:ignored|disregarded|forgotten|dropped|discarded|dismissed|skipped|thrown away|set aside)|(?:do|does|should|must|need|shall|will) (?:not|no longer) (?:be )?(?:apply|hold|count|matter|bind|honou?red|followed|obeyed|observed|applied|respected|heeded|govern)|(?:ceases?|ceased|stops?|stopped) to (?:apply|matter|bind|exist)|(?:has|have) (?:been )?(?:replaced|expired|lapsed))",
     ),
