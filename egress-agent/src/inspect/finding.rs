@@ -55,7 +55,7 @@ pub enum Confidence {
 pub enum View {
     /// As it is written.
     Raw,
-    /// Percent-encoding undone, as often as it was done.
+    /// Percent-encoding undone, as often as it was done; or references of HTML.
     Url,
     Base64,
     Hex,

@@ -2,22 +2,23 @@
 //! tools, files, issues.
 //!
 //! ```text
-//!   text ──fold──▶ forms ──keywords──▶ windows ──patterns──▶ quoted, or told about? ──▶ Finding
+//!   text ──fold──▶ forms ──keywords──▶ windows ──patterns──▶ given, or mentioned? ──▶ Finding
 //! ```
 //!
 //! Each detector is data in `injection/detectors.rs`. One automaton looks for the keywords of all;
 //! only what stands around a keyword is read by a detector's patterns, each of which takes linear
-//! time. A text about such orders (a security guide, an issue) holds them too: where they are
-//! reported, the confidence is low.
+//! time. A text about such orders (a security guide, an issue) holds them too: what is only
+//! mentioned ([`mention`]) is reported as less sure and less bad.
 //!
 //! # Known gaps
 //!
-//! Orders without any usual word ("the build only passes when the key file is in the report"),
-//! wordings beyond those listed (of thirty orders written after the patterns, thirteen were found),
-//! languages other than English, Chinese, Japanese and Korean, and orders that are made to look
-//! like a report about orders: those are found with low confidence only.
+//! Orders without any usual word ("the build only passes when the key file is in the report") and
+//! wordings beyond those listed: of forty-four orders written after the patterns, twenty-one were
+//! found. Languages other than English, Chinese, Japanese, Korean, German, French, Spanish,
+//! Portuguese, Italian and Russian.
 
 mod detectors;
+mod mention;
 #[cfg(test)]
 mod tests;
 
@@ -112,8 +113,6 @@ const CACHE: usize = 384 << 10;
 const REACH: usize = 1024;
 /// Keywords of this many letters are parts of too many words.
 const SHORT: usize = 3;
-/// What may say that an order is only reported.
-const CONTEXT: usize = 192;
 
 static ENGINE: LazyLock<Option<Engine>> = LazyLock::new(|| Engine::new(detectors::ALL));
 
@@ -433,10 +432,10 @@ impl Found<'_> {
             form.text.floor_char_boundary(range.start)..form.text.ceil_char_boundary(range.end);
         let place = form.original(&range);
         let as_written = self.text.get(place.clone()) == form.text.get(range.clone());
-        let confidence = if as_written {
-            reported(&form.text, range.start, confidence)
+        let (severity, confidence) = if as_written && mention::is_mention(&form.text, &range) {
+            (detector.severity.min(Severity::Medium), Confidence::Low)
         } else {
-            confidence
+            (detector.severity, confidence)
         };
         let known = self.findings.iter_mut().find(|finding| {
             finding.detector == detector.id
@@ -445,87 +444,19 @@ impl Found<'_> {
         });
         if let Some(known) = known {
             known.confidence = known.confidence.max(confidence);
+            known.severity = known.severity.max(severity);
             return;
         }
         self.findings.push(Finding {
             detector: detector.id.to_owned(),
             kind: self.kind,
-            severity: detector.severity,
+            severity,
             confidence,
             view: if as_written { View::Raw } else { View::Folded },
             range: place,
         });
     }
 }
-
-/// How sure it still is after what stands before it: whoever writes about orders quotes them.
-fn reported(text: &str, at: usize, confidence: Confidence) -> Confidence {
-    let from = text.floor_char_boundary(at.saturating_sub(CONTEXT));
-    let before = text.get(from..at).unwrap_or_default();
-    let paragraph = before.rsplit("\n\n").next().unwrap_or_default();
-    let sentence = last_sentence(paragraph);
-    if NEGATED.as_ref().is_some_and(|it| it.is_match(sentence)) {
-        return Confidence::Low;
-    }
-    let Some(about) = ABOUT.as_ref() else {
-        return confidence;
-    };
-    if about.is_match(sentence) {
-        return Confidence::Low;
-    }
-    if about.is_match(paragraph) {
-        return if is_quoted(paragraph) {
-            Confidence::Low
-        } else {
-            confidence.min(Confidence::Medium)
-        };
-    }
-    confidence
-}
-
-fn last_sentence(text: &str) -> &str {
-    let mut start = 0;
-    let mut before = ' ';
-    for (at, letter) in text.char_indices() {
-        let so_far = text.get(..at).unwrap_or_default();
-        if letter.is_whitespace() && matches!(before, '.' | '!' | '?') && !so_far.ends_with("e.g.")
-        {
-            start = at;
-        }
-        before = letter;
-    }
-    text.get(start..).unwrap_or_default()
-}
-
-fn is_quoted(before: &str) -> bool {
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    let odd = |sign: char| line.matches(sign).count() % 2 == 1;
-    odd('"')
-        || odd('`')
-        || line.matches('\u{201C}').count() > line.matches('\u{201D}').count()
-        || line.trim_start().starts_with(['>', '-', '*'])
-        || line.ends_with('\'')
-}
-
-/// Words of those who write about orders.
-static ABOUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        &[
-            r"(?im-u)\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
-        ],
-        true,
-    )
-});
-
-/// What turns an order round.
-static NEGATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        &[
-            r"(?im-u)(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
-        ],
-        true,
-    )
-});
 
 /// Whether a keyword begins a word, and is the whole of it when it is short.
 fn is_word(text: &[u8], start: usize, end: usize) -> bool {
@@ -576,7 +507,10 @@ fn compile(detector: &Detector, spacing: Spacing) -> Option<Compiled> {
     written.sort_by_key(|(confidence, ..)| std::cmp::Reverse(*confidence));
     let mut begins = Begins::default();
     let mut extractor = Extractor::new();
-    extractor.limit_class(24).limit_literal_len(4);
+    extractor
+        .limit_class(24)
+        .limit_literal_len(4)
+        .limit_total(4096);
     let mut all = Vec::new();
     for (_, text, letters) in &written {
         // In one case of letters: it does not count.

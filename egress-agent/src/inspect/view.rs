@@ -11,6 +11,7 @@
 //! base85), reversed texts, base64 whose first signs are behind more than three foreign ones, and
 //! values of a form that stand behind no `?`. A joined text says only what has a format of its own.
 
+mod entities;
 mod folded;
 mod runs;
 pub(super) mod words;
@@ -77,6 +78,7 @@ struct Level {
     labels: Build,
     query: Build,
     folded: Build,
+    entities: Build,
 }
 
 /// Bytes that may still be decoded.
@@ -133,6 +135,7 @@ impl<'a> Views<'a> {
             for text in &level {
                 runs::read(text, &mut next, &mut budget);
                 folded::read(text, &mut next.folded, &mut budget);
+                entities::read(text, &mut next.entities, &mut budget);
             }
             texts.append(&mut level);
             level = next.finish();
@@ -331,6 +334,7 @@ impl Level {
             labels: Build::new(View::Labels, true),
             query: Build::new(View::Query, true),
             folded: Build::new(View::Folded, false),
+            entities: Build::new(View::Url, false),
         }
     }
 
@@ -343,8 +347,9 @@ impl Level {
             labels,
             query,
             folded,
+            entities,
         } = self;
-        [url, base64, hex, base32, labels, query, folded]
+        [url, base64, hex, base32, labels, query, folded, entities]
             .into_iter()
             .filter_map(Build::finish)
             .collect()

@@ -111,6 +111,8 @@ pub struct Reach {
     pub remotes: Vec<Remote>,
     /// Something downloaded is executed: why it looks so.
     pub executes_download: Option<String>,
+    /// A function that starts itself more than once, or in the background: a fork bomb.
+    pub multiplies: Option<String>,
     /// Files that the command reads, unquoted, `~` and `$HOME` written as `~`. Patterns stay
     /// patterns, and what is not known before it runs stands as `*`.
     pub reads: Vec<String>,

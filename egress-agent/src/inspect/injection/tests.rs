@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod heldout;
+
 fn ids(text: &str) -> Vec<(String, Confidence)> {
     findings(text)
         .into_iter()
@@ -20,7 +22,6 @@ fn is_found(text: &str) -> bool {
 #[test]
 fn every_detector_finds_its_cases_and_nothing_else() {
     assert!(ENGINE.is_some(), "a pattern does not compile");
-    assert!(ABOUT.is_some() && NEGATED.is_some());
     let mut wrong = Vec::new();
     for detector in detectors() {
         for spacing in [Spacing::Kept, Spacing::Lost] {

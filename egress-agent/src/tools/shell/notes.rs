@@ -140,6 +140,35 @@ impl Notes {
         }
     }
 
+    /// How many commands are kept.
+    pub(super) fn commands(&self) -> usize {
+        self.reach.commands.len()
+    }
+
+    /// What a here-document gives to the command of a number, and to what that wraps.
+    pub(super) fn feed(&mut self, number: usize, text: &str) {
+        let mut outer: Option<Vec<String>> = None;
+        for at in number..self.reach.commands.len() {
+            if !self.keep(text.len()) {
+                return;
+            }
+            let Some(command) = self.reach.commands.get_mut(at) else {
+                return;
+            };
+            if outer.is_some_and(|outer| !outer.ends_with(&command.words)) {
+                return;
+            }
+            let input = command.input.get_or_insert_default();
+            input.push_str(&shown(text));
+            outer = Some(command.words.clone());
+        }
+    }
+
+    /// A function that starts itself more than once.
+    pub(super) fn multiplies(&mut self, name: &str) {
+        self.reach.multiplies.get_or_insert_with(|| shown(name));
+    }
+
     /// Code for an interpreter.
     pub(super) fn code(&mut self, program: &str, text: &str) {
         if self.keep(program.len() + text.len() + EACH_KEPT) {

@@ -40,6 +40,8 @@ struct Here {
     end: String,
     tabs: bool,
     quoted: bool,
+    /// The number of the command that gets it, among those that are kept.
+    command: usize,
 }
 
 /// `(`, `{`, or a word such as `if`, until its end.
@@ -1033,7 +1035,12 @@ impl<'t> Reader<'t, '_> {
             }
         }
         self.at += length;
-        level.here.push(Here { end, tabs, quoted });
+        level.here.push(Here {
+            end,
+            tabs,
+            quoted,
+            command: self.shell.notes.commands(),
+        });
     }
 
     /// Takes the here-documents of the line that has just ended.
@@ -1048,6 +1055,7 @@ impl<'t> Reader<'t, '_> {
                 Cow::Owned(self.expand_text(body))
             };
             for text in self.alternatives(&text) {
+                self.shell.notes.feed(here.command, &text);
                 for stdin in &shells {
                     self.shell.execute(*stdin, &text);
                 }

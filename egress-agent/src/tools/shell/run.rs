@@ -170,6 +170,9 @@ impl Shell {
     }
 
     pub(super) fn define(&mut self, name: &str, body: &str) {
+        if multiplies(name, body) {
+            self.notes.multiplies(name);
+        }
         if body.len() <= 64 * 1024 {
             self.scope
                 .functions
@@ -869,6 +872,18 @@ impl Shell {
         }
         done
     }
+}
+
+/// Whether a function's body starts the function itself twice at once, or once behind itself.
+fn multiplies(name: &str, body: &str) -> bool {
+    let is_between = |sign: char| sign.is_whitespace() || ";|&(){}".contains(sign);
+    let calls = body.split(is_between).filter(|word| *word == name).count();
+    let alone = |sign: &str, twice: &str, file: &str| {
+        let body = body.replace(twice, " ").replace(file, " ");
+        body.contains(sign)
+    };
+    let background = alone("&", "&&", ">&");
+    calls >= 1 && background || calls >= 2 && alone("|", "||", ">|")
 }
 
 /// What xargs makes of its input: lines where a mark stands for them, else words.
