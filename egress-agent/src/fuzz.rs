@@ -7,7 +7,7 @@
 
 mod packet;
 
-use crate::{audit, control, daemon, dns, kernel, mcp, policy, rules, tools};
+use crate::{audit, control, daemon, dns, kernel, mcp, policy, proxy, rules, tools};
 
 /// A parser, and what must hold for it.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +17,7 @@ pub struct Target {
     check: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 25] = [
     Target::new("audit_log", audit::fuzz::log),
     Target::new("control_reply", control::fuzz::reply),
     Target::new("control_request", control::fuzz::request),
@@ -34,6 +34,13 @@ pub const TARGETS: [Target; 18] = [
     Target::new("pack", rules::fuzz::pack),
     Target::new("packet", packet::check),
     Target::new("policy", policy::fuzz::check),
+    Target::new("proxy_decode", proxy::decode::fuzz),
+    Target::new("proxy_chunks", proxy::http1::fuzz::chunks),
+    Target::new("proxy_hello", proxy::hello::fuzz),
+    Target::new("proxy_multipart", proxy::multipart::fuzz),
+    Target::new("proxy_request", proxy::http1::fuzz::request),
+    Target::new("proxy_sse", proxy::sse::fuzz),
+    Target::new("proxy_websocket", proxy::websocket::fuzz),
     Target::new("resolv_conf", dns::fuzz::resolv),
     Target::new("shell", tools::fuzz::shell),
 ];

@@ -92,6 +92,13 @@ replays! {
     pack
     packet
     policy
+    proxy_chunks
+    proxy_decode
+    proxy_hello
+    proxy_multipart
+    proxy_request
+    proxy_sse
+    proxy_websocket
     resolv_conf
     shell
 }
