@@ -1,8 +1,9 @@
 //! Secrets and personal numbers: formats that their issuers publish, and what looks like them.
 //!
 //! One Aho-Corasick walk over a text finds keywords; the pattern of a detector is tried only where
-//! one of its keywords stands, anchored, in a window of fixed length. One walk over the words
-//! finds what has no keyword (cards, hexadecimal keys, seed phrases). Checksums come after.
+//! one of its keywords stands, anchored, in a window of fixed length. What
+//! has no keyword is long: cards and keys are looked for in long runs of their signs, and one word
+//! in so many tells whether a seed phrase may stand around it. Checksums come after.
 //! One combined unanchored automaton was the alternative: its states multiply with the counted
 //! classes of eighty formats, and it reports one of several matches at a place.
 //!
@@ -40,7 +41,7 @@ use super::{
     finding::{Confidence, Finding, Kind, Severity},
     view::{
         ViewText,
-        words::{Word, is_alnum, words},
+        words::{DIGIT, IN_NUMBER, IN_WORD, Word, is_alnum, spans, words_in},
     },
 };
 
@@ -85,7 +86,8 @@ pub enum Search {
     Given(&'static str, &'static str),
     /// By hand from where a keyword begins.
     Hand(fn(&[u8], usize) -> Option<Range<usize>>),
-    /// At each word: the text, the word.
+    /// At each word with a digit that has [`SHORTEST_CODE`] signs, or begins [`SHORTEST_NUMBER`]
+    /// signs of a number: the text, the word.
     Word(fn(&[u8], &Range<usize>) -> Option<Range<usize>>),
     /// Words in a row from a list.
     Phrase,
@@ -118,6 +120,12 @@ const TOKEN: Detector = Detector {
 
 /// Signs from a keyword on that a pattern may see.
 const WINDOW: usize = 320;
+
+/// Signs of the shortest number without a keyword, with the blanks and dashes in it: of those that
+/// are found, one of social security.
+const SHORTEST_NUMBER: usize = 11;
+/// Signs of the shortest code without a keyword: the first part of a Discord token.
+const SHORTEST_CODE: usize = 20;
 
 /// Bytes of states that an automaton keeps.
 const CACHE: usize = 64 << 10;
@@ -238,6 +246,7 @@ impl Engine {
         self.by_keyword(text, findings);
         if !text.is_joined() {
             self.by_word(text, findings);
+            self.by_phrase(text, findings);
         }
     }
 
@@ -275,13 +284,23 @@ impl Engine {
 
     fn by_word(&self, text: &ViewText<'_>, findings: &mut Vec<Finding>) {
         let bytes = text.bytes();
-        let mut phrase = coin::Phrase::default();
+        let numbers = spans(bytes, IN_NUMBER, SHORTEST_NUMBER);
+        let numbers = numbers.flat_map(|span| words_in(bytes, span));
+        self.words(text, numbers, findings);
+        let long = spans(bytes, IN_WORD, SHORTEST_CODE);
+        let long = long.flat_map(|span| words_in(bytes, span));
+        self.words(text, long, findings);
+    }
+
+    fn words(
+        &self,
+        text: &ViewText<'_>,
+        words: impl Iterator<Item = Word>,
+        findings: &mut Vec<Finding>,
+    ) {
         let mut done = 0;
-        for word in words(bytes) {
-            if let Some(phrase) = phrase.take(bytes, &word) {
-                self.phrase(text, &phrase, findings);
-            }
-            if !is_candidate(&word) || word.range.start < done {
+        for word in words {
+            if !word.has(DIGIT) || word.range.start < done {
                 continue;
             }
             for index in &self.by_word {
@@ -291,32 +310,23 @@ impl Engine {
                 let Search::Word(find) = entry.detector.search else {
                     continue;
                 };
-                if let Some(range) = find(bytes, &word.range) {
+                if let Some(range) = find(text.bytes(), &word.range) {
                     done = done.max(entry.add(text, range, findings).unwrap_or_default());
                 }
             }
         }
-        if let Some(phrase) = phrase.finish() {
-            self.phrase(text, &phrase, findings);
-        }
     }
 
-    fn phrase(&self, text: &ViewText<'_>, phrase: &[Range<usize>], findings: &mut Vec<Finding>) {
+    fn by_phrase(&self, text: &ViewText<'_>, findings: &mut Vec<Finding>) {
         for index in &self.by_phrase {
             let Some(entry) = self.entries.get(*index) else {
                 continue;
             };
-            for range in coin::seed_phrases(text.bytes(), phrase) {
-                entry.add(text, range, findings);
-            }
+            coin::seed_phrases(text.bytes(), |phrase| {
+                entry.add(text, phrase, findings);
+            });
         }
     }
-}
-
-/// Whether a word can be or begin a number, a key or an account.
-fn is_candidate(word: &Word) -> bool {
-    use super::view::words::DIGIT;
-    word.length() >= 2 && word.has(DIGIT)
 }
 
 impl Entry {
