@@ -24,13 +24,10 @@ mod tests;
 use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{
-    AhoCorasick, AhoCorasickKind, MatchKind, StartKind, automaton::OverlappingState,
-};
 use regex_automata::{Anchored, Input, meta::Regex, nfa::thompson::WhichCaptures, util::syntax};
-use regex_syntax::hir::literal::Extractor;
 
 use super::fold::{self, Folded};
+use super::keywords::{Begins, Keywords, literals, within_line};
 use super::view::words::is_alnum;
 use super::{Confidence, Finding, Kind, Severity, View};
 
@@ -58,25 +55,14 @@ pub fn detectors() -> &'static [Detector] {
 
 /// The orders in a text, in the order in which they stand, each with its place in the text.
 pub fn findings(text: &str) -> Vec<Finding> {
-    let mut found = read(ENGINE.as_ref(), text, Kind::Injection);
+    let mut found = read(&ENGINE, text, Kind::Injection);
     found.extend(invisible(text));
     sort(&mut found);
     found
 }
 
 /// What the detectors of `engine` find in all forms of a text.
-pub(super) fn read(engine: Option<&Engine>, text: &str, kind: Kind) -> Vec<Finding> {
-    // INVARIANT: the patterns compile; a test reads them. Without them every text is suspect.
-    let Some(engine) = engine else {
-        return vec![Finding {
-            detector: "instruction-override".to_owned(),
-            kind,
-            severity: Severity::High,
-            confidence: Confidence::High,
-            view: View::Raw,
-            range: 0..text.len(),
-        }];
-    };
+pub(super) fn read(engine: &Engine, text: &str, kind: Kind) -> Vec<Finding> {
     let mut found = Found {
         text,
         kind,
@@ -108,6 +94,8 @@ const BEFORE: usize = 96;
 const AFTER: usize = 256;
 /// Bytes of states that an automaton keeps. There are many, and each reads little.
 const CACHE: usize = 384 << 10;
+/// Words of bits for what the patterns of a detector begin with.
+const BEGINS: usize = 256;
 /// No order is longer.
 const REACH: usize = 1024;
 /// Keywords of this many letters are parts of too many words.
@@ -115,7 +103,7 @@ const SHORT: usize = 3;
 /// What may say that an order is only reported.
 const CONTEXT: usize = 192;
 
-static ENGINE: LazyLock<Option<Engine>> = LazyLock::new(|| Engine::new(detectors::ALL));
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(detectors::ALL));
 
 /// Whether the form still has what parts words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,18 +119,6 @@ pub(super) struct Engine {
     detectors: Vec<Entry>,
 }
 
-struct Keywords {
-    automaton: AhoCorasick,
-    begins: Begins,
-    longest: usize,
-}
-
-/// What literals begin with: a bit for each hash of four signs, of which the lower five bits count,
-/// so that the case of letters does not.
-struct Begins(Box<[u64; BEGINS]>);
-
-const BEGINS: usize = 512;
-
 struct Entry {
     detector: &'static Detector,
     kept: Patterns,
@@ -154,7 +130,9 @@ struct Entry {
 type Patterns = OnceLock<Option<Compiled>>;
 
 struct Compiled {
-    begins: Begins,
+    begins: Begins<BEGINS>,
+    /// The same where no line begins: what stands before a word is mostly a blank.
+    within: Begins<BEGINS>,
     regex: Regex,
     /// Of each pattern, the surest first.
     confidences: Vec<Confidence>,
@@ -167,11 +145,11 @@ struct Found<'t> {
 }
 
 impl Engine {
-    pub(super) fn new(all: &'static [Detector]) -> Option<Self> {
+    pub(super) fn new(all: &'static [Detector]) -> Self {
         let mut keywords = Vec::new();
         let mut owners = Vec::new();
         for (at, detector) in all.iter().enumerate() {
-            keywords.extend(detector.keywords);
+            keywords.extend(detector.keywords.iter().copied());
             owners.extend(detector.keywords.iter().map(|_| at));
         }
         let entries = all.iter().map(|detector| Entry {
@@ -179,11 +157,11 @@ impl Engine {
             kept: Patterns::default(),
             lost: Patterns::default(),
         });
-        Some(Self {
-            keywords: Keywords::new(&keywords)?,
+        Self {
+            keywords: Keywords::new(keywords),
             owners,
             detectors: entries.collect(),
-        })
+        }
     }
 
     /// Reads a form, and once more where digits in it stand for letters.
@@ -239,11 +217,18 @@ impl Engine {
         };
         let places = changed.map_or_else(
             || std::iter::once(0..text.len()).collect(),
-            |changed| self.keywords.near(changed, text.len()),
+            |changed| near(changed, self.keywords.longest(), text.len()),
         );
+        let bytes = text.as_bytes();
+        let has_words = spacing == Spacing::Kept;
         for place in places {
+            let may_begin = |start| !has_words || is_begin(bytes, start);
             self.keywords
-                .find(text.as_bytes(), place, spacing, &mut hit);
+                .find(bytes, place, may_begin, |keyword, range| {
+                    if !has_words || is_word(bytes, range.start, range.end) {
+                        hit(keyword, range);
+                    }
+                });
         }
         for (owner, window) in windows.into_iter().enumerate() {
             if let Some(window) = window {
@@ -276,7 +261,11 @@ impl Engine {
             return;
         };
         let text = form.text.as_bytes();
-        for start in patterns.begins.starts(text, window.clone(), spacing) {
+        for start in patterns.begins.starts(text, window.clone()) {
+            let may_begin = spacing == Spacing::Lost || is_begin(text, start);
+            if !may_begin || !patterns.may_begin(text, start) {
+                continue;
+            }
             if *count >= MOST_OF_ONE {
                 return;
             }
@@ -293,131 +282,34 @@ impl Engine {
     }
 }
 
-impl Keywords {
-    fn new(keywords: &[&str]) -> Option<Self> {
-        let mut begins = Begins::default();
-        for keyword in keywords {
-            begins.add(keyword.as_bytes());
-        }
-        Some(Self {
-            automaton: AhoCorasick::builder()
-                .ascii_case_insensitive(true)
-                .match_kind(MatchKind::Standard)
-                .start_kind(StartKind::Both)
-                .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .build(keywords)
-                .ok()?,
-            begins,
-            longest: keywords.iter().map(|keyword| keyword.len()).max()?,
-        })
-    }
-
-    /// The keywords that begin in a part of a text, in the order of their beginnings.
-    fn find(
-        &self,
-        text: &[u8],
-        part: Range<usize>,
-        spacing: Spacing,
-        hit: &mut impl FnMut(usize, Range<usize>),
-    ) {
-        match spacing {
-            Spacing::Kept => {
-                for start in self.begins.starts(text, part, spacing) {
-                    let end = (start + self.longest).min(text.len());
-                    let here = aho_corasick::Input::new(text).range(start..end);
-                    let here = here.anchored(aho_corasick::Anchored::Yes);
-                    let mut state = OverlappingState::start();
-                    loop {
-                        self.automaton.find_overlapping(here.clone(), &mut state);
-                        let Some(one) = state.get_match() else {
-                            break;
-                        };
-                        if one.start() == start && is_word(text, start, one.end()) {
-                            hit(one.pattern().as_usize(), one.range());
-                        }
-                    }
-                }
-            }
-            Spacing::Lost => {
-                let here = aho_corasick::Input::new(text).range(part);
-                for one in self.automaton.find_overlapping_iter(here) {
-                    hit(one.pattern().as_usize(), one.range());
-                }
-            }
-        }
-    }
-
-    /// The parts in which a keyword's window may hold one of `places`.
-    fn near(&self, places: &[usize], length: usize) -> Vec<Range<usize>> {
-        let mut parts: Vec<Range<usize>> = Vec::new();
-        for place in places {
-            let start = place.saturating_sub(AFTER + self.longest);
-            let end = (place + BEFORE + self.longest).min(length);
-            match parts.last_mut() {
-                Some(last) if last.end >= start => last.end = end,
-                Some(_) | None => parts.push(start..end),
-            }
-        }
-        parts
+impl Compiled {
+    /// Whether a pattern may match from here on.
+    fn may_begin(&self, text: &[u8], at: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|at| text.get(at));
+        let is_line = before.is_none_or(|byte| matches!(byte, b'\n' | b'\r'));
+        let begins = if is_line { &self.begins } else { &self.within };
+        begins.may_begin(text.get(at..).unwrap_or_default())
     }
 }
 
-impl Begins {
-    fn add(&mut self, literal: &[u8]) {
-        let sign = |at: usize| literal.get(at).map_or(0..=31, |sign| sign & 31..=sign & 31);
-        for one in sign(0) {
-            for two in sign(1) {
-                for three in sign(2) {
-                    for four in sign(3) {
-                        let (at, bit) = place([one, two, three, four]);
-                        if let Some(bits) = self.0.get_mut(at) {
-                            *bits |= bit;
-                        }
-                    }
-                }
-            }
+/// The parts in which a keyword's window may hold one of `places`.
+fn near(places: &[usize], longest: usize, length: usize) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for place in places {
+        let start = place.saturating_sub(AFTER + longest);
+        let end = (place + BEFORE + longest).min(length);
+        match parts.last_mut() {
+            Some(last) if last.end >= start => last.end = end,
+            Some(_) | None => parts.push(start..end),
         }
     }
-
-    /// Where one may begin in a part of a text: at signs, and at the first letters of words.
-    fn starts(
-        &self,
-        text: &[u8],
-        part: Range<usize>,
-        spacing: Spacing,
-    ) -> impl Iterator<Item = usize> {
-        let signs = text.get(part.start..(part.end + 3).min(text.len()));
-        let signs = signs.unwrap_or_default();
-        let before = part.start.checked_sub(1).and_then(|at| text.get(at));
-        let has_words = spacing == Spacing::Kept;
-        let mut is_inside = before.is_some_and(|byte| is_alnum(*byte));
-        let may_begin = move |signs: &[u8; 4]| {
-            let was_inside = std::mem::replace(&mut is_inside, is_alnum(signs[0]));
-            let (at, bit) = place(*signs);
-            let is_begin = self.0.get(at).is_some_and(|bits| bits & bit != 0);
-            is_begin && !(has_words && was_inside && is_inside)
-        };
-        let starts = signs.array_windows().map(may_begin).enumerate();
-        let starts = starts.filter_map(|(at, may_begin)| may_begin.then_some(at));
-        // Too little follows to tell.
-        let last = signs.len().saturating_sub(3)..signs.len();
-        let starts = starts.chain(last).map(move |at| part.start + at);
-        starts.take_while(move |start| *start < part.end)
-    }
+    parts
 }
 
-impl Default for Begins {
-    fn default() -> Self {
-        Self(Box::new([0; BEGINS]))
-    }
-}
-
-fn place(signs: [u8; 4]) -> (usize, u64) {
-    let hash = (u32::from_le_bytes(signs) & 0x1f1f_1f1f).wrapping_mul(0x9e37_79b1) >> 17;
-    (
-        usize::try_from(hash >> 6).unwrap_or_default(),
-        1 << (hash & 63),
-    )
+/// Whether a pattern or a keyword may begin here: at a sign, or at the first letter of a word.
+fn is_begin(text: &[u8], at: usize) -> bool {
+    let is_letter = |at: usize| text.get(at).is_some_and(|byte| is_alnum(*byte));
+    !is_letter(at) || !at.checked_sub(1).is_some_and(is_letter)
 }
 
 impl Found<'_> {
@@ -575,21 +467,23 @@ fn compile(detector: &Detector, spacing: Spacing) -> Option<Compiled> {
     // Of several patterns that match at a place the first is told.
     written.sort_by_key(|(confidence, ..)| std::cmp::Reverse(*confidence));
     let mut begins = Begins::default();
-    let mut extractor = Extractor::new();
-    extractor.limit_class(24).limit_literal_len(4);
+    let mut within = Begins::default();
     let mut all = Vec::new();
     for (_, text, letters) in &written {
         // In one case of letters: it does not count.
         let exact = format!("(?m{letters}:{text})");
         let exact = syntax::parse_with(&exact, &syntax::Config::new().utf8(false)).ok()?;
-        match extractor.extract(&exact).literals() {
-            Some(literals) => literals.iter().for_each(|it| begins.add(it.as_bytes())),
-            None => begins.add(b""),
+        for literal in literals(&exact) {
+            begins.add(&literal);
+        }
+        for literal in literals(&within_line(exact)) {
+            within.add(&literal);
         }
         all.push(format!("(?im{letters}:{text})"));
     }
     Some(Compiled {
         begins,
+        within,
         // Texts without blanks are few and short.
         regex: pattern(&all, spacing == Spacing::Kept)?,
         confidences: written.iter().map(|(confidence, ..)| *confidence).collect(),

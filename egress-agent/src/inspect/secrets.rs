@@ -1,6 +1,6 @@
 //! Secrets and personal numbers: formats that their issuers publish, and what looks like them.
 //!
-//! One Aho-Corasick walk over a text finds keywords; the pattern of a detector is tried only where
+//! One walk over a text finds keywords; the pattern of a detector is tried only where
 //! one of its keywords stands, anchored, in a window of fixed length. What
 //! has no keyword is long: cards and keys are looked for in long runs of their signs, and one word
 //! in so many tells whether a seed phrase may stand around it. Checksums come after.
@@ -32,13 +32,18 @@ mod saas;
 #[cfg(test)]
 pub(super) mod sample;
 
-use std::{collections::BTreeMap, ops::Range, sync::OnceLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::OnceLock,
+};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex_automata::{Anchored, Input, meta::Regex, util::syntax};
+use regex_syntax::hir::Hir;
 
 use super::{
     finding::{Confidence, Finding, Kind, Severity},
+    keywords::{Begins, Keywords, literals},
     view::{
         ViewText,
         words::{DIGIT, IN_NUMBER, IN_WORD, Word, is_alnum, spans, words_in},
@@ -101,6 +106,22 @@ pub enum Edge {
     Word,
 }
 
+impl Detector {
+    /// A keyword; where it has two letters, with those that its pattern goes on with: too many
+    /// words begin so.
+    fn begins(&self, keyword: &str) -> Vec<Vec<u8>> {
+        let is_short = keyword.len() < 3;
+        if let Search::Pattern(pattern) = self.search
+            && let Some(pattern) = parse(pattern).filter(|_| is_short)
+        {
+            let begins: BTreeSet<Vec<u8>> = literals(&pattern).into_iter().collect();
+            let is_one = |begin: &Vec<u8>| begin.starts_with(keyword.as_bytes());
+            return begins.into_iter().filter(is_one).collect();
+        }
+        vec![keyword.into()]
+    }
+}
+
 /// What most tokens have in common.
 const TOKEN: Detector = Detector {
     id: "",
@@ -129,6 +150,9 @@ const SHORTEST_CODE: usize = 20;
 
 /// Bytes of states that an automaton keeps.
 const CACHE: usize = 64 << 10;
+
+/// Words of bits for what a pattern begins with.
+const BEGINS: usize = 64;
 
 /// A match of so many signs that is no secret holds none at its beginning.
 const LONG: usize = 100;
@@ -185,7 +209,7 @@ pub fn detectors() -> impl Iterator<Item = &'static Detector> {
 #[derive(Debug)]
 pub(super) struct Engine {
     entries: Vec<Entry>,
-    keywords: AhoCorasick,
+    keywords: Keywords,
     /// For each keyword, the entries that begin with it.
     begins: Vec<Vec<usize>>,
     by_word: Vec<usize>,
@@ -195,16 +219,22 @@ pub(super) struct Engine {
 #[derive(Debug)]
 struct Entry {
     detector: &'static Detector,
-    pattern: OnceLock<Option<Regex>>,
+    pattern: OnceLock<Option<Compiled>>,
     /// Of the value, where that is a pattern of its own.
-    value: OnceLock<Option<Regex>>,
+    value: OnceLock<Option<Compiled>>,
+}
+
+/// A pattern made ready.
+#[derive(Debug)]
+struct Compiled {
+    /// What it begins with: some keywords are two letters long.
+    begins: Begins<BEGINS>,
+    regex: Regex,
 }
 
 impl Engine {
     /// Makes the detectors ready that `is_wanted`.
-    pub(super) fn new(
-        is_wanted: impl Fn(&Detector) -> bool,
-    ) -> Result<Self, Box<aho_corasick::BuildError>> {
+    pub(super) fn new(is_wanted: impl Fn(&Detector) -> bool) -> Self {
         let entries: Vec<Entry> = detectors()
             .filter(|detector| is_wanted(detector))
             .map(|detector| Entry {
@@ -213,7 +243,7 @@ impl Engine {
                 value: OnceLock::new(),
             })
             .collect();
-        let mut begins: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut begins: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
         let mut by_word = Vec::new();
         let mut by_phrase = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
@@ -223,22 +253,18 @@ impl Engine {
                 Search::Pattern(_) | Search::Given(..) | Search::Hand(_) => {}
             }
             for keyword in entry.detector.keywords {
-                begins.entry(keyword).or_default().push(index);
+                for begin in entry.detector.begins(keyword) {
+                    begins.entry(begin).or_default().push(index);
+                }
             }
         }
-        let keywords = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(begins.keys())
-            .map_err(Box::new)?;
-        Ok(Self {
+        Self {
             entries,
-            keywords,
+            keywords: Keywords::new(begins.keys().map(Vec::as_slice)),
             begins: begins.into_values().collect(),
             by_word,
             by_phrase,
-        })
+        }
     }
 
     /// Adds what stands in a text.
@@ -254,18 +280,18 @@ impl Engine {
         let bytes = text.bytes();
         // A match is not looked into again by the same detector.
         let mut done = vec![0; self.entries.len()];
-        for hit in self.keywords.find_overlapping_iter(bytes) {
-            let start = hit.start();
-            let is_edge = start == 0
-                || bytes.get(start - 1).is_none_or(|byte| !is_alnum(*byte))
-                || text.is_start(start);
-            let begins = self.begins.get(hit.pattern().as_usize());
-            for index in begins.into_iter().flatten() {
+        let is_edge = |start: usize| {
+            let before = start.checked_sub(1).and_then(|at| bytes.get(at));
+            before.is_none_or(|byte| !is_alnum(*byte)) || text.is_start(start)
+        };
+        let hit = |keyword: usize, range: Range<usize>| {
+            let start = range.start;
+            for index in self.begins.get(keyword).into_iter().flatten() {
                 let (Some(entry), Some(done)) = (self.entries.get(*index), done.get_mut(*index))
                 else {
                     continue;
                 };
-                if start < *done || (entry.detector.edge == Edge::Word && !is_edge) {
+                if start < *done || entry.detector.edge == Edge::Word && !is_edge(start) {
                     continue;
                 }
                 let Some((range, end)) = entry.at(bytes, start) else {
@@ -279,7 +305,8 @@ impl Engine {
                     None => {}
                 }
             }
-        }
+        };
+        self.keywords.find(bytes, 0..bytes.len(), |_| true, hit);
     }
 
     fn by_word(&self, text: &ViewText<'_>, findings: &mut Vec<Finding>) {
@@ -337,8 +364,8 @@ impl Entry {
             Search::Given(name, value) => {
                 let name = self.pattern.get_or_init(|| compile(name)).as_ref()?;
                 let value = self.value.get_or_init(|| compile(value)).as_ref()?;
-                let start = name.search(&window(bytes, start))?.end();
-                let range = value.search(&window(bytes, start))?.range();
+                let start = name.search(bytes, start)?.end;
+                let range = value.search(bytes, start)?;
                 let end = range.end;
                 return Some((range, end));
             }
@@ -350,14 +377,14 @@ impl Entry {
             Search::Word(_) | Search::Phrase => return None,
         };
         let pattern = self.pattern.get_or_init(|| compile(pattern)).as_ref()?;
-        let input = window(bytes, start);
-        if pattern.captures_len() == 1 {
-            let range = pattern.search(&input)?.range();
-            let end = range.end;
-            return Some((range, end));
+        let whole = pattern.search(bytes, start)?;
+        if pattern.regex.captures_len() == 1 {
+            let end = whole.end;
+            return Some((whole, end));
         }
-        let mut captures = pattern.create_captures();
-        pattern.search_captures(&input, &mut captures);
+        let mut captures = pattern.regex.create_captures();
+        let input = Input::new(bytes).range(whole).anchored(Anchored::Yes);
+        pattern.regex.search_captures(&input, &mut captures);
         let whole = captures.get_match()?.range();
         let range = captures
             .get_group(1)
@@ -397,10 +424,17 @@ impl Entry {
     }
 }
 
-/// What a pattern may see from a place on.
-fn window(bytes: &[u8], start: usize) -> Input<'_> {
-    let end = start.saturating_add(WINDOW).min(bytes.len());
-    Input::new(bytes).range(start..end).anchored(Anchored::Yes)
+impl Compiled {
+    /// The match that begins at a place.
+    fn search(&self, bytes: &[u8], start: usize) -> Option<Range<usize>> {
+        let end = start.saturating_add(WINDOW).min(bytes.len());
+        let window = bytes.get(start..end)?;
+        if !self.begins.may_begin(window) {
+            return None;
+        }
+        let input = Input::new(bytes).range(start..end).anchored(Anchored::Yes);
+        Some(start..self.regex.search_half(&input)?.offset())
+    }
 }
 
 /// A token to its end: a pattern that saw only its window leaves the rest.
@@ -413,10 +447,19 @@ fn whole(text: &ViewText<'_>, detector: &Detector, range: Range<usize>) -> Range
     range.start..range.end + rest.iter().take_while(is_token).count()
 }
 
-fn compile(pattern: &str) -> Option<Regex> {
+fn parse(pattern: &str) -> Option<Hir> {
+    let config = syntax::Config::new().unicode(false).utf8(false);
+    syntax::parse_with(pattern, &config).ok()
+}
+
+fn compile(pattern: &str) -> Option<Compiled> {
     // INVARIANT: the patterns compile; a test reads them all.
-    Regex::builder()
-        .syntax(syntax::Config::new().unicode(false).utf8(false))
+    let parsed = parse(pattern)?;
+    let mut begins = Begins::default();
+    for literal in literals(&parsed) {
+        begins.add(&literal);
+    }
+    let regex = Regex::builder()
         .configure(
             Regex::config()
                 .utf8_empty(false)
@@ -425,8 +468,9 @@ fn compile(pattern: &str) -> Option<Regex> {
                 .onepass_size_limit(Some(CACHE))
                 .hybrid_cache_capacity(CACHE),
         )
-        .build(pattern)
-        .ok()
+        .build_from_hir(&parsed)
+        .ok()?;
+    Some(Compiled { begins, regex })
 }
 
 #[cfg(test)]

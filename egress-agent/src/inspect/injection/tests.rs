@@ -19,7 +19,6 @@ fn is_found(text: &str) -> bool {
 
 #[test]
 fn every_detector_finds_its_cases_and_nothing_else() {
-    assert!(ENGINE.is_some(), "a pattern does not compile");
     assert!(ABOUT.is_some() && NEGATED.is_some());
     let mut wrong = Vec::new();
     for detector in detectors() {
