@@ -93,9 +93,6 @@ pub(in crate::inspect) fn words_in(bytes: &[u8], part: Range<usize>) -> impl Ite
 }
 
 /// The longest runs of at least `least` bytes of a part, in order.
-///
-/// Whether a run of that length begins at a place is asked of its last byte first: one that is no
-/// part says so of all places up to it. No byte is read twice.
 pub(in crate::inspect) fn spans(
     bytes: &[u8],
     part: u8,
@@ -106,18 +103,30 @@ pub(in crate::inspect) fn spans(
             .get(usize::from(*byte))
             .is_none_or(|of| of & part == 0)
     };
+    spans_of(bytes, least, is_out)
+}
+
+/// The longest runs of at least `least` items none of which is out, in order.
+///
+/// Whether a run of that length begins at a place is asked of its last item first: one that is out
+/// says so of all places up to it. No item is read twice.
+pub(in crate::inspect) fn spans_of<T>(
+    items: &[T],
+    least: usize,
+    is_out: impl Fn(&T) -> bool,
+) -> impl Iterator<Item = Range<usize>> {
     // A run may begin at `start`; up to `known` it goes on.
     let (mut start, mut known) = (0, 0);
     std::iter::from_fn(move || {
         loop {
             let end = start + least;
-            if let Some(out) = bytes.get(known..end)?.iter().rposition(is_out) {
+            if let Some(out) = items.get(known..end)?.iter().rposition(&is_out) {
                 start = known + out + 1;
                 known = end;
                 continue;
             }
-            let rest = bytes.get(end..)?;
-            let end = end + rest.iter().position(is_out).unwrap_or(rest.len());
+            let rest = items.get(end..)?;
+            let end = end + rest.iter().position(&is_out).unwrap_or(rest.len());
             let span = start..end;
             (start, known) = (end + 1, end + 1);
             return Some(span);
