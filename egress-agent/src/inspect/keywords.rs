@@ -283,7 +283,7 @@ mod tests {
             let mut expected = Vec::new();
             for at in part.clone() {
                 for (id, keyword) in ALL.iter().enumerate() {
-                    if lower[at..].starts_with(keyword) {
+                    if lower.as_bytes()[at..].starts_with(keyword.as_bytes()) {
                         expected.push((id, at..at + keyword.len()));
                     }
                 }

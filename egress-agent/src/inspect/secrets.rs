@@ -153,6 +153,8 @@ const CACHE: usize = 64 << 10;
 
 /// Words of bits for what a pattern begins with.
 const BEGINS: usize = 64;
+/// And for what may stand inside of a word.
+const ANYWHERE: usize = 128;
 
 /// A match of so many signs that is no secret holds none at its beginning.
 const LONG: usize = 100;
@@ -210,6 +212,8 @@ pub fn detectors() -> impl Iterator<Item = &'static Detector> {
 pub(super) struct Engine {
     entries: Vec<Entry>,
     keywords: Keywords,
+    /// Those that may stand inside of a word.
+    anywhere: Begins<ANYWHERE>,
     /// For each keyword, the entries that begin with it.
     begins: Vec<Vec<usize>>,
     by_word: Vec<usize>,
@@ -244,6 +248,7 @@ impl Engine {
             })
             .collect();
         let mut begins: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
+        let mut anywhere = Begins::default();
         let mut by_word = Vec::new();
         let mut by_phrase = Vec::new();
         for (index, entry) in entries.iter().enumerate() {
@@ -253,6 +258,9 @@ impl Engine {
                 Search::Pattern(_) | Search::Given(..) | Search::Hand(_) => {}
             }
             for keyword in entry.detector.keywords {
+                if entry.detector.edge == Edge::Any {
+                    anywhere.add(keyword.as_bytes());
+                }
                 for begin in entry.detector.begins(keyword) {
                     begins.entry(begin).or_default().push(index);
                 }
@@ -260,6 +268,7 @@ impl Engine {
         }
         Self {
             entries,
+            anywhere,
             keywords: Keywords::new(begins.keys().map(Vec::as_slice)),
             begins: begins.into_values().collect(),
             by_word,
@@ -306,7 +315,15 @@ impl Engine {
                 }
             }
         };
-        self.keywords.find(bytes, 0..bytes.len(), |_| true, hit);
+        let may_begin = |start: usize| {
+            let is_inside = |at: usize| bytes.get(at).is_some_and(|byte| is_alnum(*byte));
+            !start.checked_sub(1).is_some_and(is_inside)
+                || self
+                    .anywhere
+                    .may_begin(bytes.get(start..).unwrap_or_default())
+                || text.is_start(start)
+        };
+        self.keywords.find(bytes, 0..bytes.len(), may_begin, hit);
     }
 
     fn by_word(&self, text: &ViewText<'_>, findings: &mut Vec<Finding>) {

@@ -166,9 +166,11 @@ fn address(bytes: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
 const LEAST_WORDS: usize = 12;
 /// What may stand between two words.
 const LONGEST_GAP: usize = 6;
-/// Of so many bytes one word is looked at: twelve words have three letters at least and something
-/// between them, and the last of them has eight at most.
-const STRIDE: usize = LEAST_WORDS * 4 - 1 - 8 - 1;
+/// Words of the list in a row that make it worth to look for more around them.
+const TELLING: usize = 3;
+/// Every so many bytes the next words are looked at. A word and what parts it from the next are
+/// four bytes at least: wherever a phrase begins, so many of its words come after such a place.
+const STRIDE: usize = 4 * (LEAST_WORDS - TELLING) + 1;
 
 /// Words in a row that may be of the list.
 #[derive(Debug, Default)]
@@ -233,29 +235,43 @@ fn is_number(word: &Word) -> bool {
 pub(super) fn seed_phrases(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
     // No row reaches from before `safe` to `at`.
     let (mut safe, mut at) = (0, 0);
-    while let Some(word) = words_in(bytes, at..bytes.len()).find(|word| !is_number(word)) {
-        if !may_be_listed(bytes, &word) {
-            safe = word.range.end;
+    let mut row = Row::default();
+    loop {
+        let words = words_in(bytes, at..bytes.len()).filter(|word| !is_number(word));
+        let mut last = None;
+        let mut other = None;
+        let mut count = 0;
+        for word in words.take(TELLING) {
+            if !may_be_listed(bytes, &word) {
+                other = Some(word.range.end);
+                break;
+            }
+            last = Some(word.range.start);
+            count += 1;
+        }
+        if let Some(other) = other {
+            safe = other;
             at = safe.max(at + STRIDE);
             continue;
         }
-        let mut row = Row::default();
+        let Some(last) = last.filter(|_| count == TELLING) else {
+            return;
+        };
+        row.words.clear();
         let mut next = bytes.len();
-        for other in words_in(bytes, safe..bytes.len()) {
-            if row.takes(bytes, &other) {
+        for word in words_in(bytes, safe..bytes.len()) {
+            if row.takes(bytes, &word) {
                 continue;
             }
             row.phrases(bytes, &mut found);
-            if other.range.start > word.range.start {
-                next = other.range.start;
+            row.words.clear();
+            if word.range.start > last {
+                next = word.range.start;
                 break;
             }
-            row.words.clear();
-            row.takes(bytes, &other);
+            row.takes(bytes, &word);
         }
-        if next == bytes.len() {
-            row.phrases(bytes, &mut found);
-        }
+        row.phrases(bytes, &mut found);
         (safe, at) = (next, next);
     }
 }
