@@ -22,9 +22,19 @@ mod detectors;
 mod tests;
 
 use std::ops::Range;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LazyLock, OnceLock};
 
-use regex_automata::{Anchored, Input, meta::Regex, nfa::thompson::WhichCaptures, util::syntax};
+use regex_automata::{
+    Anchored, HalfMatch, Input,
+    hybrid::dfa::{Cache, DFA},
+    meta::Regex,
+    nfa::thompson::{
+        NFA, WhichCaptures,
+        pikevm::{self, PikeVM},
+    },
+    util::{pool::Pool, syntax},
+};
 
 use super::fold::{self, Folded};
 use super::keywords::{Begins, Keywords, literals, within_line};
@@ -93,7 +103,7 @@ const MOST_OF_ONE: usize = 8;
 const BEFORE: usize = 96;
 const AFTER: usize = 256;
 /// Bytes of states that an automaton keeps. There are many, and each reads little.
-const CACHE: usize = 384 << 10;
+const CACHE: usize = 256 << 10;
 /// Words of bits for what the patterns of a detector begin with.
 const BEGINS: usize = 256;
 /// No order is longer.
@@ -104,6 +114,18 @@ const SHORT: usize = 3;
 const CONTEXT: usize = 192;
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(detectors::ALL));
+
+/// The patterns of a detector, which match only where they are asked to begin. A regex would keep
+/// them a second time, backwards.
+struct Automaton {
+    quick: DFA,
+    quick_caches: Caches<Cache>,
+    /// For letters whose words the quick one does not know, and where its states are too many.
+    slow: PikeVM,
+    slow_caches: Caches<pikevm::Cache>,
+}
+
+type Caches<T> = Pool<T, Box<dyn Fn() -> T + Send + Sync + UnwindSafe + RefUnwindSafe>>;
 
 /// Whether the form still has what parts words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +155,7 @@ struct Compiled {
     begins: Begins<BEGINS>,
     /// The same where no line begins: what stands before a word is mostly a blank.
     within: Begins<BEGINS>,
-    regex: Regex,
+    automaton: Automaton,
     /// Of each pattern, the surest first.
     confidences: Vec<Confidence>,
 }
@@ -271,7 +293,7 @@ impl Engine {
             }
             let end = window.end.min(start + REACH);
             let here = Input::new(text).range(start..end).anchored(Anchored::Yes);
-            let Some(one) = patterns.regex.search_half(&here) else {
+            let Some(one) = patterns.automaton.search(&here) else {
                 continue;
             };
             let confidence = patterns.confidences.get(one.pattern().as_usize());
@@ -401,22 +423,16 @@ fn is_quoted(before: &str) -> bool {
 
 /// Words of those who write about orders.
 static ABOUT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        &[
-            r"(?im-u)\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
-        ],
-        true,
-    )
+    pattern(&[
+        r"(?im-u)\b(?:prompt[\s-]injections?|injection (?:attacks?|attempts?|patterns?|payloads?)|attack(?:er)?s?|adversar\w+|malicious|jailbreaks|e\.g\.|for example|examples? (?:of|payloads?)|such as|phrases? like|phrases?|strings? like|text like|things like|saying|says|said|payloads?|detect(?:s|ed|ion|or|ors|ing)?|classif\w+|flag(?:s|ged)|untrusted|try to|tries to|trying to|attempts? to|tricks?|tricked|fool(?:s|ed)?|convinces?|persuades?|would cause|causing|could make|can make|instruct(?:s|ing) (?:it|the model|models|an? \w+) to|test cases?|red[\s-]team\w*|vulnerab\w+|cve|threat model|exfiltration attack|poison(?:ed|ing)|honeypot|assert\w*|regex|heuristics?|blocks?|blocked|reject(?:s|ed)?|refuse(?:s|d) (?:to|when)|patterns?)\b",
+    ])
 });
 
 /// What turns an order round.
 static NEGATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        &[
-            r"(?im-u)(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
-        ],
-        true,
-    )
+    pattern(&[
+        r"(?im-u)(?:\b(?:not|never|cannot|no longer|without|doesn't|don't|won't|can't|shouldn't|must not)\s+(?:ever\s+|simply\s+|just\s+)?|\bnot to\s+)[\x22\x60'*_]*$",
+    ])
 });
 
 /// Whether a keyword begins a word, and is the whole of it when it is short.
@@ -484,21 +500,65 @@ fn compile(detector: &Detector, spacing: Spacing) -> Option<Compiled> {
     Some(Compiled {
         begins,
         within,
-        // Texts without blanks are few and short.
-        regex: pattern(&all, spacing == Spacing::Kept)?,
+        automaton: Automaton::new(&all, spacing)?,
         confidences: written.iter().map(|(confidence, ..)| *confidence).collect(),
     })
 }
 
-fn pattern(texts: &[impl AsRef<str>], is_often: bool) -> Option<Regex> {
+impl Automaton {
+    fn new(texts: &[String], spacing: Spacing) -> Option<Self> {
+        let config = NFA::config()
+            .utf8(false)
+            .which_captures(WhichCaptures::Implicit)
+            .nfa_size_limit(Some(8 << 20));
+        let nfa = NFA::compiler()
+            .configure(config)
+            .syntax(syntax::Config::new().utf8(false))
+            .build_many(texts)
+            .ok()?;
+        let config = DFA::config()
+            .unicode_word_boundary(true)
+            .skip_cache_capacity_check(true)
+            .minimum_cache_clear_count(Some(3))
+            .minimum_bytes_per_state(Some(10))
+            .cache_capacity(match spacing {
+                Spacing::Kept => CACHE,
+                // Texts without blanks are few and short.
+                Spacing::Lost => CACHE / 4,
+            });
+        let quick = DFA::builder()
+            .configure(config)
+            .build_from_nfa(nfa.clone())
+            .ok()?;
+        let slow = PikeVM::new_from_nfa(nfa).ok()?;
+        let (dfa, vm) = (quick.clone(), slow.clone());
+        Some(Self {
+            quick,
+            quick_caches: Pool::new(Box::new(move || dfa.create_cache())),
+            slow,
+            slow_caches: Pool::new(Box::new(move || vm.create_cache())),
+        })
+    }
+
+    /// The match at the beginning of the input: of which pattern, and where it ends.
+    fn search(&self, input: &Input<'_>) -> Option<HalfMatch> {
+        let found = self
+            .quick
+            .try_search_fwd(&mut self.quick_caches.get(), input);
+        found.unwrap_or_else(|_| {
+            let one = self.slow.find(&mut self.slow_caches.get(), input.clone())?;
+            Some(HalfMatch::new(one.pattern(), one.end()))
+        })
+    }
+}
+
+fn pattern(texts: &[&str]) -> Option<Regex> {
     let config = Regex::config()
         .utf8_empty(false)
         .auto_prefilter(false)
         .which_captures(WhichCaptures::Implicit)
-        .nfa_size_limit(Some(8 << 20))
         .onepass(false)
         .backtrack(false)
-        .hybrid(is_often)
         .hybrid_cache_capacity(CACHE);
     Regex::builder()
         .configure(config)
