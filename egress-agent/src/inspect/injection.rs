@@ -5,10 +5,10 @@
 //!   text ──fold──▶ forms ──keywords──▶ windows ──patterns──▶ quoted, or told about? ──▶ Finding
 //! ```
 //!
-//! Each detector is data in `injection/detectors.rs`. One automaton looks for the keywords of all;
-//! only what stands around a keyword is read by a detector's patterns, each of which takes linear
-//! time. A text about such orders (a security guide, an issue) holds them too: where they are
-//! reported, the confidence is low.
+//! Each detector is data in `injection/detectors.rs`. One walk looks for the keywords of all; only
+//! what stands around a keyword is read by a detector's patterns, each of which takes linear time
+//! and is tried only where its first signs stand. A text about such orders (a security guide, an
+//! issue) holds them too: where they are reported, the confidence is low.
 //!
 //! # Known gaps
 //!

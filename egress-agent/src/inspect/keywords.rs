@@ -149,10 +149,15 @@ impl<const N: usize> Begins<N> {
     /// Adds a literal, or, where it has fewer than four signs, all that begin with it.
     pub(super) fn add(&mut self, literal: &[u8]) {
         for at in 0..4 {
-            let sign = literal.get(at);
-            for (byte, places) in (0..=u8::MAX).zip(self.places.iter_mut()) {
-                let is_it = sign.is_none_or(|sign| sign.eq_ignore_ascii_case(&byte));
-                *places |= u8::from(is_it) << at;
+            match literal.get(at) {
+                Some(sign) => {
+                    for sign in [sign.to_ascii_lowercase(), sign.to_ascii_uppercase()] {
+                        if let Some(places) = self.places.get_mut(usize::from(sign)) {
+                            *places |= 1 << at;
+                        }
+                    }
+                }
+                None => self.places.iter_mut().for_each(|places| *places |= 1 << at),
             }
         }
         if literal.is_empty() {
