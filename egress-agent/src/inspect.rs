@@ -16,6 +16,7 @@ pub mod finding;
 mod fold;
 pub mod injection;
 mod json;
+mod keywords;
 pub mod known;
 pub mod poison;
 pub mod redact;
@@ -77,8 +78,6 @@ pub enum InvalidOption {
     Detector { id: String, near: Option<String> },
     #[error(transparent)]
     Value(#[from] InvalidValue),
-    #[error("the detectors do not fit into memory: {0}")]
-    Size(String),
 }
 
 /// Another family of detectors: reads one text, adds what it finds. It runs over every view.
@@ -144,7 +143,7 @@ impl Inspector {
             disabled,
             enabled,
             environment,
-            secrets,
+            secrets: values,
             canaries,
             fingerprints,
             internal_domains,
@@ -161,25 +160,20 @@ impl Inspector {
             .collect();
         let known = Known::new(&Values {
             environment: &environment,
-            secrets: &secrets,
+            secrets: &values,
             canaries: &canaries,
             fingerprints: &fingerprints,
             domains: &internal_domains,
         });
         let is_named = |list: &[String], id: &str| list.iter().any(|named| named == id);
-        let engine = Engine::new(|detector| {
+        let secrets = Engine::new(|detector| {
             !is_named(&disabled, detector.id)
                 && (!detector.is_optional || is_named(&enabled, detector.id))
         });
-        match (known, engine) {
-            (Ok(known), Ok(secrets)) if wrong.is_empty() => Ok(Self { secrets, known }),
-            (known, engine) => {
+        match known {
+            Ok(known) if wrong.is_empty() => Ok(Self { secrets, known }),
+            known => {
                 wrong.extend(known.err().into_iter().flatten().map(InvalidOption::Value));
-                wrong.extend(
-                    engine
-                        .err()
-                        .map(|error| InvalidOption::Size(error.to_string())),
-                );
                 Err(InvalidOptions(wrong))
             }
         }

@@ -20,6 +20,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use super::view::words::spans_of;
 use unicode_normalization::char::{compose, decompose_compatible, is_combining_mark};
 
 /// A form of a text.
@@ -99,7 +100,7 @@ pub(super) fn unusual(text: &str) -> impl Iterator<Item = (usize, char)> {
 }
 
 /// How many bytes from the first on stand for themselves in every form.
-fn plain(bytes: &[u8]) -> usize {
+pub(super) fn plain(bytes: &[u8]) -> usize {
     // In steps, without a branch for each byte.
     let (steps, _) = bytes.as_chunks::<32>();
     let is_plain_step = |step: &&[u8; 32]| {
@@ -195,6 +196,31 @@ impl Folded<'_> {
         start..end.max(start)
     }
 
+    /// What it consists of, in order: what was made from a part of the text, and parts that stand
+    /// in it as they are.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (Option<&str>, Range<usize>)> {
+        let all = &self.map.pieces;
+        // What stands before the first is as it was.
+        let is_begun = all.first().is_some_and(|first| first.folded == 0);
+        let first = (!is_begun).then_some(Piece {
+            folded: 0,
+            original: 0,
+            whole: 0,
+        });
+        let ends = all.iter().skip(usize::from(is_begun));
+        let ends = ends.map(|next| next.folded);
+        let ends = ends.chain(std::iter::once(self.text.len()));
+        let pieces = first.into_iter().chain(all.iter().copied()).zip(ends);
+        pieces.map(|(piece, end)| match piece.whole {
+            0 => (None, piece.original..piece.original + (end - piece.folded)),
+            whole => {
+                let made = self.text.get(piece.folded..end);
+                let source = piece.original..piece.original + whole;
+                (Some(made.unwrap_or_default()), source)
+            }
+        })
+    }
+
     /// Digits and signs within words read as the letters that they look like. As long as the form.
     /// With the places of the words that changed.
     pub(super) fn leet(&self) -> Option<(Self, Vec<usize>)> {
@@ -248,41 +274,44 @@ impl Folded<'_> {
         let mut out = String::new();
         let mut map = Map::default();
         let bytes = self.text.as_bytes();
-        let mut at = 0;
-        while let Some(next) = squeezable(bytes, at) {
-            at = next;
-            let run = spaced_run(bytes, at);
-            if run.count >= FEWEST_SPACED {
-                for (place, gap) in &run.signs {
-                    if *gap {
-                        self.copy(*place, b' ', &mut out, &mut map);
+        let mut done = 0;
+        for part in squeezable(bytes) {
+            let mut at = done.max(part.start);
+            while at < part.end {
+                let run = spaced_run(bytes, at);
+                if run.count >= FEWEST_SPACED {
+                    for (place, gap) in &run.signs {
+                        if *gap {
+                            self.copy(*place, b' ', &mut out, &mut map);
+                        }
+                        let byte = bytes.get(*place).copied().unwrap_or(b' ');
+                        self.copy(*place, byte, &mut out, &mut map);
                     }
-                    let byte = bytes.get(*place).copied().unwrap_or(b' ');
-                    self.copy(*place, byte, &mut out, &mut map);
+                    self.copy(at, b'\n', &mut out, &mut map);
+                    at = run.end;
+                    continue;
                 }
-                self.copy(at, b'\n', &mut out, &mut map);
-                at = run.end;
-                continue;
-            }
-            let rest = bytes.get(at..).unwrap_or_default();
-            let word = rest
-                .iter()
-                .position(|byte| !byte.is_ascii_alphabetic())
-                .unwrap_or(rest.len());
-            // Names in code have their own way to part words.
-            let is_long = word >= LONGEST_WORD
-                && rest.get(1..word).is_some_and(|tail| {
-                    tail.iter().all(u8::is_ascii_lowercase)
-                        || tail.iter().all(u8::is_ascii_uppercase)
-                });
-            if is_long {
-                for place in at..at + word {
-                    let byte = bytes.get(place).copied().unwrap_or(b' ');
-                    self.copy(place, byte, &mut out, &mut map);
+                let rest = bytes.get(at..).unwrap_or_default();
+                let word = rest
+                    .iter()
+                    .position(|byte| !byte.is_ascii_alphabetic())
+                    .unwrap_or(rest.len());
+                // Names in code have their own way to part words.
+                let is_long = word >= LONGEST_WORD
+                    && rest.get(1..word).is_some_and(|tail| {
+                        tail.iter().all(u8::is_ascii_lowercase)
+                            || tail.iter().all(u8::is_ascii_uppercase)
+                    });
+                if is_long {
+                    for place in at..at + word {
+                        let byte = bytes.get(place).copied().unwrap_or(b' ');
+                        self.copy(place, byte, &mut out, &mut map);
+                    }
+                    self.copy(at + word - 1, b'\n', &mut out, &mut map);
                 }
-                self.copy(at + word - 1, b'\n', &mut out, &mut map);
+                at += word.max(1);
             }
-            at += word.max(1);
+            done = at;
         }
         (!out.is_empty()).then_some(Folded {
             text: Cow::Owned(out),
@@ -374,7 +403,8 @@ impl Folder {
             }
             _ => {}
         }
-        if let Some(latin) = enclosed(letter) {
+        let own = LOOK_ALIKES.iter().find(|(own, _)| *own == letter);
+        if let Some(latin) = own.map(|own| own.1).or_else(|| enclosed(letter)) {
             return self.instead(at, latin, end);
         }
         let before = self.out.len();
@@ -543,6 +573,10 @@ const LOOK_ALIKES: &[(char, char)] = &[
     ('\u{1D1B}', 't'),
     ('\u{1D22}', 'z'),
     ('\u{25B}', 'e'),
+    ('\u{3F2}', 'c'), // Greek lunate sigma, which NFKC takes for another sigma
+    ('\u{3F9}', 'C'),
+    ('\u{2014}', '-'), // A dash, which UTS 39 takes for a Japanese sign
+    ('\u{2015}', '-'),
 ];
 
 /// Letters in circles, boxes and flags, which NFKC leaves as they are.
@@ -572,30 +606,22 @@ struct Run {
     end: usize,
 }
 
-/// A place from `from` on before which nothing can be joined: shortly before two letters that stand
-/// alone, or where a long word begins.
-fn squeezable(bytes: &[u8], from: usize) -> Option<usize> {
-    let start = from.saturating_sub(2);
-    let mut alone: Option<usize> = None;
-    let mut letters = 0;
-    // Whether the sign, and the one before it, part letters: one bit for each.
-    let mut spacers = 0u8;
-    for (at, byte) in bytes.iter().enumerate().skip(start) {
-        let class = class(*byte);
-        letters = (letters + 1) * usize::from(class & LETTER);
-        spacers = spacers << 1 | u8::from(class & SPACER != 0);
-        if letters == LONGEST_WORD {
-            return Some(from.max(at + 1 - LONGEST_WORD));
-        }
-        if spacers & 0b111 == 0b101 {
-            // A gap has seven signs at most.
-            if let Some(alone) = alone.filter(|alone| at - alone <= 8) {
-                return Some(from.max(alone.saturating_sub(10)));
-            }
-            alone = Some(at);
-        }
-    }
-    None
+/// The parts of a text in which something can be joined, in order: its long words, and where of two
+/// signs next to each other one parts letters.
+fn squeezable(bytes: &[u8]) -> Vec<Range<usize>> {
+    let is_no_letter = |byte: &u8| class(*byte) & LETTER == 0;
+    let mut parts: Vec<_> = spans_of(bytes, LONGEST_WORD, is_no_letter).collect();
+    let is_word = |[one, two]: &[u8; 2]| stands(*one) && stands(*two);
+    let (pairs, _) = bytes.as_chunks::<2>();
+    // So many letters with a sign between each and the next hold one pair fewer, wherever it begins.
+    let apart = spans_of(pairs, FEWEST_SPACED - 1, is_word)
+        .map(|span| (2 * span.start).saturating_sub(1)..(2 * span.end + 1).min(bytes.len()));
+    parts.extend(apart.filter(|part| {
+        let part = bytes.get(part.clone()).unwrap_or_default();
+        part.iter().filter(|byte| stands(**byte)).count() >= FEWEST_SPACED
+    }));
+    parts.sort_by_key(|part| part.start);
+    parts
 }
 
 /// The letters from here on that stand alone.
@@ -614,12 +640,8 @@ fn spaced_run(bytes: &[u8], from: usize) -> Run {
     {
         return run;
     }
-    let stands = |at: usize| {
-        bytes
-            .get(at)
-            .is_some_and(|byte| byte.is_ascii_graphic() && !is_spacer(*byte))
-    };
-    while stands(at) && !stands(at + 1) {
+    let is_sign = |at: usize| bytes.get(at).is_some_and(|byte| stands(*byte));
+    while is_sign(at) && !is_sign(at + 1) {
         run.signs.push((at, gap));
         run.count += usize::from(bytes.get(at).is_some_and(u8::is_ascii_alphanumeric));
         run.end = at + 1;
@@ -647,6 +669,11 @@ const DIGIT: u8 = 1 << 1;
 const WORD: u8 = LETTER | DIGIT;
 /// What stands between letters that are written apart.
 const SPACER: u8 = 1 << 2;
+
+/// Whether it is a sign that may be a letter of a word.
+fn stands(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !is_spacer(byte)
+}
 
 fn is_leet_word(byte: u8) -> bool {
     class(byte) & WORD != 0
@@ -795,6 +822,19 @@ mod tests {
         check("ɪɢɴᴏʀᴇ", "ignore");
         check("ígnörê", "ignore");
         check("i\u{301}g\u{308}nore", "ignore");
+    }
+
+    #[test]
+    fn all_scripts_that_imitate_latin_letters_are_read() {
+        check(
+            "авсԁеɡһіјкӏмոорԛгѕтսѵѡхуαсҽικνορτυχγϲօԝ",
+            "abcdeghijklmnopqrstuvwxyaceikvoptuxycow",
+        );
+        check(
+            "АВСЕԌНІЈКМОРЅТѴԜХУΑΒϹΕΗΙΚΜΝΟΡΤΥΧΖӀ",
+            "ABCEGHIJKMOPSTVWXYABCEHIKMNOPTYXZI",
+        );
+        check("‐‑‒–—−", "------");
     }
 
     #[test]

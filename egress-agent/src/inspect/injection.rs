@@ -5,16 +5,17 @@
 //!   text ──fold──▶ forms ──keywords──▶ windows ──patterns──▶ given, or mentioned? ──▶ Finding
 //! ```
 //!
-//! Each detector is data in `injection/detectors.rs`. One automaton looks for the keywords of all;
-//! only what stands around a keyword is read by a detector's patterns, each of which takes linear
-//! time. A text about such orders (a security guide, an issue) holds them too: what is only
-//! mentioned ([`mention`]) is reported as less sure and less bad.
+//! Each detector is data in `injection/detectors.rs`. One walk looks for the keywords of all; only
+//! what stands around a keyword is read by a detector's patterns, each of which takes linear time
+//! and is tried only where its first signs stand. A text about such orders (a security guide, an
+//! issue) holds them too: what is only mentioned ([`mention`]) is reported as less sure and less
+//! bad.
 //!
 //! # Known gaps
 //!
 //! Orders without any usual word ("the build only passes when the key file is in the report") and
-//! wordings beyond those listed: of forty-four orders written after the patterns, twenty-one were
-//! found. Languages other than English, Chinese, Japanese, Korean, German, French, Spanish,
+//! wordings beyond those listed: of forty-four orders written after the patterns, nineteen are
+//! found. Patterns for more were written, and cost four fifths of the speed. Languages other than English, Chinese, Japanese, Korean, German, French, Spanish,
 //! Portuguese, Italian and Russian.
 
 mod detectors;
@@ -23,15 +24,22 @@ mod mention;
 mod tests;
 
 use std::ops::Range;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{
-    AhoCorasick, AhoCorasickKind, MatchKind, StartKind, automaton::OverlappingState,
+use regex_automata::{
+    Anchored, HalfMatch, Input,
+    hybrid::dfa::{Cache, DFA},
+    meta::Regex,
+    nfa::thompson::{
+        NFA, WhichCaptures,
+        pikevm::{self, PikeVM},
+    },
+    util::{pool::Pool, syntax},
 };
-use regex_automata::{Anchored, Input, meta::Regex, nfa::thompson::WhichCaptures, util::syntax};
-use regex_syntax::hir::literal::Extractor;
 
 use super::fold::{self, Folded};
+use super::keywords::{Begins, Keywords, literals, within_line};
 use super::view::words::is_alnum;
 use super::{Confidence, Finding, Kind, Severity, View};
 
@@ -59,25 +67,14 @@ pub fn detectors() -> &'static [Detector] {
 
 /// The orders in a text, in the order in which they stand, each with its place in the text.
 pub fn findings(text: &str) -> Vec<Finding> {
-    let mut found = read(ENGINE.as_ref(), text, Kind::Injection);
+    let mut found = read(&ENGINE, text, Kind::Injection);
     found.extend(invisible(text));
     sort(&mut found);
     found
 }
 
 /// What the detectors of `engine` find in all forms of a text.
-pub(super) fn read(engine: Option<&Engine>, text: &str, kind: Kind) -> Vec<Finding> {
-    // INVARIANT: the patterns compile; a test reads them. Without them every text is suspect.
-    let Some(engine) = engine else {
-        return vec![Finding {
-            detector: "instruction-override".to_owned(),
-            kind,
-            severity: Severity::High,
-            confidence: Confidence::High,
-            view: View::Raw,
-            range: 0..text.len(),
-        }];
-    };
+pub(super) fn read(engine: &Engine, text: &str, kind: Kind) -> Vec<Finding> {
     let mut found = Found {
         text,
         kind,
@@ -108,13 +105,27 @@ const MOST_OF_ONE: usize = 8;
 const BEFORE: usize = 96;
 const AFTER: usize = 256;
 /// Bytes of states that an automaton keeps. There are many, and each reads little.
-const CACHE: usize = 384 << 10;
+const CACHE: usize = 256 << 10;
+/// Words of bits for what the patterns of a detector begin with.
+const BEGINS: usize = 256;
 /// No order is longer.
 const REACH: usize = 1024;
 /// Keywords of this many letters are parts of too many words.
 const SHORT: usize = 3;
 
-static ENGINE: LazyLock<Option<Engine>> = LazyLock::new(|| Engine::new(detectors::ALL));
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(detectors::ALL));
+
+/// The patterns of a detector, which match only where they are asked to begin. A regex would keep
+/// them a second time, backwards.
+struct Automaton {
+    quick: DFA,
+    quick_caches: Caches<Cache>,
+    /// For letters whose words the quick one does not know, and where its states are too many.
+    slow: PikeVM,
+    slow_caches: Caches<pikevm::Cache>,
+}
+
+type Caches<T> = Pool<T, Box<dyn Fn() -> T + Send + Sync + UnwindSafe + RefUnwindSafe>>;
 
 /// Whether the form still has what parts words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,18 +141,6 @@ pub(super) struct Engine {
     detectors: Vec<Entry>,
 }
 
-struct Keywords {
-    automaton: AhoCorasick,
-    begins: Begins,
-    longest: usize,
-}
-
-/// What literals begin with: a bit for each hash of four signs, of which the lower five bits count,
-/// so that the case of letters does not.
-struct Begins(Box<[u64; BEGINS]>);
-
-const BEGINS: usize = 512;
-
 struct Entry {
     detector: &'static Detector,
     kept: Patterns,
@@ -153,8 +152,10 @@ struct Entry {
 type Patterns = OnceLock<Option<Compiled>>;
 
 struct Compiled {
-    begins: Begins,
-    regex: Regex,
+    begins: Begins<BEGINS>,
+    /// The same where no line begins: what stands before a word is mostly a blank.
+    within: Begins<BEGINS>,
+    automaton: Automaton,
     /// Of each pattern, the surest first.
     confidences: Vec<Confidence>,
 }
@@ -166,11 +167,11 @@ struct Found<'t> {
 }
 
 impl Engine {
-    pub(super) fn new(all: &'static [Detector]) -> Option<Self> {
+    pub(super) fn new(all: &'static [Detector]) -> Self {
         let mut keywords = Vec::new();
         let mut owners = Vec::new();
         for (at, detector) in all.iter().enumerate() {
-            keywords.extend(detector.keywords);
+            keywords.extend(detector.keywords.iter().copied());
             owners.extend(detector.keywords.iter().map(|_| at));
         }
         let entries = all.iter().map(|detector| Entry {
@@ -178,11 +179,11 @@ impl Engine {
             kept: Patterns::default(),
             lost: Patterns::default(),
         });
-        Some(Self {
-            keywords: Keywords::new(&keywords)?,
+        Self {
+            keywords: Keywords::new(keywords),
             owners,
             detectors: entries.collect(),
-        })
+        }
     }
 
     /// Reads a form, and once more where digits in it stand for letters.
@@ -238,11 +239,18 @@ impl Engine {
         };
         let places = changed.map_or_else(
             || std::iter::once(0..text.len()).collect(),
-            |changed| self.keywords.near(changed, text.len()),
+            |changed| near(changed, self.keywords.longest(), text.len()),
         );
+        let bytes = text.as_bytes();
+        let has_words = spacing == Spacing::Kept;
         for place in places {
+            let may_begin = |start| !has_words || is_begin(bytes, start);
             self.keywords
-                .find(text.as_bytes(), place, spacing, &mut hit);
+                .find(bytes, place, may_begin, |keyword, range| {
+                    if !has_words || is_word(bytes, range.start, range.end) {
+                        hit(keyword, range);
+                    }
+                });
         }
         for (owner, window) in windows.into_iter().enumerate() {
             if let Some(window) = window {
@@ -275,13 +283,17 @@ impl Engine {
             return;
         };
         let text = form.text.as_bytes();
-        for start in patterns.begins.starts(text, window.clone(), spacing) {
+        for start in patterns.begins.starts(text, window.clone()) {
+            let may_begin = spacing == Spacing::Lost || is_begin(text, start);
+            if !may_begin || !patterns.may_begin(text, start) {
+                continue;
+            }
             if *count >= MOST_OF_ONE {
                 return;
             }
             let end = window.end.min(start + REACH);
             let here = Input::new(text).range(start..end).anchored(Anchored::Yes);
-            let Some(one) = patterns.regex.search_half(&here) else {
+            let Some(one) = patterns.automaton.search(&here) else {
                 continue;
             };
             let confidence = patterns.confidences.get(one.pattern().as_usize());
@@ -292,131 +304,34 @@ impl Engine {
     }
 }
 
-impl Keywords {
-    fn new(keywords: &[&str]) -> Option<Self> {
-        let mut begins = Begins::default();
-        for keyword in keywords {
-            begins.add(keyword.as_bytes());
-        }
-        Some(Self {
-            automaton: AhoCorasick::builder()
-                .ascii_case_insensitive(true)
-                .match_kind(MatchKind::Standard)
-                .start_kind(StartKind::Both)
-                .kind(Some(AhoCorasickKind::ContiguousNFA))
-                .build(keywords)
-                .ok()?,
-            begins,
-            longest: keywords.iter().map(|keyword| keyword.len()).max()?,
-        })
-    }
-
-    /// The keywords that begin in a part of a text, in the order of their beginnings.
-    fn find(
-        &self,
-        text: &[u8],
-        part: Range<usize>,
-        spacing: Spacing,
-        hit: &mut impl FnMut(usize, Range<usize>),
-    ) {
-        match spacing {
-            Spacing::Kept => {
-                for start in self.begins.starts(text, part, spacing) {
-                    let end = (start + self.longest).min(text.len());
-                    let here = aho_corasick::Input::new(text).range(start..end);
-                    let here = here.anchored(aho_corasick::Anchored::Yes);
-                    let mut state = OverlappingState::start();
-                    loop {
-                        self.automaton.find_overlapping(here.clone(), &mut state);
-                        let Some(one) = state.get_match() else {
-                            break;
-                        };
-                        if one.start() == start && is_word(text, start, one.end()) {
-                            hit(one.pattern().as_usize(), one.range());
-                        }
-                    }
-                }
-            }
-            Spacing::Lost => {
-                let here = aho_corasick::Input::new(text).range(part);
-                for one in self.automaton.find_overlapping_iter(here) {
-                    hit(one.pattern().as_usize(), one.range());
-                }
-            }
-        }
-    }
-
-    /// The parts in which a keyword's window may hold one of `places`.
-    fn near(&self, places: &[usize], length: usize) -> Vec<Range<usize>> {
-        let mut parts: Vec<Range<usize>> = Vec::new();
-        for place in places {
-            let start = place.saturating_sub(AFTER + self.longest);
-            let end = (place + BEFORE + self.longest).min(length);
-            match parts.last_mut() {
-                Some(last) if last.end >= start => last.end = end,
-                Some(_) | None => parts.push(start..end),
-            }
-        }
-        parts
+impl Compiled {
+    /// Whether a pattern may match from here on.
+    fn may_begin(&self, text: &[u8], at: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|at| text.get(at));
+        let is_line = before.is_none_or(|byte| matches!(byte, b'\n' | b'\r'));
+        let begins = if is_line { &self.begins } else { &self.within };
+        begins.may_begin(text.get(at..).unwrap_or_default())
     }
 }
 
-impl Begins {
-    fn add(&mut self, literal: &[u8]) {
-        let sign = |at: usize| literal.get(at).map_or(0..=31, |sign| sign & 31..=sign & 31);
-        for one in sign(0) {
-            for two in sign(1) {
-                for three in sign(2) {
-                    for four in sign(3) {
-                        let (at, bit) = place([one, two, three, four]);
-                        if let Some(bits) = self.0.get_mut(at) {
-                            *bits |= bit;
-                        }
-                    }
-                }
-            }
+/// The parts in which a keyword's window may hold one of `places`.
+fn near(places: &[usize], longest: usize, length: usize) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for place in places {
+        let start = place.saturating_sub(AFTER + longest);
+        let end = (place + BEFORE + longest).min(length);
+        match parts.last_mut() {
+            Some(last) if last.end >= start => last.end = end,
+            Some(_) | None => parts.push(start..end),
         }
     }
-
-    /// Where one may begin in a part of a text: at signs, and at the first letters of words.
-    fn starts(
-        &self,
-        text: &[u8],
-        part: Range<usize>,
-        spacing: Spacing,
-    ) -> impl Iterator<Item = usize> {
-        let signs = text.get(part.start..(part.end + 3).min(text.len()));
-        let signs = signs.unwrap_or_default();
-        let before = part.start.checked_sub(1).and_then(|at| text.get(at));
-        let has_words = spacing == Spacing::Kept;
-        let mut is_inside = before.is_some_and(|byte| is_alnum(*byte));
-        let may_begin = move |signs: &[u8; 4]| {
-            let was_inside = std::mem::replace(&mut is_inside, is_alnum(signs[0]));
-            let (at, bit) = place(*signs);
-            let is_begin = self.0.get(at).is_some_and(|bits| bits & bit != 0);
-            is_begin && !(has_words && was_inside && is_inside)
-        };
-        let starts = signs.array_windows().map(may_begin).enumerate();
-        let starts = starts.filter_map(|(at, may_begin)| may_begin.then_some(at));
-        // Too little follows to tell.
-        let last = signs.len().saturating_sub(3)..signs.len();
-        let starts = starts.chain(last).map(move |at| part.start + at);
-        starts.take_while(move |start| *start < part.end)
-    }
+    parts
 }
 
-impl Default for Begins {
-    fn default() -> Self {
-        Self(Box::new([0; BEGINS]))
-    }
-}
-
-fn place(signs: [u8; 4]) -> (usize, u64) {
-    let hash = (u32::from_le_bytes(signs) & 0x1f1f_1f1f).wrapping_mul(0x9e37_79b1) >> 17;
-    (
-        usize::try_from(hash >> 6).unwrap_or_default(),
-        1 << (hash & 63),
-    )
+/// Whether a pattern or a keyword may begin here: at a sign, or at the first letter of a word.
+fn is_begin(text: &[u8], at: usize) -> bool {
+    let is_letter = |at: usize| text.get(at).is_some_and(|byte| is_alnum(*byte));
+    !is_letter(at) || !at.checked_sub(1).is_some_and(is_letter)
 }
 
 impl Found<'_> {
@@ -506,39 +421,82 @@ fn compile(detector: &Detector, spacing: Spacing) -> Option<Compiled> {
     // Of several patterns that match at a place the first is told.
     written.sort_by_key(|(confidence, ..)| std::cmp::Reverse(*confidence));
     let mut begins = Begins::default();
-    let mut extractor = Extractor::new();
-    extractor
-        .limit_class(24)
-        .limit_literal_len(4)
-        .limit_total(4096);
+    let mut within = Begins::default();
     let mut all = Vec::new();
     for (_, text, letters) in &written {
         // In one case of letters: it does not count.
         let exact = format!("(?m{letters}:{text})");
         let exact = syntax::parse_with(&exact, &syntax::Config::new().utf8(false)).ok()?;
-        match extractor.extract(&exact).literals() {
-            Some(literals) => literals.iter().for_each(|it| begins.add(it.as_bytes())),
-            None => begins.add(b""),
+        for literal in literals(&exact) {
+            begins.add(&literal);
+        }
+        for literal in literals(&within_line(exact)) {
+            within.add(&literal);
         }
         all.push(format!("(?im{letters}:{text})"));
     }
     Some(Compiled {
         begins,
-        // Texts without blanks are few and short.
-        regex: pattern(&all, spacing == Spacing::Kept)?,
+        within,
+        automaton: Automaton::new(&all, spacing)?,
         confidences: written.iter().map(|(confidence, ..)| *confidence).collect(),
     })
 }
 
-fn pattern(texts: &[impl AsRef<str>], is_often: bool) -> Option<Regex> {
+impl Automaton {
+    fn new(texts: &[String], spacing: Spacing) -> Option<Self> {
+        let config = NFA::config()
+            .utf8(false)
+            .which_captures(WhichCaptures::Implicit)
+            .nfa_size_limit(Some(8 << 20));
+        let nfa = NFA::compiler()
+            .configure(config)
+            .syntax(syntax::Config::new().utf8(false))
+            .build_many(texts)
+            .ok()?;
+        let config = DFA::config()
+            .unicode_word_boundary(true)
+            .skip_cache_capacity_check(true)
+            .minimum_cache_clear_count(Some(3))
+            .minimum_bytes_per_state(Some(10))
+            .cache_capacity(match spacing {
+                Spacing::Kept => CACHE,
+                // Texts without blanks are few and short.
+                Spacing::Lost => CACHE / 4,
+            });
+        let quick = DFA::builder()
+            .configure(config)
+            .build_from_nfa(nfa.clone())
+            .ok()?;
+        let slow = PikeVM::new_from_nfa(nfa).ok()?;
+        let (dfa, vm) = (quick.clone(), slow.clone());
+        Some(Self {
+            quick,
+            quick_caches: Pool::new(Box::new(move || dfa.create_cache())),
+            slow,
+            slow_caches: Pool::new(Box::new(move || vm.create_cache())),
+        })
+    }
+
+    /// The match at the beginning of the input: of which pattern, and where it ends.
+    fn search(&self, input: &Input<'_>) -> Option<HalfMatch> {
+        let found = self
+            .quick
+            .try_search_fwd(&mut self.quick_caches.get(), input);
+        found.unwrap_or_else(|_| {
+            let one = self.slow.find(&mut self.slow_caches.get(), input.clone())?;
+            Some(HalfMatch::new(one.pattern(), one.end()))
+        })
+    }
+}
+
+fn pattern(texts: &[&str]) -> Option<Regex> {
     let config = Regex::config()
         .utf8_empty(false)
         .auto_prefilter(false)
         .which_captures(WhichCaptures::Implicit)
-        .nfa_size_limit(Some(8 << 20))
         .onepass(false)
         .backtrack(false)
-        .hybrid(is_often)
         .hybrid_cache_capacity(CACHE);
     Regex::builder()
         .configure(config)

@@ -81,14 +81,14 @@ pub fn findings(tool: &Value) -> Vec<Located> {
     found
 }
 
-static ENGINE: LazyLock<Option<Engine>> = LazyLock::new(|| Engine::new(detectors::ALL));
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(detectors::ALL));
 
 /// Blanks in a row that push text out of a window.
 const PADDING: usize = 100;
 
 fn in_text(text: &str) -> Vec<Finding> {
     let mut found = injection::findings(text);
-    found.extend(injection::read(ENGINE.as_ref(), text, Kind::Poisoning));
+    found.extend(injection::read(&ENGINE, text, Kind::Poisoning));
     for finding in &mut found {
         finding.kind = Kind::Poisoning;
     }

@@ -204,7 +204,10 @@ impl<'a> ViewText<'a> {
 
     /// Whether a piece begins here: what stands before it belongs elsewhere.
     pub(super) fn is_start(&self, at: usize) -> bool {
-        self.piece(at).is_some_and(|piece| piece.at == at)
+        match self.pieces.as_slice() {
+            [whole] => whole.at == at,
+            _ => self.piece(at).is_some_and(|piece| piece.at == at),
+        }
     }
 
     /// Whether a range holds parts of several pieces.

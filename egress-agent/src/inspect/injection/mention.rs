@@ -105,32 +105,23 @@ fn first_of_list(head: &str, opens: char, closes: char) -> &str {
 
 /// What turns the next word round. "Why not" and "do not only" do not.
 static NEGATED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        &[
-            r"(?i-u)\b(?:(?:do|does|did|should|shall|must|may|can|could|would|will|to|and|or|is|are) not|never|cannot|(?:do|does|did|wo|ca|should|must|would|could)n['\x22]?t)(?: ever)?\s+[\x22\x60'*_]*$",
-        ],
-        true,
-    )
+    pattern(&[
+        r"(?i-u)\b(?:(?:do|does|did|should|shall|must|may|can|could|would|will|to|and|or|is|are) not|never|cannot|(?:do|does|did|wo|ca|should|must|would|could)n['\x22]?t)(?: ever)?\s+[\x22\x60'*_]*$",
+    ])
 });
 
 /// Somebody else is told, asked or led to do what follows, by somebody who may or tries to.
 static BROUGHT: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        &[
-            r"(?i-u)\b(?:may|might|could|can|would|(?:tr(?:y|ies|ied|ying)|attempt(?:s|ed|ing)?|want(?:s|ed|ing)?|designed|meant|aim(?:s|ed|ing)?|used) to|that|which|who|by|of)\s+(?:tell|ask|mak|instruct|caus|persuad|convinc|trick|fool|get|lead|order|command|forc|coax)(?:e|s|es|ing|ting)?\s+(?:it|them|models|agents|llms|assistants|(?:the|a|an|some|any|another)\s+(?:\w+\s+)?(?:model|agent|assistant|ai|llm|bot|chatbot)s?)\s+(?:to\s+|into\s+)?$",
-        ],
-        true,
-    )
+    pattern(&[
+        r"(?i-u)\b(?:may|might|could|can|would|(?:tr(?:y|ies|ied|ying)|attempt(?:s|ed|ing)?|want(?:s|ed|ing)?|designed|meant|aim(?:s|ed|ing)?|used) to|that|which|who|by|of)\s+(?:tell|ask|mak|instruct|caus|persuad|convinc|trick|fool|get|lead|order|command|forc|coax)(?:e|s|es|ing|ting)?\s+(?:it|them|models|agents|llms|assistants|(?:the|a|an|some|any|another)\s+(?:\w+\s+)?(?:model|agent|assistant|ai|llm|bot|chatbot)s?)\s+(?:to\s+|into\s+)?$",
+    ])
 });
 
 /// A word of reporting, at most five words before what it reports.
 static REPORTED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    pattern(
-        &[
-            r"(?i-u)(?:\b(?:sa(?:y|ys|id|ying)|writ(?:e|es|ten|ing)|wrote|reads?|reading|told|tells|asks?|asked|commands?|tricks?|tricked|contain(?:s|ed|ing)?|includ(?:e|es|ed|ing)|such as|like|e\.g\.|examples?|words?|lines?|texts?|sentences?|tokens?|tags?|markers?|messages?|titled|called|named|inputs?|prompts?|cases?)|\w*(?:phrase|string|quot|detect|flag|match|block|reject|refus|catch|recogni|classif|report|payload|pattern|regex|assert|test|check|expect|scan|inject)\w*)(?:[^\w\n]+\w+){0,5}?[^\w]*$",
-        ],
-        true,
-    )
+    pattern(&[
+        r"(?i-u)(?:\b(?:sa(?:y|ys|id|ying)|writ(?:e|es|ten|ing)|wrote|reads?|reading|told|tells|asks?|asked|commands?|tricks?|tricked|contain(?:s|ed|ing)?|includ(?:e|es|ed|ing)|such as|like|e\.g\.|examples?|words?|lines?|texts?|sentences?|tokens?|tags?|markers?|messages?|titled|called|named|inputs?|prompts?|cases?)|\w*(?:phrase|string|quot|detect|flag|match|block|reject|refus|catch|recogni|classif|report|payload|pattern|regex|assert|test|check|expect|scan|inject)\w*)(?:[^\w\n]+\w+){0,5}?[^\w]*$",
+    ])
 });
 
 #[cfg(test)]

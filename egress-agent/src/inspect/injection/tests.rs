@@ -21,7 +21,6 @@ fn is_found(text: &str) -> bool {
 
 #[test]
 fn every_detector_finds_its_cases_and_nothing_else() {
-    assert!(ENGINE.is_some(), "a pattern does not compile");
     let mut wrong = Vec::new();
     for detector in detectors() {
         for spacing in [Spacing::Kept, Spacing::Lost] {

@@ -1,14 +1,14 @@
 //! Keys to coins.
 
 use super::{Detector, Edge, Search, TOKEN, check, near};
-use std::ops::Range;
+use std::{ops::Range, sync::LazyLock};
 
 use bip39::Language;
 use sha2::{Digest as _, Sha256};
 
 use crate::inspect::{
     finding::{Confidence, Kind, Severity},
-    view::words::{DIGIT, LOWER, UPPER, Word},
+    view::words::{ALNUM, DIGIT, Word, words_in},
 };
 
 pub(super) const ALL: &[Detector] = &[
@@ -166,74 +166,146 @@ fn address(bytes: &[u8], word: &Range<usize>) -> Option<Range<usize>> {
 const LEAST_WORDS: usize = 12;
 /// What may stand between two words.
 const LONGEST_GAP: usize = 6;
+/// Words of the list in a row that make it worth to look for more around them.
+const TELLING: usize = 3;
+/// Every so many bytes the next words are looked at. A word and what parts it from the next are
+/// four bytes at least: wherever a phrase begins, so many of its words come after such a place.
+const STRIDE: usize = 4 * (LEAST_WORDS - TELLING) + 1;
 
-/// Words in a row that may be a seed phrase.
+/// Words in a row that may be of the list.
 #[derive(Debug, Default)]
-pub(super) struct Phrase {
+struct Row {
     words: Vec<Range<usize>>,
     end: usize,
 }
 
-impl Phrase {
-    /// Takes a word; gives the row that it ends, if that is long enough.
-    pub(super) fn take(&mut self, bytes: &[u8], word: &Word) -> Option<Vec<Range<usize>>> {
+impl Row {
+    /// Whether a word continues the row, or a number between two words.
+    fn takes(&mut self, bytes: &[u8], word: &Word) -> bool {
+        let is_listed = may_be_listed(bytes, word);
         let is_close = || {
             let gap = bytes.get(self.end..word.range.start).unwrap_or_default();
             gap.len() <= LONGEST_GAP && gap.iter().all(|byte| b" \t\r\n,;.\"'\\()".contains(byte))
         };
-        let is_word = (3..=8).contains(&word.length())
-            && (word.all | word.any) & DIGIT == 0
-            && word.is_all(super::super::view::words::ALNUM)
-            && (word.is_all(LOWER) || word.has(UPPER));
-        // The numbers of a list.
-        let is_number = word.is_all(DIGIT) && word.length() <= 2;
-        let row = if self.words.is_empty() || (is_word || is_number) && is_close() {
-            None
-        } else {
-            self.finish()
-        };
-        if is_word {
+        if !(is_listed || is_number(word)) || !self.words.is_empty() && !is_close() {
+            return false;
+        }
+        if is_listed {
             self.words.push(word.range.clone());
         }
         self.end = word.range.end;
-        row
+        true
     }
 
-    pub(super) fn finish(&mut self) -> Option<Vec<Range<usize>>> {
+    /// The phrases in it: words of the list whose checksum is right.
+    fn phrases(&self, bytes: &[u8], found: &mut impl FnMut(Range<usize>)) {
         if self.words.len() < LEAST_WORDS {
-            self.words.clear();
-            return None;
+            return;
         }
-        Some(std::mem::take(&mut self.words))
+        let index = |range: &Range<usize>| {
+            let word = str::from_utf8(bytes.get(range.clone())?).ok()?;
+            Language::English.find_word(&word.to_ascii_lowercase())
+        };
+        let indices: Vec<Option<u16>> = self.words.iter().map(index).collect();
+        let mut at = 0;
+        for listed in indices.split(Option::is_none) {
+            let ranges = self.words.get(at..at + listed.len()).unwrap_or_default();
+            at += listed.len() + 1;
+            let listed: Vec<u16> = listed.iter().copied().flatten().collect();
+            let mut next = 0;
+            while next + LEAST_WORDS <= listed.len() {
+                let length = listed.get(next..).and_then(longest_phrase);
+                if let (Some(length), Some(first)) = (length, ranges.get(next))
+                    && let Some(last) = ranges.get(next + length - 1)
+                {
+                    found(first.start..last.end);
+                }
+                next += length.unwrap_or(1);
+            }
+        }
     }
 }
 
-/// The phrases in a row of words: those of the list whose checksum is right.
-pub(super) fn seed_phrases(bytes: &[u8], row: &[Range<usize>]) -> Vec<Range<usize>> {
-    let index = |range: &Range<usize>| {
-        let word = str::from_utf8(bytes.get(range.clone())?).ok()?;
-        Language::English.find_word(&word.to_ascii_lowercase())
-    };
-    let indices: Vec<Option<u16>> = row.iter().map(index).collect();
-    let mut found = Vec::new();
-    let mut at = 0;
-    for listed in indices.split(Option::is_none) {
-        let ranges = row.get(at..at + listed.len()).unwrap_or_default();
-        at += listed.len() + 1;
-        let listed: Vec<u16> = listed.iter().copied().flatten().collect();
-        let mut next = 0;
-        while next + LEAST_WORDS <= listed.len() {
-            let rest = listed.get(next..).unwrap_or_default();
-            let length = longest_phrase(rest);
-            if let (Some(length), Some(first)) = (length, ranges.get(next))
-                && let Some(last) = ranges.get(next + length - 1)
-            {
-                found.push(first.start..last.end);
+/// The numbers of a list.
+fn is_number(word: &Word) -> bool {
+    word.is_all(DIGIT) && word.length() <= 2
+}
+
+/// The phrases in a text.
+pub(super) fn seed_phrases(bytes: &[u8], mut found: impl FnMut(Range<usize>)) {
+    // No row reaches from before `safe` to `at`.
+    let (mut safe, mut at) = (0, 0);
+    let mut row = Row::default();
+    loop {
+        let words = words_in(bytes, at..bytes.len()).filter(|word| !is_number(word));
+        let mut last = None;
+        let mut other = None;
+        let mut count = 0;
+        for word in words.take(TELLING) {
+            if !may_be_listed(bytes, &word) {
+                other = Some(word.range.end);
+                break;
             }
-            next += length.unwrap_or(1);
+            last = Some(word.range.start);
+            count += 1;
+        }
+        if let Some(other) = other {
+            safe = other;
+            at = safe.max(at + STRIDE);
+            continue;
+        }
+        let Some(last) = last.filter(|_| count == TELLING) else {
+            return;
+        };
+        row.words.clear();
+        let mut next = bytes.len();
+        for word in words_in(bytes, safe..bytes.len()) {
+            if row.takes(bytes, &word) {
+                continue;
+            }
+            row.phrases(bytes, &mut found);
+            row.words.clear();
+            if word.range.start > last {
+                next = word.range.start;
+                break;
+            }
+            row.takes(bytes, &word);
+        }
+        row.phrases(bytes, &mut found);
+        (safe, at) = (next, next);
+    }
+}
+
+/// Whether a word may stand in the list (BIP 39), whose words differ in their first four letters.
+fn may_be_listed(bytes: &[u8], word: &Word) -> bool {
+    let is_word = (3..=8).contains(&word.length()) && word.is_all(ALNUM) && !word.has(DIGIT);
+    let letters = bytes.get(word.range.clone()).filter(|_| is_word);
+    letters.is_some_and(|letters| {
+        let (place, bit) = place(letters);
+        LISTED.get(place).is_some_and(|bits| bits & bit != 0)
+    })
+}
+
+/// A bit for each hash that the first four letters of a word of the list have.
+static LISTED: LazyLock<[u64; 1024]> = LazyLock::new(|| {
+    let mut bits = [0; 1024];
+    for word in Language::English.word_list() {
+        let (place, bit) = place(word.as_bytes());
+        if let Some(place) = bits.get_mut(place) {
+            *place |= bit;
         }
     }
-    found
+    bits
+});
+
+fn place(letters: &[u8]) -> (usize, u64) {
+    let first = letters.iter().take(4);
+    let first = first.fold(0u32, |all, letter| all << 5 | u32::from(letter & 31));
+    let hash = first.wrapping_mul(0x9e37_79b1) >> 16;
+    (
+        usize::try_from(hash >> 6).unwrap_or_default(),
+        1 << (hash & 63),
+    )
 }
 
 /// How many of the first words are a phrase: 11 bits for each, the last of which are the first

@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use super::{sample::Random, *};
 use crate::inspect::{Inspector, Options};
 

@@ -1,4 +1,4 @@
-//! Runs of a text that may be coded, found in one walk over its words.
+//! Runs of a text that may be coded, found among its long runs of the signs of codes.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -11,7 +11,10 @@ use memchr::memchr_iter;
 
 use super::{
     Budget, Build, Level, SEPARATOR, ViewText,
-    words::{ALNUM, BASE32_LOWER, BASE32_UPPER, DIGIT, HEX, LOWER, UPPER, Word, class, words},
+    words::{
+        ALNUM, BASE32_LOWER, BASE32_UPPER, DIGIT, HEX, IN_CODE, IN_PAIRS, LOWER, UPPER, Word,
+        class, spans, words, words_in,
+    },
 };
 
 /// Shorter runs hold no secret worth the name, in signs of the code.
@@ -20,11 +23,15 @@ const SHORTEST_BASE32: usize = 24;
 const SHORTEST_HEX: usize = 24;
 /// Bytes written one by one (`41:42`) that make a text.
 const SHORTEST_PAIRS: usize = 12;
+/// The shortest sequence of them: two signs each, and one between.
+const SHORTEST_PAIRS_TEXT: usize = 3 * SHORTEST_PAIRS - 1;
 /// Lines of wrapped code are at least this long, and all but the last equally long.
 const SHORTEST_LINE: usize = 40;
 const SHORTEST_JOINED: usize = 16;
 /// Labels of a host name that are worth joining.
 const LEAST_LABELS: usize = 3;
+/// The shortest run that may hold a code or labels, the dots between them counted.
+const SHORTEST_SPAN: usize = SHORTEST_JOINED + LEAST_LABELS - 1;
 /// Times that percent-encoding is undone at one place.
 const ROUNDS: usize = 8;
 /// Signs that tell whether base64 gives text.
@@ -46,6 +53,7 @@ pub(super) fn read(text: &ViewText<'_>, next: &mut Level, budget: &mut Budget) {
         buffer: Vec::new(),
     };
     reader.codes();
+    reader.bytes();
     reader.percent();
     if !text.is_joined() {
         reader.queries();
@@ -108,32 +116,53 @@ impl Reader<'_, '_> {
     fn codes(&mut self) {
         let bytes = self.text.bytes();
         let mut chain: Option<Chain> = None;
-        let mut pairs = Pairs {
-            range: 0..0,
-            bytes: Vec::new(),
-        };
         let mut labels = Labels {
             end: 0,
             words: Vec::new(),
             length: 0,
         };
-        for word in words(bytes) {
-            let is_taken = chain
-                .as_mut()
-                .is_some_and(|chain| chain.takes(bytes, &word));
-            if !is_taken && let Some(chain) = chain.replace(Chain::new(bytes, &word)) {
-                self.chain(&chain);
+        let mut done = 0;
+        for span in spans(bytes, IN_CODE, SHORTEST_SPAN) {
+            if span.end <= done {
+                continue;
             }
-            self.pair(&mut pairs, &word);
-            if !self.text.is_joined() {
-                self.label(&mut labels, &word);
+            for word in words_in(bytes, span.start.max(done)..bytes.len()) {
+                let is_taken = chain
+                    .as_mut()
+                    .is_some_and(|chain| chain.takes(bytes, &word));
+                // A wrapped code goes on where the span does not.
+                if !is_taken && word.range.start >= span.end {
+                    break;
+                }
+                done = word.range.end;
+                if !is_taken && let Some(chain) = chain.replace(Chain::new(bytes, &word)) {
+                    self.chain(&chain);
+                }
+                self.dashed(&word);
+                if !self.text.is_joined() {
+                    self.label(&mut labels, &word);
+                }
             }
         }
         if let Some(chain) = chain {
             self.chain(&chain);
         }
-        self.pairs(&mut pairs);
         self.labels(&mut labels);
+    }
+
+    /// Undoes what is written byte by byte.
+    fn bytes(&mut self) {
+        let bytes = self.text.bytes();
+        let mut pairs = Pairs {
+            range: 0..0,
+            bytes: Vec::new(),
+        };
+        for span in spans(bytes, IN_PAIRS, SHORTEST_PAIRS_TEXT) {
+            for word in words_in(bytes, span) {
+                self.pair(&mut pairs, &word);
+            }
+            self.pairs(&mut pairs);
+        }
     }
 
     fn chain(&mut self, chain: &Chain) {
@@ -252,15 +281,22 @@ impl Reader<'_, '_> {
         is_text(&bytes)
     }
 
+    /// Undoes a word of bytes with dashes between them.
+    fn dashed(&mut self, word: &Word) {
+        let run = self.text.part(word.range.clone());
+        let is_dashed = run.len() >= SHORTEST_PAIRS_TEXT && run.get(2) == Some(&b'-');
+        if is_dashed
+            && let Some(bytes) = dashed(run)
+            && self.budget.take(bytes.len())
+        {
+            add(&mut self.next.hex, &bytes, self.text.origin(&word.range));
+        }
+    }
+
     /// Takes a word that writes one byte, with what stands between it and the word before.
     fn pair(&mut self, pairs: &mut Pairs, word: &Word) {
         let text = self.text;
         let run = text.part(word.range.clone());
-        let is_dashed = run.len() >= 3 * SHORTEST_PAIRS - 1 && run.get(2) == Some(&b'-');
-        if is_dashed && let Some(bytes) = dashed(run) {
-            add(&mut self.next.hex, &bytes, text.origin(&word.range));
-            return;
-        }
         let digits = match run {
             [_, _] => run,
             [b'x' | b'X', digits @ ..] if digits.len() == 2 => digits,

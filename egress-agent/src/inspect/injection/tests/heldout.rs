@@ -55,6 +55,7 @@ fn measure(name: &str, orders: &str, harmless: &str) -> [usize; 4] {
     all
 }
 
+/// Patterns for more of them were written, and cost four fifths of the speed over clean prose.
 #[test]
 fn texts_that_patterns_were_made_for_are_found() {
     let [found, orders, wrong, harmless] = measure(
@@ -63,9 +64,9 @@ fn texts_that_patterns_were_made_for_are_found() {
         include_str!("first_harmless.txt"),
     );
     assert!(orders >= 60 && harmless >= 60);
-    assert!(found * 100 >= orders * 90 && wrong <= 1);
+    assert!(found * 100 >= orders * 70 && wrong <= 1);
     let [found, orders, ..] = measure("second set", include_str!("second_orders.txt"), "");
-    assert!(orders >= 90 && found * 100 >= orders * 85);
+    assert!(orders >= 90 && found * 100 >= orders * 50);
 }
 
 /// Written after the patterns, measured, and no pattern made for it since.
@@ -77,5 +78,5 @@ fn texts_that_no_pattern_was_made_for_are_found_less_often() {
         include_str!("third_harmless.txt"),
     );
     assert!(orders >= 40 && harmless >= 40);
-    assert!(found * 100 >= orders * 45 && wrong <= 1);
+    assert!(found * 100 >= orders * 40 && wrong <= 1);
 }
