@@ -78,7 +78,7 @@ async fn ask<H: Host + 'static>(
         Step::Silent => return Err(broken(format!("{name} cannot be asked for"))),
         Step::Wait | Step::Ask(_) => answered
             .await
-            .map_err(|_| broken("the guard resolver gave no answer".to_owned()))?,
+            .map_err(|_closed| broken("the guard resolver gave no answer".to_owned()))?,
     };
     read(&bytes).map_err(|error| broken(error.to_string()))?
 }
@@ -92,14 +92,15 @@ fn read(bytes: &[u8]) -> Result<Result<Vec<IpAddr>, NoAddress>, hickory_proto::P
             is_denial: code == ResponseCode::Refused,
         }));
     }
-    let addresses = message
-        .answers
-        .iter()
-        .filter_map(|record| match &record.data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-            _ => None,
-        });
+    let addresses = message.answers.iter().filter_map(|record| {
+        if let RData::A(address) = &record.data {
+            Some(IpAddr::V4(address.0))
+        } else if let RData::AAAA(address) = &record.data {
+            Some(IpAddr::V6(address.0))
+        } else {
+            None
+        }
+    });
     Ok(Ok(addresses.collect()))
 }
 

@@ -337,9 +337,8 @@ impl Tables {
 
 /// The same table once more, on a descriptor of its own.
 fn again(map: &Map) -> Result<Map, MapError> {
-    let data = match map {
-        Map::HashMap(data) | Map::LruHashMap(data) => data,
-        _ => return Err(MapError::InvalidMapType { map_type: 0 }),
+    let (Map::HashMap(data) | Map::LruHashMap(data)) = map else {
+        return Err(MapError::InvalidMapType { map_type: 0 });
     };
     let descriptor = data.fd().as_fd().try_clone_to_owned()?;
     Map::from_map_data(MapData::from_fd(descriptor)?)

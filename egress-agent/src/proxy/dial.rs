@@ -8,13 +8,13 @@ use tokio::{net::TcpStream, time::timeout};
 /// For a connection to stand; the kernel's own patience is two minutes.
 pub(super) const DIAL: Duration = Duration::from_secs(10);
 /// A peer that is silent for so long is asked whether it still lives.
-const KEEP_ALIVE: Duration = Duration::from_secs(60);
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
 /// Connects to this address and to no other.
 pub(super) async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = timeout(DIAL, TcpStream::connect(address))
         .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        .map_err(|_elapsed| io::Error::from(io::ErrorKind::TimedOut))??;
     ready(&stream)?;
     Ok(stream)
 }

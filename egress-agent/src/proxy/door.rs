@@ -235,9 +235,11 @@ async fn refuse_tls(mut stream: TcpStream, bytes: &[u8], denial: &Denial) {
     if bytes.first() != Some(&HANDSHAKE) {
         return reset(stream);
     }
-    let alert = match denial.reason {
-        Reason::NoServerName | Reason::NameMismatch => Alert::UnrecognizedName,
-        _ => Alert::AccessDenied,
+    let is_about_name = matches!(denial.reason, Reason::NoServerName | Reason::NameMismatch);
+    let alert = if is_about_name {
+        Alert::UnrecognizedName
+    } else {
+        Alert::AccessDenied
     };
     let told: io::Result<()> = async {
         stream.write_all(&alert.record()).await?;

@@ -143,7 +143,7 @@ impl Gate {
 
     /// What the policy alone says about this host and port.
     pub fn allowed(&self, host: &str, port: u16) -> Result<Way, (Reason, RuleId)> {
-        let name = Name::parse(host).map_err(|_| (Reason::NameDenied, RuleId::NONE))?;
+        let name = Name::parse(host).map_err(|_invalid| (Reason::NameDenied, RuleId::NONE))?;
         let policy = self.policy();
         let rule = policy.decide_host(&name, Protocol::TCP, port)?;
         let level = policy
