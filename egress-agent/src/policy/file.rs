@@ -212,7 +212,7 @@ pub(crate) struct Rule {
     )]
     #[schemars(with = "String")]
     pub(crate) reason: Option<String>,
-    /// What is looked at on the way to these hosts: `address` leaves it to the kernel, `name` has the proxy check that a client asks for a host that the rule names. Without it the level of section `proxy` for 443/tcp and 80/tcp, and `address` for every other port.
+    /// What is looked at on the way to these hosts: `address` leaves it to the kernel, `name` has the proxy check that a client asks for a host that the rule names, `http` has it read every request, in TLS too. Without it the level of section `proxy` for 443/tcp and 80/tcp, and `address` for every other port.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -235,6 +235,8 @@ pub enum Level {
     Address,
     /// The proxy checks the host that the client asks for, in TLS or in HTTP.
     Name,
+    /// TLS is opened with the local CA (`egressctl ca init`), and every request is judged.
+    Http,
 }
 
 /// Section `proxy`.
