@@ -256,6 +256,11 @@ pub(crate) struct Proxy {
     pub(crate) description: String,
     /// The level of rules for hosts that name none, on 443/tcp and 80/tcp.
     pub(crate) level: Level,
+    /// The directory of the local CA that level `http` opens TLS with, as `egressctl ca init` makes it: an absolute path.
+    pub(crate) ca: String,
+    /// Hosts whose TLS is not opened where a rule has level `http`, because their clients pin a certificate or show one of their own: names and patterns. Of them the names are checked, and no request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exempt: Vec<String>,
 }
 
 impl Default for Proxy {
@@ -264,6 +269,8 @@ impl Default for Proxy {
             comment: None,
             description: String::new(),
             level: Level::Name,
+            ca: crate::proxy::ca::DIRECTORY.to_owned(),
+            exempt: Vec::new(),
         }
     }
 }

@@ -127,4 +127,8 @@ pub struct AuditSettings {
 pub struct ProxySettings {
     /// The level of rules for hosts that name none, on the ports of HTTP.
     pub level: Level,
+    /// The directory of the local CA, absolute.
+    pub ca: PathBuf,
+    /// Hosts whose TLS is not opened.
+    pub exempt: Vec<NamePattern>,
 }

@@ -96,15 +96,32 @@ pub(crate) fn dns(
     })
 }
 
-/// Settings of the proxy: this file's, else those of the policy that it extends.
-pub(crate) fn proxy(proxy: Option<&file::Proxy>, base: Option<&Policy>) -> ProxySettings {
+/// Settings of the proxy: this file's, else those of the policy that it extends. Exempt hosts of
+/// both are exempt.
+pub(crate) fn proxy(
+    c: &mut Checker<'_>,
+    proxy: Option<&file::Proxy>,
+    base: Option<&Policy>,
+    place: &Place<'_>,
+) -> Option<ProxySettings> {
     let defaults = file::Proxy::default();
     let proxy = match (proxy, base) {
         (Some(proxy), _) => proxy,
-        (None, Some(base)) => return base.proxy().clone(),
+        (None, Some(base)) => return Some(base.proxy().clone()),
         (None, None) => &defaults,
     };
-    ProxySettings { level: proxy.level }
+    let at_exempt = place.key("exempt");
+    let patterns = proxy.exempt.iter().enumerate();
+    let inherited = base.map(|base| base.proxy().exempt.clone());
+    let exempt = patterns
+        .filter_map(|(index, text)| network::pattern(c, text, true, &at_exempt.index(index)))
+        .chain(inherited.into_iter().flatten())
+        .collect();
+    Some(ProxySettings {
+        level: proxy.level,
+        ca: absolute(c, &proxy.ca, &place.key("ca"))?,
+        exempt,
+    })
 }
 
 /// Settings of the audit log: this file's, else those of the policy that it extends.
