@@ -159,8 +159,10 @@ impl<'p> Connection<'p> {
         let mut exchange = Exchange::new(self.flow.clone(), self.via.clone());
         let port = head.authority.port();
         let port = port.unwrap_or(exchange.default_port());
-        let is_grpc = parts.headers.get(TE).is_some();
-        match self.pass(&mut exchange, &head, port, (body, is_grpc)).await {
+        // Nothing else may stand there (RFC 9113, section 8.2.2).
+        let takes_trailers = parts.headers.contains_key(TE);
+        let body = (body, takes_trailers);
+        match self.pass(&mut exchange, &head, port, body).await {
             Ok(response) => response,
             Err(denial) => self.deny(&exchange, &denial, &head, port),
         }
