@@ -1,10 +1,12 @@
 //! One request and its response, whatever carried them here: judged, sent to the address that was
 //! leased, and handed back.
 
+pub(super) mod hosts;
 pub(super) mod upstream;
 
 use std::{
     net::{IpAddr, SocketAddr},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -23,6 +25,7 @@ use super::{
     told::Outcome,
 };
 use crate::policy::{Level, Name};
+use hosts::Hosts;
 use upstream::{LocalBody, Secure, Unanswered, Upstream};
 
 /// For a host to answer. Models think for minutes before the first byte.
@@ -64,6 +67,8 @@ pub(super) struct Exchange<'p> {
     pub(super) flow: Flow<'p>,
     pub(super) via: Via,
     pub(super) upstream: Option<Upstream<'p>>,
+    /// Connections that other requests of the same client may use at the same time.
+    hosts: Option<Rc<Hosts<'p>>>,
 }
 
 impl<'p> Exchange<'p> {
@@ -72,7 +77,15 @@ impl<'p> Exchange<'p> {
             flow,
             via,
             upstream: None,
+            hosts: None,
         }
+    }
+
+    /// One of several requests at a time, which share connections.
+    pub(super) fn among(flow: Flow<'p>, via: Via, hosts: Rc<Hosts<'p>>) -> Self {
+        let mut exchange = Self::new(flow, via);
+        exchange.hosts = Some(hosts);
+        exchange
     }
 
     /// The port of a request that names none.
@@ -255,9 +268,18 @@ impl<'p> Exchange<'p> {
         upstream.flow.destination.is_some_and(leads) && upstream.serves(&way.host).await
     }
 
-    /// A new connection for this way.
-    pub(super) async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
+    /// A connection for this way: a new one, unless another request has one to share.
+    async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
         self.finish();
+        let upstream = match &self.hosts {
+            None => self.dial(way).await?,
+            Some(hosts) => hosts.get(&way.host, self.dial(way)).await?,
+        };
+        self.upstream = Some(upstream);
+        Ok(())
+    }
+
+    async fn dial(&self, way: &Way) -> Result<Upstream<'p>, Denial> {
         let (stream, destination) = reach(way).await?;
         let mut flow = Flow::new(self.flow.place, self.flow.client, Some(destination));
         flow.host = Some(way.host.clone());
@@ -270,9 +292,7 @@ impl<'p> Exchange<'p> {
                 is_http2_welcome: *is_http2,
             }),
         };
-        let upstream = Upstream::begin(stream, flow, way.outcome, secure).await?;
-        self.upstream = Some(upstream);
-        Ok(())
+        Upstream::begin(stream, flow, way.outcome, secure).await
     }
 }
 
