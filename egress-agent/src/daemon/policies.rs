@@ -25,10 +25,11 @@ pub(super) fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
     let mut problems = Vec::new();
     for (_, path) in &options.guards {
         match read_policy(path) {
-            Ok(policy) => {
+            Ok(mut policy) => {
                 if must_be_safe {
                     check_owner(path, &policy)?;
                 }
+                policy.load_secrets()?;
                 policies.push(policy);
             }
             Err(error) => match error.downcast::<InvalidPolicy>() {
@@ -47,8 +48,9 @@ pub(super) fn load_policies(options: &Options) -> anyhow::Result<Vec<Policy>> {
 
 /// A policy from a file that only root can change.
 pub(super) fn load_policy(path: &Path) -> anyhow::Result<Policy> {
-    let policy = read_policy(path)?;
+    let mut policy = read_policy(path)?;
     check_owner(path, &policy)?;
+    policy.load_secrets()?;
     Ok(policy)
 }
 
