@@ -80,6 +80,10 @@ pub(crate) use self::{
 };
 pub use self::{
     compile::Tables,
+    credential::{
+        Credential, CredentialError, Place as CredentialPlace, Secret, Secrets,
+        Source as CredentialSource,
+    },
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::{Level, schema},
     glob::{Glob, Globs, InvalidGlob},
@@ -87,14 +91,16 @@ pub use self::{
     inspect::{Action, InspectSettings, PackSource},
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
-    credential::{Credential, CredentialError, Place as CredentialPlace, Secret, Secrets, Source as CredentialSource},
     path::{InvalidPath, InvalidPathPattern, PathPattern, RequestPath},
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},
     portset::{PortEntry, PortSets},
     problem::{Invalid, Problem, Related, Severity, draw, quote},
     requests::{Budget, Http, RequestRule},
-    rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Levels, OfAnswer, OfRequest, ProxySettings, Rule, Upstream},
+    rule::{
+        AuditSettings, DnsSettings, Effect, LOOPBACK, Levels, OfAnswer, OfRequest, ProxySettings,
+        Rule, Upstream,
+    },
     session::{ListedSocket, Need, Places, SessionSettings},
     suggest::suggest,
     tables::TableRules,

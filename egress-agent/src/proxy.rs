@@ -29,6 +29,7 @@ pub mod gate;
 pub mod hello;
 pub mod http1;
 pub mod multipart;
+mod requests;
 pub mod server;
 pub mod sockets;
 pub mod sse;

@@ -17,9 +17,7 @@ use std::{
 use egress_common::RuleId;
 use http::{HeaderName, HeaderValue};
 
-use super::{
-    check::Checker, file, problem::quote, requests, rule::Rule, text::Place as At,
-};
+use super::{check::Checker, file, problem::quote, requests, rule::Rule, text::Place as At};
 use crate::trust::{self, Trusted, Untrusted};
 
 /// Stands for the secret in a value.
@@ -93,7 +91,9 @@ pub enum Unreadable {
     },
     #[error("`{0}` failed: {1}; run it by hand to see why")]
     Failed(String, String),
-    #[error("it is no secret for a header: write one line of {SHORTEST} to {LONGEST} visible ASCII characters")]
+    #[error(
+        "it is no secret for a header: write one line of {SHORTEST} to {LONGEST} visible ASCII characters"
+    )]
     Shape,
 }
 
@@ -295,7 +295,11 @@ pub(crate) fn check(
         }
         (Some(_), Some(_)) | (None, None) => {
             let help = "write either `file` or `command`";
-            c.error(place, "the secret comes from nowhere, or two places", Some(help));
+            c.error(
+                place,
+                "the secret comes from nowhere, or two places",
+                Some(help),
+            );
             None
         }
     };
@@ -360,7 +364,12 @@ mod tests {
         let value = secret.fill("Bearer {secret}", SECRET).unwrap();
         assert_eq!(value.to_str().unwrap(), "Bearer t0p-secret-word");
         assert!(!format!("{value:?}").contains("t0p"));
-        for bad in ["short", "two\nlines of it", "sp ace at end ", "caf\u{e9}-caf\u{e9}"] {
+        for bad in [
+            "short",
+            "two\nlines of it",
+            "sp ace at end ",
+            "caf\u{e9}-caf\u{e9}",
+        ] {
             assert!(Secret::new(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }

@@ -93,12 +93,7 @@ impl RequestRule {
 
 /// What a rule as it is written allows to be said. `reads` says whether the proxy reads its
 /// requests at all.
-pub(crate) fn http(
-    c: &mut Checker<'_>,
-    rule: &file::Rule,
-    reads: bool,
-    place: &Place<'_>,
-) -> Http {
+pub(crate) fn http(c: &mut Checker<'_>, rule: &file::Rule, reads: bool, place: &Place<'_>) -> Http {
     let file::Rule {
         requests,
         max_body,
@@ -385,10 +380,7 @@ mod tests {
             r#"[{ "paths": [] }]"#,
             r#"[{ "headers": { "accept": [] } }]"#,
         ] {
-            assert!(
-                !allows(rules, "GET", "/", &[("accept", "*/*")]),
-                "{rules}"
-            );
+            assert!(!allows(rules, "GET", "/", &[("accept", "*/*")]), "{rules}");
         }
         assert!(allows("[{}]", "GET", "/", &[]));
         assert_eq!(parse(r#""level": "http""#).unwrap(), Http::default());

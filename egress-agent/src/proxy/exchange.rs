@@ -4,12 +4,14 @@
 pub(super) mod upstream;
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
 use egress_common::Reason;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -17,6 +19,7 @@ use super::{
     dial::dial,
     door,
     flow::{Denial, Flow},
+    requests::Judge,
     told::Outcome,
 };
 use crate::policy::{Level, Name};
@@ -53,6 +56,8 @@ pub(super) struct Exchange<'p> {
     pub(super) flow: Flow<'p>,
     pub(super) via: Via,
     pub(super) upstream: Option<Upstream<'p>>,
+    /// Of the connection that left HTTP with the last answer, where its messages are read.
+    pub(super) judge: Option<Judge<'p>>,
 }
 
 impl<'p> Exchange<'p> {
@@ -61,6 +66,7 @@ impl<'p> Exchange<'p> {
             flow,
             via,
             upstream: None,
+            judge: None,
         }
     }
 
@@ -82,8 +88,33 @@ impl<'p> Exchange<'p> {
         }
     }
 
-    /// Sends a request that was judged.
+    /// Sends a request to a host that was judged, and judges what it says where the level asks for
+    /// it, and what comes back.
     pub(super) async fn send(
+        &mut self,
+        way: &Way,
+        request: Request<LocalBody>,
+    ) -> Result<Response<LocalBody>, Denial> {
+        if way.level != Level::Http {
+            return Ok(self.pass(way, request).await?.map(local));
+        }
+        let judge = Judge::new(&self.flow, &way.host, way.port)?;
+        let request = judge.request(request).await?;
+        let within = judge.answer_within();
+        let passed = timeout(within, self.pass(way, request)).await;
+        let response = passed.map_err(|_elapsed| {
+            self.upstream = None;
+            let message = format!("{} did not answer within {} s", way.host, within.as_secs());
+            Denial::with(Reason::TooSlow, message)
+        })??;
+        let response = judge.answer(response.map(local)).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.judge = Some(judge);
+        }
+        Ok(response)
+    }
+
+    async fn pass(
         &mut self,
         way: &Way,
         mut request: Request<LocalBody>,
@@ -234,6 +265,10 @@ impl<'p> Exchange<'p> {
         self.upstream = Some(upstream);
         Ok(())
     }
+}
+
+fn local(body: Incoming) -> LocalBody {
+    Box::pin(body.map_err(io::Error::other))
 }
 
 /// The first of the addresses that answers.

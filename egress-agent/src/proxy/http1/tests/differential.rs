@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{Taken, cases, take};
-use crate::http1::{Authority, Head, MOST_FIELDS, Target};
+use crate::proxy::http1::{Authority, Head, MOST_FIELDS, Target};
 
 /// A request as a server has it.
 #[derive(Clone, Debug)]

@@ -2,7 +2,9 @@
 
 use http::{HeaderMap, Version};
 
-use crate::http1::{Authority, BadBody, Decoder, Framing, Head, Piece, Progress, Target, read};
+use crate::proxy::http1::{
+    Authority, BadBody, Decoder, Framing, Head, Piece, Progress, Target, read,
+};
 
 fn head(bytes: &[u8]) -> Head {
     match read(bytes) {

@@ -9,7 +9,7 @@ use super::{
     differential::{agreed, sent_on},
     take,
 };
-use crate::http1::{Decoder, Framing, Piece, Progress, fuzz, read};
+use crate::proxy::http1::{Decoder, Framing, Piece, Progress, fuzz, read};
 
 #[test]
 fn the_corpus_is_the_same_however_it_comes() {

@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use proptest::prelude::*;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::http1::{
+use crate::proxy::http1::{
     BadResponse, Progress,
     body::{LAST_CHUNK, chunk, chunk_start},
     read,
