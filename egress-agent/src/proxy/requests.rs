@@ -62,7 +62,7 @@ const MOST_FINDINGS: usize = 16;
 
 /// What the proxy remembers of requests.
 #[derive(Debug)]
-pub struct Memory {
+pub(super) struct Memory {
     spending: Spending,
     fragments: Fragments,
     /// For the marks in place of orders.
@@ -156,7 +156,11 @@ impl<'p> Judge<'p> {
         let Some(rules) = &self.http.requests else {
             return Ok(());
         };
-        let denied = |message: String| Denial::by(Reason::RequestDenied, self.rule, message);
+        let why = self.named(|rule| rule.reason.clone());
+        let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+        let denied = |message: String| {
+            Denial::by(Reason::RequestDenied, self.rule, format!("{message}{why}"))
+        };
         let path = RequestPath::parse(parts.uri.path()).map_err(|invalid| {
             denied(format!(
                 "the path of the request has no one meaning: {invalid}; write it without"

@@ -102,6 +102,9 @@ impl Judge<'_> {
             }
         }
         let whole = self.judged(act, &mut parts.headers, whole.freeze()).await?;
+        if parts.headers.contains_key(CONTENT_LENGTH) {
+            parts.headers.insert(CONTENT_LENGTH, whole.len().into());
+        }
         let body: LocalBody = Box::pin(Full::new(whole).map_err(|never| match never {}));
         Ok(Response::from_parts(parts, body))
     }

@@ -53,6 +53,11 @@ impl Mask {
         all
     }
 
+    /// Bytes that wait for those behind them.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// What is left when the stream has ended.
     pub(super) fn rest(&mut self) -> BytesMut {
         std::mem::take(&mut self.held)

@@ -191,7 +191,7 @@ impl Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.out.is_empty() && (self.has_ended || self.incoming.is_end_stream())
+        self.has_ended && self.out.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -199,10 +199,10 @@ impl Body for Answer {
         if self.decoder.is_some() || matches!(self.reader, Reader::Events(..)) {
             return SizeHint::new();
         }
-        let held = u64::try_from(self.out.len()).unwrap_or(0);
-        match self.incoming.size_hint().exact() {
-            Some(left) if held == 0 || self.mask.is_none() => SizeHint::with_exact(held + left),
-            Some(_) | None => SizeHint::new(),
+        let held = self.mask.as_ref().map_or(0, Mask::held) + self.out.len();
+        match (self.incoming.size_hint().exact(), u64::try_from(held)) {
+            (Some(left), Ok(held)) => SizeHint::with_exact(held + left),
+            (Some(_), Err(_)) | (None, _) => SizeHint::new(),
         }
     }
 }
