@@ -127,6 +127,7 @@ pub struct Policy {
     /// Names that are denied on some ports.
     deny_ports: PatternTable<RuleId>,
     private: PatternTable<()>,
+    exempt: PatternTable<()>,
     /// The kernel tables, built when the first address is asked about.
     tables: Arc<OnceLock<TableRules>>,
     content: Arc<Content>,
@@ -361,6 +362,18 @@ impl Policy {
         self.private.find(name).next().is_some()
     }
 
+    /// Whether TLS for this host stays shut where a rule has level `http`.
+    pub fn is_exempt(&self, name: &Name) -> bool {
+        self.exempt.find(name).next().is_some()
+    }
+
+    /// Whether any rule opens TLS.
+    pub fn opens_tls(&self) -> bool {
+        let allows = |rule: &&Rule| rule.effect == Effect::Allow && !rule.hosts.is_empty();
+        let mut rules = self.rules().iter().filter(allows);
+        rules.any(|rule| rule.levels.http == Level::Http || rule.levels.other == Level::Http)
+    }
+
     /// The kernel tables, with port sets numbered by `sets`.
     pub fn compile(&self, sets: &mut PortSets) -> Tables {
         self.checked.plan.number(&self.digest, sets)
@@ -405,6 +418,7 @@ impl Policy {
             deny: PatternTable::default(),
             deny_ports: PatternTable::default(),
             private: PatternTable::default(),
+            exempt: PatternTable::default(),
             tables: Arc::default(),
             content,
             secrets: Arc::default(),
@@ -418,6 +432,7 @@ impl Policy {
             table.extend(&rule.hosts, rule.id);
         }
         policy.private.extend(&policy.checked.dns.private, ());
+        policy.exempt.extend(&policy.checked.proxy.exempt, ());
         policy
     }
 }

@@ -450,6 +450,11 @@ pub(crate) struct Proxy {
     pub(crate) responses: Option<OfAnswer>,
     /// How long a host may take to begin its answer: `1s` to `24h`.
     pub(crate) answer_within: String,
+    /// The directory of the local CA that level `http` opens TLS with, as `egressctl ca init` makes it: an absolute path.
+    pub(crate) ca: String,
+    /// Hosts whose TLS is not opened where a rule has level `http`, because their clients pin a certificate or show one of their own: names and patterns. Of them the names are checked, and no request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exempt: Vec<String>,
 }
 
 impl Default for Proxy {
@@ -462,6 +467,8 @@ impl Default for Proxy {
             responses: None,
             // Models think for minutes before the first byte.
             answer_within: "15m".to_owned(),
+            ca: crate::proxy::ca::DIRECTORY.to_owned(),
+            exempt: Vec::new(),
         }
     }
 }

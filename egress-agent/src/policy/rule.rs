@@ -144,6 +144,10 @@ pub struct ProxySettings {
     /// For orders to the model in answers.
     pub responses: OfAnswer,
     pub answer_within: Duration,
+    /// The directory of the local CA, absolute.
+    pub ca: PathBuf,
+    /// Hosts whose TLS is not opened.
+    pub exempt: Vec<NamePattern>,
 }
 
 /// What is done about a secret in a request. Greater is stricter.

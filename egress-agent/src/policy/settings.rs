@@ -99,7 +99,8 @@ pub(crate) fn dns(
 }
 
 /// Settings of the proxy: this file's, else those of the policy that it extends. What is done about
-/// content is never less than what that one does, nor than section `inspect` where none says it.
+/// content is never less than what that one does, nor than section `inspect` where none says it. Exempt hosts of both
+/// are exempt.
 pub(crate) fn proxy(
     c: &mut Checker<'_>,
     proxy: Option<&file::Proxy>,
@@ -108,6 +109,13 @@ pub(crate) fn proxy(
     place: &Place<'_>,
 ) -> Option<ProxySettings> {
     let base = base.map(Policy::proxy);
+    let at_exempt = place.key("exempt");
+    let written = proxy.map(|proxy| proxy.exempt.as_slice());
+    let patterns = written.unwrap_or_default().iter().enumerate();
+    let exempt = patterns
+        .filter_map(|(index, text)| network::pattern(c, text, true, &at_exempt.index(index)))
+        .chain(base.iter().flat_map(|base| base.exempt.iter().cloned()))
+        .collect();
     let own = proxy.and_then(|proxy| proxy.requests);
     let requests = stricter(
         own.map(of_request),
@@ -130,14 +138,15 @@ pub(crate) fn proxy(
         },
     );
     let defaults = file::Proxy::default();
-    let (level, answer_within) = match (proxy, base) {
-        (None, Some(base)) => (base.level, Some(base.answer_within)),
+    let (level, answer_within, ca) = match (proxy, base) {
+        (None, Some(base)) => (base.level, Some(base.answer_within), Some(base.ca.clone())),
         (proxy, _) => {
             let proxy = proxy.unwrap_or(&defaults);
             let bounds = Duration::from_secs(1)..=Duration::from_hours(24);
             let at = place.key("answer_within");
             let within = duration(c, &proxy.answer_within, bounds, &at);
-            (proxy.level, within)
+            let ca = absolute(c, &proxy.ca, &place.key("ca"));
+            (proxy.level, within, ca)
         }
     };
     Some(ProxySettings {
@@ -145,6 +154,8 @@ pub(crate) fn proxy(
         requests,
         responses,
         answer_within: answer_within?,
+        ca: ca?,
+        exempt,
     })
 }
 

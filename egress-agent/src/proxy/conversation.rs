@@ -21,6 +21,7 @@ use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
 };
+use tokio_rustls::server::TlsStream;
 
 use super::{
     answer::Answer,
@@ -28,13 +29,13 @@ use super::{
     door,
     exchange::{
         Exchange, Via, Way, reach,
-        upstream::{LocalBody, into_socket},
+        upstream::{LocalBody, Socket, into_socket},
     },
     flow::{Denial, Flow},
     http1::{self, BadRequest, Framing, Head, Progress, Target, write},
     requests::Judge,
     told::Outcome,
-    tunnel::tunnel,
+    tunnel::{self, tunnel},
 };
 use crate::policy::Level;
 use body::{Inlet, RequestBody, Shared};
@@ -48,12 +49,20 @@ const PIECE: usize = 8 << 10;
 
 /// A client's stream. One that is a socket can be spliced.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
-    fn into_tcp(self) -> Option<TcpStream>;
+    fn into_tcp(self) -> Result<TcpStream, Self>
+    where
+        Self: Sized;
 }
 
 impl Stream for TcpStream {
-    fn into_tcp(self) -> Option<TcpStream> {
-        Some(self)
+    fn into_tcp(self) -> Result<TcpStream, Self> {
+        Ok(self)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream for TlsStream<S> {
+    fn into_tcp(self) -> Result<TcpStream, Self> {
+        Err(self)
     }
 }
 
@@ -71,7 +80,7 @@ enum Next<'p> {
 
 struct Upgraded<'p> {
     flow: Flow<'p>,
-    host: TcpStream,
+    host: Socket,
     first: Bytes,
     outcome: Outcome,
     /// Reads its messages, where the level asks for it.
@@ -124,7 +133,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         };
         match (&head.target, &self.exchange.via) {
             (Target::Authority, Via::Explicit { .. }) => self.connect(&head).await,
-            (Target::Authority, Via::Steered { .. }) => {
+            (Target::Authority, Via::Steered { .. } | Via::Opened { .. }) => {
                 let text = "this is no proxy that was asked for; connect to the host itself";
                 let answer = Answer::refused(StatusCode::METHOD_NOT_ALLOWED, "no-proxy", text);
                 self.answer(&answer, write::Asked::from(&head).at_last())
@@ -136,7 +145,16 @@ impl<'p, S: Stream> Conversation<'p, S> {
                 self.answer(&answer, write::Asked::from(&head).at_last())
                     .await
             }
-            _ => self.pass(head).await,
+            (Target::Absolute(_), Via::Opened { .. }) => {
+                let text = "this is TLS for one host; ask it for a path";
+                let answer = Answer::refused(StatusCode::BAD_REQUEST, "scheme", text);
+                self.answer(&answer, write::Asked::from(&head).at_last())
+                    .await
+            }
+            (Target::Absolute(_), Via::Explicit { .. } | Via::Steered { .. })
+            | (Target::Origin(_) | Target::Asterisk, Via::Steered { .. } | Via::Opened { .. }) => {
+                self.pass(head).await
+            }
         }
     }
 
@@ -416,8 +434,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         let mut flow = self.exchange.flow.clone();
         flow.host = Some(host.to_owned());
         flow.denied(denial);
-        let policy = flow.gate().policy();
-        let answer = Answer::denied(denial, &policy, (Some(host), port), Some(&head.fields));
+        let answer = self.exchange.answer(denial, host, port, &head.fields);
         let mut asked = write::Asked::from(head);
         // Its body is not read.
         if head.framing != Framing::None {
@@ -460,7 +477,8 @@ impl<'p, S: Stream> Conversation<'p, S> {
                 }
             }
             Next::Reset => {
-                if let Some(stream) = stream.into_inner().ok().and_then(Stream::into_tcp) {
+                // One inside TLS ends without the word that it is whole.
+                if let Ok(Ok(stream)) = stream.into_inner().map(Stream::into_tcp) {
                     reset(stream);
                 }
             }
@@ -478,7 +496,7 @@ impl Connected<'_> {
             destination,
             way,
         } = self;
-        let Some(stream) = stream.into_inner().ok().and_then(Stream::into_tcp) else {
+        let Ok(Ok(stream)) = stream.into_inner().map(Stream::into_tcp) else {
             return;
         };
         if way.level == Level::Address {
@@ -499,28 +517,79 @@ impl Upgraded<'_> {
     async fn go_on<S: Stream>(self, stream: Shared<S>, rest: BytesMut) {
         let Self {
             flow,
-            mut host,
+            host,
             first,
             outcome,
             judge,
         } = self;
         if let Some(judge) = judge {
-            let (client, host) = ((stream, &*rest), (host, &*first));
-            return judge.messages(&flow, client, host, outcome).await;
+            let client = (stream, &*rest);
+            return match host {
+                Socket::Plain(host) => {
+                    judge
+                        .messages(&flow, client, (host, &*first), outcome)
+                        .await
+                }
+                Socket::Tls(host) => {
+                    judge
+                        .messages(&flow, client, (*host, &*first), outcome)
+                        .await
+                }
+            };
         }
-        let Some(mut client) = stream.into_inner().ok().and_then(Stream::into_tcp) else {
+        let Ok(client) = stream.into_inner() else {
             return;
         };
-        let handed: io::Result<()> = async {
-            host.write_all(&rest).await?;
-            client.write_all(&first).await
+        match (client.into_tcp(), host) {
+            (Ok(mut client), Socket::Plain(mut host)) => {
+                if hand_over(&mut client, &first, &mut host, &rest).await {
+                    flow.counts.add_up(rest.len());
+                    tunnel(&flow, client, host, outcome).await;
+                } else {
+                    reset(client);
+                }
+            }
+            (Ok(client), Socket::Tls(host)) => {
+                copy_on(&flow, (client, first), (*host, rest), outcome).await;
+            }
+            (Err(client), Socket::Plain(host)) => {
+                copy_on(&flow, (client, first), (host, rest), outcome).await;
+            }
+            (Err(client), Socket::Tls(host)) => {
+                copy_on(&flow, (client, first), (*host, rest), outcome).await;
+            }
         }
-        .await;
-        if let Err(error) = handed {
-            tracing::debug!(%error, "a tunnel ended before it began");
-            return reset(client);
-        }
-        flow.counts.add_up(rest.len());
-        tunnel(&flow, client, host, outcome).await;
+    }
+}
+
+/// Writes what each side has sent already. `false` when one of them is gone.
+async fn hand_over(
+    client: &mut (impl AsyncWrite + Unpin),
+    first: &[u8],
+    host: &mut (impl AsyncWrite + Unpin),
+    rest: &[u8],
+) -> bool {
+    let handed: io::Result<()> = async {
+        host.write_all(rest).await?;
+        host.flush().await?;
+        client.write_all(first).await?;
+        client.flush().await
+    }
+    .await;
+    if let Err(error) = &handed {
+        tracing::debug!(%error, "a tunnel ended before it began");
+    }
+    handed.is_ok()
+}
+
+/// A tunnel of which one side at least is inside TLS: nothing can be spliced.
+async fn copy_on(
+    flow: &Flow<'_>,
+    (mut client, first): (impl AsyncRead + AsyncWrite + Unpin, Bytes),
+    (mut host, rest): (impl AsyncRead + AsyncWrite + Unpin, BytesMut),
+    outcome: Outcome,
+) {
+    if hand_over(&mut client, &first, &mut host, &rest).await {
+        tunnel::copy(flow, client, host, outcome).await;
     }
 }

@@ -6,24 +6,27 @@ pub(super) mod upstream;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
 use egress_common::Reason;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
+    answer::Answer,
     dial::dial,
     door,
     flow::{Denial, Flow},
+    open::Opener,
     requests::Judge,
     told::Outcome,
 };
 use crate::policy::{Level, Name};
-use upstream::{LocalBody, Unanswered, Upstream};
+use upstream::{LocalBody, Secure, Unanswered, Upstream};
 
 /// For a host to answer. Models think for minutes before the first byte.
 const ANSWER: Duration = Duration::from_secs(15 * 60);
@@ -37,6 +40,14 @@ pub(super) enum Via {
     Steered {
         destination: SocketAddr,
         named: Option<String>,
+    },
+    /// Led here as well, in TLS for this host that was opened.
+    Opened {
+        destination: SocketAddr,
+        name: String,
+        opener: Arc<Opener>,
+        /// What the client speaks inside.
+        is_http2: bool,
     },
 }
 
@@ -74,7 +85,9 @@ impl<'p> Exchange<'p> {
     pub(super) const fn default_port(&self) -> u16 {
         match &self.via {
             Via::Explicit { .. } => 80,
-            Via::Steered { destination, .. } => destination.port(),
+            Via::Steered { destination, .. } | Via::Opened { destination, .. } => {
+                destination.port()
+            }
         }
     }
 
@@ -85,7 +98,27 @@ impl<'p> Exchange<'p> {
             Via::Steered { destination, named } => {
                 self.steered(host, port, *destination, named.as_deref())
             }
+            Via::Opened {
+                destination, name, ..
+            } => self.steered(host, port, *destination, Some(name)),
         }
+    }
+
+    /// What a client is told of a denial. In TLS for one host, a request for another is for a
+    /// connection of its own (RFC 9110, section 15.5.20).
+    pub(super) fn answer(
+        &self,
+        denial: &Denial,
+        host: &str,
+        port: u16,
+        fields: &HeaderMap,
+    ) -> Answer {
+        let policy = self.flow.gate().policy();
+        let mut answer = Answer::denied(denial, &policy, (Some(host), port), Some(fields));
+        if matches!(self.via, Via::Opened { .. }) && denial.reason == Reason::NameMismatch {
+            answer.status = StatusCode::MISDIRECTED_REQUEST;
+        }
+        answer
     }
 
     /// Sends a request to a host that was judged, and judges what it says where the level asks for
@@ -161,7 +194,7 @@ impl<'p> Exchange<'p> {
     /// Tells what passed on the connection to a host, and lets go of it.
     pub(super) fn finish(&mut self) {
         if let Some(upstream) = self.upstream.take() {
-            upstream.flow.told(upstream.outcome, None);
+            upstream.tell();
         }
     }
 
@@ -254,14 +287,21 @@ impl<'p> Exchange<'p> {
     }
 
     /// A new connection for this way.
-    async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
+    pub(super) async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
         self.finish();
         let (stream, destination) = reach(way).await?;
         let mut flow = Flow::new(self.flow.place, self.flow.client, Some(destination));
         flow.host = Some(way.host.clone());
-        let begun = Upstream::begin(stream, flow, way.outcome).await;
-        let upstream = begun
-            .map_err(|error| Denial::with(Reason::DialFailed, format!("{destination}: {error}")))?;
+        let secure = match &self.via {
+            Via::Explicit { .. } | Via::Steered { .. } => None,
+            Via::Opened {
+                opener, is_http2, ..
+            } => Some(Secure {
+                opener,
+                is_http2_welcome: *is_http2,
+            }),
+        };
+        let upstream = Upstream::begin(stream, flow, way.outcome, secure).await?;
         self.upstream = Some(upstream);
         Ok(())
     }
@@ -269,6 +309,13 @@ impl<'p> Exchange<'p> {
 
 fn local(body: Incoming) -> LocalBody {
     Box::pin(body.map_err(io::Error::other))
+}
+
+/// A request that is given up in the middle has moved bytes all the same.
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.finish();
+    }
 }
 
 /// The first of the addresses that answers.

@@ -15,7 +15,7 @@ use egress_common::{Client, Reason, RuleId};
 use tokio::time::Instant;
 
 use super::{Gate, Told, Traffic, requests::Memory, told::Outcome, tunnel::Pipes};
-use crate::inspect::Finding;
+use crate::{inspect::Finding, policy::Level};
 
 /// What the connections of one thread have in common.
 #[derive(Debug)]
@@ -59,6 +59,8 @@ pub struct Flow<'p> {
     pub destination: Option<SocketAddr>,
     /// The host that the client asked for.
     pub host: Option<String>,
+    /// How deep it is looked into. One that is passed on unread ends when the policy wants more.
+    pub level: Level,
     pub begun: Instant,
     pub counts: Counts,
 }
@@ -221,6 +223,7 @@ impl<'p> Flow<'p> {
             client,
             destination,
             host: None,
+            level: Level::Http,
             begun: Instant::now(),
             counts: Counts::default(),
         }
@@ -263,6 +266,10 @@ impl<'p> Flow<'p> {
             return Ok(());
         }
         match self.gate().allowed(host, destination.port()) {
+            Ok(way) if way.level > self.level => {
+                let message = "the policy has changed, and looks deeper into this host";
+                Err(Denial::from((Reason::Revoked, way.rule)).saying(message))
+            }
             Ok(_) => Ok(()),
             Err((_, rule)) => Err((Reason::Revoked, rule).into()),
         }

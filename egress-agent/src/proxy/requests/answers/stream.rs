@@ -12,6 +12,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use egress_common::{Reason, RuleId};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{Mask, first, says, strip};
@@ -46,6 +47,7 @@ pub(super) struct Answer {
     pub(super) reader: Reader,
     desk: Desk,
     out: BytesMut,
+    trailers: Option<HeaderMap>,
     has_ended: bool,
 }
 
@@ -93,6 +95,7 @@ impl Answer {
                 observes: judge.flow.gate().observes(),
             },
             out: BytesMut::new(),
+            trailers: None,
             has_ended: false,
         }
     }
@@ -132,9 +135,12 @@ impl Answer {
                 self.end()?;
                 break;
             };
-            if let Ok(data) = frame?.into_data() {
-                self.desk.spend(data.len())?;
-                self.take(&data)?;
+            match frame?.into_data() {
+                Ok(data) => {
+                    self.desk.spend(data.len())?;
+                    self.take(&data)?;
+                }
+                Err(frame) => self.trailers = frame.into_trailers().ok(),
             }
         }
         Poll::Ready(Ok(()))
@@ -185,13 +191,14 @@ impl Body for Answer {
             return Poll::Ready(Some(Err(error)));
         }
         if this.out.is_empty() {
-            return Poll::Ready(None);
+            let trailers = this.trailers.take();
+            return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
         }
         Poll::Ready(Some(Ok(Frame::data(this.out.split().freeze()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.has_ended && self.out.is_empty()
+        self.has_ended && self.out.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
