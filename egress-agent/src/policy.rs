@@ -26,6 +26,7 @@
 
 mod check;
 mod compile;
+mod credential;
 mod explain;
 mod file;
 #[cfg(any(test, fuzzing))]
@@ -37,11 +38,13 @@ mod lint;
 mod name;
 pub mod net;
 mod network;
+mod path;
 mod pattern;
 mod port;
 mod portset;
 mod problem;
 mod quantity;
+mod requests;
 mod rule;
 mod session;
 mod settings;
@@ -77,6 +80,10 @@ pub(crate) use self::{
 };
 pub use self::{
     compile::Tables,
+    credential::{
+        Credential, CredentialError, Place as CredentialPlace, Secret, Secrets,
+        Source as CredentialSource,
+    },
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::{Level, schema},
     glob::{Glob, Globs, InvalidGlob},
@@ -84,11 +91,16 @@ pub use self::{
     inspect::{Action, InspectSettings, PackSource},
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
+    path::{InvalidPath, InvalidPathPattern, PathPattern, RequestPath},
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},
     portset::{PortEntry, PortSets},
     problem::{Invalid, Problem, Related, Severity, draw, quote},
-    rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Levels, ProxySettings, Rule, Upstream},
+    requests::{Budget, Http, RequestRule},
+    rule::{
+        AuditSettings, DnsSettings, Effect, LOOPBACK, Levels, OfAnswer, OfRequest, ProxySettings,
+        Rule, Upstream,
+    },
     session::{ListedSocket, Need, Places, SessionSettings},
     suggest::suggest,
     tables::TableRules,
@@ -119,6 +131,7 @@ pub struct Policy {
     /// The kernel tables, built when the first address is asked about.
     tables: Arc<OnceLock<TableRules>>,
     content: Arc<Content>,
+    secrets: Arc<Secrets>,
 }
 
 /// Why there is no policy.
@@ -253,6 +266,17 @@ impl Policy {
     /// was loaded from a file.
     pub fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// Reads the secrets that rules add to requests. Without this, requests that need one are
+    /// refused.
+    pub fn load_secrets(&mut self) -> Result<(), CredentialError> {
+        self.secrets = Arc::new(Secrets::load(self.rules())?);
+        Ok(())
+    }
+
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
@@ -397,6 +421,7 @@ impl Policy {
             exempt: PatternTable::default(),
             tables: Arc::default(),
             content,
+            secrets: Arc::default(),
         };
         for rule in &policy.checked.rules {
             let table = match rule.effect {

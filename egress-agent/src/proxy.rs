@@ -33,6 +33,7 @@ pub mod http1;
 pub mod multipart;
 pub mod open;
 mod prefixed;
+mod requests;
 pub mod server;
 pub mod sockets;
 pub mod sse;

@@ -37,10 +37,11 @@ pub(super) fn load_policies(options: &Options) -> anyhow::Result<Vec<Loaded>> {
     let mut problems = Vec::new();
     for (_, path) in &options.guards {
         match read_policy(path) {
-            Ok(policy) => {
+            Ok(mut policy) => {
                 if must_be_safe {
                     check_owner(path, &policy)?;
                 }
+                policy.load_secrets()?;
                 match opener(path, &policy) {
                     Ok(opener) => policies.push(Loaded { policy, opener }),
                     Err(InvalidPolicy(text)) => problems.push(text),
@@ -62,8 +63,9 @@ pub(super) fn load_policies(options: &Options) -> anyhow::Result<Vec<Loaded>> {
 
 /// A policy from a file that only root can change.
 pub(super) fn load_policy(path: &Path) -> anyhow::Result<Loaded> {
-    let policy = read_policy(path)?;
+    let mut policy = read_policy(path)?;
     check_owner(path, &policy)?;
+    policy.load_secrets()?;
     let opener = opener(path, &policy)?;
     Ok(Loaded { policy, opener })
 }

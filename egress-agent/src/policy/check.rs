@@ -182,7 +182,19 @@ impl<'c> Checker<'c> {
             }
         });
         let mode = self.mode(&file, base.as_ref());
-        let proxy = settings::proxy(self, file.proxy.as_ref(), base.as_ref(), &root.key("proxy"));
+        let inspect = inspect::settings(
+            self,
+            file.inspect.as_ref(),
+            base.as_ref(),
+            &root.key("inspect"),
+        );
+        let proxy = settings::proxy(
+            self,
+            file.proxy.as_ref(),
+            base.as_ref(),
+            &inspect,
+            &root.key("proxy"),
+        );
         let level = proxy.as_ref().map_or(Level::Name, |proxy| proxy.level);
         let (rules, own) = network::rules(self, &file, base.as_ref(), level);
         let is_session = file.network.loopback.allow.iter().any(network::is_session);
@@ -195,12 +207,6 @@ impl<'c> Checker<'c> {
             &root.key("session"),
         );
         let tools = tools::settings(self, file.tools.as_ref(), base.as_ref(), &root.key("tools"));
-        let inspect = inspect::settings(
-            self,
-            file.inspect.as_ref(),
-            base.as_ref(),
-            &root.key("inspect"),
-        );
         let network = root.key("network");
         let plan = match Plan::new(&rules) {
             Ok(plan) => plan,

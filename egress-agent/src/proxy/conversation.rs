@@ -16,7 +16,6 @@ use egress_common::Reason;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -34,6 +33,7 @@ use super::{
     },
     flow::{Denial, Flow},
     http1::{self, BadRequest, Framing, Head, Progress, Target, write},
+    requests::Judge,
     told::Outcome,
     tunnel::{self, tunnel},
 };
@@ -83,6 +83,8 @@ struct Upgraded<'p> {
     host: Socket,
     first: Bytes,
     outcome: Outcome,
+    /// Reads its messages, where the level asks for it.
+    judge: Option<Judge<'p>>,
 }
 
 struct Connected<'p> {
@@ -283,7 +285,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         &mut self,
         head: &Head,
         way: &Way,
-        mut response: Response<Incoming>,
+        mut response: Response<LocalBody>,
     ) -> io::Result<Next<'p>> {
         let mut asked = write::Asked::from(head);
         // A body that the host did not want is not read to its end.
@@ -335,7 +337,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
     /// Writes head and body, each piece as it comes. `Some` says why the body is not whole.
     async fn stream_body(
         &mut self,
-        body: &mut Incoming,
+        body: &mut LocalBody,
         framing: write::Body,
     ) -> io::Result<Option<String>> {
         let mut policies = self.exchange.flow.gate().watch();
@@ -423,6 +425,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         };
         Ok(Next::Tunnel(Box::new(Upgraded {
             outcome: upstream.outcome,
+            judge: self.exchange.judge.take(),
             flow: upstream.flow,
             host,
             first,
@@ -521,7 +524,23 @@ impl Upgraded<'_> {
             host,
             first,
             outcome,
+            judge,
         } = self;
+        if let Some(judge) = judge {
+            let client = (stream, &*rest);
+            return match host {
+                Socket::Plain(host) => {
+                    judge
+                        .messages(&flow, client, (host, &*first), outcome)
+                        .await
+                }
+                Socket::Tls(host) => {
+                    judge
+                        .messages(&flow, client, (*host, &*first), outcome)
+                        .await
+                }
+            };
+        }
         let Ok(client) = stream.into_inner() else {
             return;
         };

@@ -5,6 +5,7 @@ pub(super) mod hosts;
 pub(super) mod upstream;
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
@@ -13,6 +14,7 @@ use std::{
 
 use egress_common::Reason;
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{net::TcpStream, time::timeout};
 
@@ -22,6 +24,7 @@ use super::{
     door,
     flow::{Denial, Flow},
     open::Opener,
+    requests::Judge,
     told::Outcome,
 };
 use crate::policy::{Level, Name};
@@ -69,6 +72,8 @@ pub(super) struct Exchange<'p> {
     pub(super) upstream: Option<Upstream<'p>>,
     /// Connections that other requests of the same client may use at the same time.
     hosts: Option<Rc<Hosts<'p>>>,
+    /// Of the connection that left HTTP with the last answer, where its messages are read.
+    pub(super) judge: Option<Judge<'p>>,
 }
 
 impl<'p> Exchange<'p> {
@@ -78,6 +83,7 @@ impl<'p> Exchange<'p> {
             via,
             upstream: None,
             hosts: None,
+            judge: None,
         }
     }
 
@@ -128,8 +134,33 @@ impl<'p> Exchange<'p> {
         answer
     }
 
-    /// Sends a request that was judged.
+    /// Sends a request to a host that was judged, and judges what it says where the level asks for
+    /// it, and what comes back.
     pub(super) async fn send(
+        &mut self,
+        way: &Way,
+        request: Request<LocalBody>,
+    ) -> Result<Response<LocalBody>, Denial> {
+        if way.level != Level::Http {
+            return Ok(self.pass(way, request).await?.map(local));
+        }
+        let judge = Judge::new(&self.flow, &way.host, way.port)?;
+        let request = judge.request(request).await?;
+        let within = judge.answer_within();
+        let passed = timeout(within, self.pass(way, request)).await;
+        let response = passed.map_err(|_elapsed| {
+            self.upstream = None;
+            let message = format!("{} did not answer within {} s", way.host, within.as_secs());
+            Denial::with(Reason::TooSlow, message)
+        })??;
+        let response = judge.answer(response.map(local)).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.judge = Some(judge);
+        }
+        Ok(response)
+    }
+
+    async fn pass(
         &mut self,
         way: &Way,
         mut request: Request<LocalBody>,
@@ -294,6 +325,10 @@ impl<'p> Exchange<'p> {
         };
         Upstream::begin(stream, flow, way.outcome, secure).await
     }
+}
+
+fn local(body: Incoming) -> LocalBody {
+    Box::pin(body.map_err(io::Error::other))
 }
 
 /// A request that is given up in the middle has moved bytes all the same.

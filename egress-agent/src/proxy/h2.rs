@@ -6,7 +6,7 @@
 //! connection of its own. Trailers pass in both directions. Neither CONNECT nor its extended form
 //! (RFC 8441, WebSockets over HTTP/2) is offered: clients take HTTP/1 for those.
 
-use std::{convert::Infallible, error::Error, io, pin::Pin, rc::Rc, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use egress_common::Reason;
@@ -15,7 +15,7 @@ use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
     header::{CONTENT_LENGTH, TE},
 };
-use http_body::Body;
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{body::Incoming, rt::Executor, server::conn::http2::Builder, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -209,11 +209,7 @@ impl<'p> Connection<'p> {
 }
 
 /// A response as it goes to the client.
-fn respond<B>(way: &Way, response: Response<B>) -> Result<Response<LocalBody>, Denial>
-where
-    B: Body<Data = Bytes> + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+fn respond(way: &Way, response: Response<LocalBody>) -> Result<Response<LocalBody>, Denial> {
     let (parts, body) = response.into_parts();
     if parts.status.is_informational() {
         let message = format!("{} switched to another protocol unasked", way.host);
@@ -230,7 +226,6 @@ where
     {
         fields.insert(CONTENT_LENGTH, length.clone());
     }
-    let body: LocalBody = Box::pin(body.map_err(io::Error::other));
     let mut response = Response::new(body);
     *response.status_mut() = parts.status;
     *response.headers_mut() = fields;
