@@ -169,8 +169,7 @@ impl<'p> Exchange<'p> {
         let mut is_fresh = false;
         loop {
             if !is_fresh && !self.has_upstream(way).await {
-                is_fresh = true;
-                self.begin(way).await?;
+                is_fresh = self.begin(way).await?;
             }
             let Some(upstream) = &mut self.upstream else {
                 return Err(Denial::new(Reason::DialFailed));
@@ -179,6 +178,9 @@ impl<'p> Exchange<'p> {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(Unanswered::Unsent(unsent))) if !is_fresh => {
                     self.finish();
+                    if let Some(hosts) = &self.hosts {
+                        hosts.forget(&way.host);
+                    }
                     request = *unsent;
                 }
                 Ok(Err(Unanswered::Unsent(_))) => {
@@ -299,15 +301,16 @@ impl<'p> Exchange<'p> {
         upstream.flow.destination.is_some_and(leads) && upstream.serves(&way.host).await
     }
 
-    /// A connection for this way: a new one, unless another request has one to share.
-    async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
+    /// A connection for this way: a new one, unless another request has one to share. Whether it is
+    /// new.
+    async fn begin(&mut self, way: &Way) -> Result<bool, Denial> {
         self.finish();
-        let upstream = match &self.hosts {
-            None => self.dial(way).await?,
+        let (upstream, is_fresh) = match &self.hosts {
+            None => (self.dial(way).await?, true),
             Some(hosts) => hosts.get(&way.host, self.dial(way)).await?,
         };
         self.upstream = Some(upstream);
-        Ok(())
+        Ok(is_fresh)
     }
 
     async fn dial(&self, way: &Way) -> Result<Upstream<'p>, Denial> {

@@ -17,24 +17,31 @@ pub(in crate::proxy) struct Hosts<'p> {
 }
 
 impl<'p> Hosts<'p> {
-    /// A connection to this host: one that is there, or what `dial` makes.
+    /// A connection to this host: one that is there, or what `dial` makes. Whether it is new.
     pub(super) async fn get(
         &self,
         host: &str,
         dial: impl Future<Output = Result<Upstream<'p>, Denial>>,
-    ) -> Result<Upstream<'p>, Denial> {
+    ) -> Result<(Upstream<'p>, bool), Denial> {
         let _one_at_a_time = self.dialling.lock().await;
         if let Some(upstream) = self.take(host) {
-            return Ok(upstream);
+            return Ok((upstream, false));
         }
         let fresh = dial.await?;
-        Ok(match fresh.share() {
-            Some(shared) => {
-                self.kept.borrow_mut().push(fresh);
-                shared
-            }
-            None => fresh,
-        })
+        let Some(shared) = fresh.share() else {
+            return Ok((fresh, true));
+        };
+        self.kept.borrow_mut().push(fresh);
+        Ok((shared, true))
+    }
+
+    /// Gives no more requests to the connections of this host: one of them is about to end, as a
+    /// server does with one that has had many.
+    pub(super) fn forget(&self, host: &str) {
+        let mut kept = self.kept.borrow_mut();
+        for ending in kept.extract_if(.., |upstream| upstream.is_free(host)) {
+            ending.tell();
+        }
     }
 
     fn take(&self, host: &str) -> Option<Upstream<'p>> {
