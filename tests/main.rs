@@ -12,4 +12,5 @@ mod guarantees;
 mod kernel;
 mod mcp;
 mod proxy;
+mod proxy_tls;
 mod world;

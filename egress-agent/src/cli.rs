@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod attempt;
+pub mod ca;
 pub mod classify;
 pub mod confirm;
 pub mod doctor;

@@ -28,8 +28,8 @@ use serde_json::Value;
 
 use crate::{
     inspect::{
-        self, Confidence, Finding, Inspector, InvalidOptions, Kind, Named, Options, Severity, View,
-        code, destination, destructive, known, poison, redact::located,
+        self, Confidence, Finding, Inspector, InvalidOptions, Kind, Named, Options, Report,
+        Severity, View, code, destination, destructive, known, poison, redact::located,
     },
     policy::{Action, Host, InspectSettings, quote},
     rules::{Decision, Inspect, On, Outcome, PackError, Rule, RuleSet, Seen},
@@ -118,6 +118,23 @@ pub struct Opinion {
     /// Of these, what the action is about: to be taken out with [`Action::Redact`], and whenever
     /// the text is shown without it.
     pub matter: Vec<Finding>,
+}
+
+/// What stands in a text of the network and counts: the caller knows what is done about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "a sight that nobody judges is a hole"]
+pub struct Sight {
+    /// In the order of the text.
+    pub findings: Vec<Finding>,
+    /// False when something may stand there unseen.
+    pub is_complete: bool,
+}
+
+/// How a text is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Text,
+    Json,
 }
 
 impl Content {
@@ -312,6 +329,42 @@ impl Content {
         Opinion {
             findings,
             ..stricter
+        }
+    }
+
+    /// The secrets in a text that leaves.
+    pub fn leaves(&self, form: Form, text: &[u8]) -> Sight {
+        let report = self.inspector().map(|inspector| match form {
+            Form::Text => inspector.inspect(text),
+            Form::Json => inspector.inspect_json(text),
+        });
+        self.sight(report, Kind::Secret)
+    }
+
+    /// The orders to the model in a text that comes.
+    pub fn comes(&self, form: Form, text: &[u8]) -> Sight {
+        let report = self.inspector().map(|inspector| match form {
+            Form::Text => inspector.inspect_incoming(text),
+            Form::Json => inspector.inspect_incoming_json(text),
+        });
+        self.sight(report, Kind::Injection)
+    }
+
+    fn sight(&self, report: Option<Report>, kind: Kind) -> Sight {
+        let Some(Report {
+            mut findings,
+            is_complete,
+        }) = report
+        else {
+            return Sight {
+                findings: Vec::new(),
+                is_complete: false,
+            };
+        };
+        findings.retain(|finding| finding.kind == kind && counts(finding));
+        Sight {
+            findings,
+            is_complete: is_complete && !self.is_partial,
         }
     }
 

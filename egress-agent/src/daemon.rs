@@ -7,6 +7,7 @@
 //! filled, then the programs are attached, and only then does anyone hear of it.
 
 mod answers;
+mod bundle;
 mod calls;
 mod door;
 #[cfg(any(test, fuzzing))]
@@ -53,6 +54,7 @@ use crate::{
 use calls::Calls;
 use door::Known;
 use guard::Guard;
+use policies::Loaded;
 use records::Records;
 
 /// A guard and the tasks that serve it.
@@ -257,7 +259,8 @@ impl Daemon {
             };
             let guard = &running.guard;
             let started = boot::now();
-            let loaded = policies::load_policy(&guard.policy_path).and_then(|policy| {
+            let loaded = policies::load_policy(&guard.policy_path).and_then(|loaded| {
+                let Loaded { policy, opener } = loaded;
                 if policy.audit() != guard.world().policy().audit() {
                     anyhow::bail!(
                         "{}: section `audit` changed; that takes effect with `systemctl restart egressd`",
@@ -274,7 +277,7 @@ impl Daemon {
                     );
                 }
                 let policy = Arc::new(policy);
-                guard.install(Arc::clone(&policy))?;
+                guard.install(Arc::clone(&policy), opener)?;
                 Ok(policy)
             });
             let path = guard.cgroup.path().to_owned();

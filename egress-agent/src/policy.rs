@@ -26,6 +26,7 @@
 
 mod check;
 mod compile;
+mod credential;
 mod explain;
 mod file;
 #[cfg(any(test, fuzzing))]
@@ -37,11 +38,13 @@ mod lint;
 mod name;
 pub mod net;
 mod network;
+mod path;
 mod pattern;
 mod port;
 mod portset;
 mod problem;
 mod quantity;
+mod requests;
 mod rule;
 mod session;
 mod settings;
@@ -77,6 +80,10 @@ pub(crate) use self::{
 };
 pub use self::{
     compile::Tables,
+    credential::{
+        Credential, CredentialError, Place as CredentialPlace, Secret, Secrets,
+        Source as CredentialSource,
+    },
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::{Level, schema},
     glob::{Glob, Globs, InvalidGlob},
@@ -84,11 +91,16 @@ pub use self::{
     inspect::{Action, InspectSettings, PackSource},
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
+    path::{InvalidPath, InvalidPathPattern, PathPattern, RequestPath},
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},
     portset::{PortEntry, PortSets},
     problem::{Invalid, Problem, Related, Severity, draw, quote},
-    rule::{AuditSettings, DnsSettings, Effect, LOOPBACK, Levels, ProxySettings, Rule, Upstream},
+    requests::{Budget, Http, RequestRule},
+    rule::{
+        AuditSettings, DnsSettings, Effect, LOOPBACK, Levels, OfAnswer, OfRequest, ProxySettings,
+        Rule, Upstream,
+    },
     session::{ListedSocket, Need, Places, SessionSettings},
     suggest::suggest,
     tables::TableRules,
@@ -115,9 +127,11 @@ pub struct Policy {
     /// Names that are denied on some ports.
     deny_ports: PatternTable<RuleId>,
     private: PatternTable<()>,
+    exempt: PatternTable<()>,
     /// The kernel tables, built when the first address is asked about.
     tables: Arc<OnceLock<TableRules>>,
     content: Arc<Content>,
+    secrets: Arc<Secrets>,
 }
 
 /// Why there is no policy.
@@ -254,6 +268,17 @@ impl Policy {
         &self.content
     }
 
+    /// Reads the secrets that rules add to requests. Without this, requests that need one are
+    /// refused.
+    pub fn load_secrets(&mut self) -> Result<(), CredentialError> {
+        self.secrets = Arc::new(Secrets::load(self.rules())?);
+        Ok(())
+    }
+
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     pub fn rule(&self, id: RuleId) -> Option<&Rule> {
         portset::find(self.rules(), id)
     }
@@ -337,6 +362,18 @@ impl Policy {
         self.private.find(name).next().is_some()
     }
 
+    /// Whether TLS for this host stays shut where a rule has level `http`.
+    pub fn is_exempt(&self, name: &Name) -> bool {
+        self.exempt.find(name).next().is_some()
+    }
+
+    /// Whether any rule opens TLS.
+    pub fn opens_tls(&self) -> bool {
+        let allows = |rule: &&Rule| rule.effect == Effect::Allow && !rule.hosts.is_empty();
+        let mut rules = self.rules().iter().filter(allows);
+        rules.any(|rule| rule.levels.http == Level::Http || rule.levels.other == Level::Http)
+    }
+
     /// The kernel tables, with port sets numbered by `sets`.
     pub fn compile(&self, sets: &mut PortSets) -> Tables {
         self.checked.plan.number(&self.digest, sets)
@@ -381,8 +418,10 @@ impl Policy {
             deny: PatternTable::default(),
             deny_ports: PatternTable::default(),
             private: PatternTable::default(),
+            exempt: PatternTable::default(),
             tables: Arc::default(),
             content,
+            secrets: Arc::default(),
         };
         for rule in &policy.checked.rules {
             let table = match rule.effect {
@@ -393,6 +432,7 @@ impl Policy {
             table.extend(&rule.hosts, rule.id);
         }
         policy.private.extend(&policy.checked.dns.private, ());
+        policy.exempt.extend(&policy.checked.proxy.exempt, ());
         policy
     }
 }

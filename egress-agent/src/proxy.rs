@@ -19,6 +19,7 @@
 //! or may hide it, a name that was not resolved to this very address are ended with a reason.
 
 pub mod answer;
+pub mod ca;
 mod conversation;
 pub mod decode;
 mod dial;
@@ -26,9 +27,13 @@ mod door;
 mod exchange;
 pub mod flow;
 pub mod gate;
+mod h2;
 pub mod hello;
 pub mod http1;
 pub mod multipart;
+pub mod open;
+mod prefixed;
+mod requests;
 pub mod server;
 pub mod sockets;
 pub mod sse;

@@ -257,6 +257,10 @@ reasons! {
     TooSlow = 57, "too-slow";
     /// The proxy has no room for one more flow.
     ProxyFull = 58, "proxy-full";
+    /// The body of a request is longer than can be judged.
+    BodyTooLarge = 59, "body-too-large";
+    /// The placeholder of a secret in a request to a host that the secret is not for.
+    CredentialMisplaced = 60, "credential-misplaced";
 }
 
 #[cfg(test)]

@@ -74,6 +74,7 @@ pub struct Builder {
     arguments: Vec<String>,
     bulk: u32,
     upstreams: Option<String>,
+    has_ca: bool,
 }
 
 impl Builder {
@@ -113,6 +114,12 @@ impl Builder {
         self
     }
 
+    /// Makes the local CA that the policies open TLS with.
+    pub fn local_ca(mut self) -> Self {
+        self.has_ca = true;
+        self
+    }
+
     /// Builds the world and starts what was asked for; everything is ready when this returns.
     pub fn build(self) -> Result<World> {
         let Self {
@@ -121,6 +128,7 @@ impl Builder {
             arguments,
             bulk,
             upstreams,
+            has_ca,
         } = self;
         let root = rustix::process::geteuid().is_root();
         ensure!(
@@ -152,6 +160,11 @@ impl Builder {
             anyhow::Ok((resolver?, joined(web)?, joined(ssh)?))
         })?;
         let echo = Echo::start(&internet)?;
+        if let Some(programs) = programs.as_deref().filter(|_| has_ca) {
+            let mut command = Command::new(programs.join("egressctl"));
+            command.args(["ca", "init", "--dir"]).arg(path.join("ca"));
+            program::run(&mut command)?;
+        }
         let outside = home.cgroup().child("outside")?;
         let mut world = World {
             daemons: Vec::new(),
@@ -280,6 +293,11 @@ impl World {
 
     pub fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// The directory of the local CA, if there is one.
+    pub fn local_ca(&self) -> PathBuf {
+        self.home().join("ca")
     }
 
     /// Belongs to the agents' user.

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, classify, confirm, doctor, hook, log, mcp, policy,
+        self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, hook, log, mcp, policy,
         replay, rules, run, scan, selftest, session, status, why,
     },
     control::DEFAULT_SOCKET,
@@ -68,6 +68,9 @@ enum Verb {
     Reload(admin::ReloadArgs),
     /// Take the guard off. Only root, and only from outside.
     Release(admin::ReleaseArgs),
+    /// Make or show the local CA that TLS is opened with, where a rule has level `http`.
+    #[command(subcommand)]
+    Ca(ca::Command),
     /// Check what this machine offers; with `--escape`, try every known way out.
     Doctor(doctor::DoctorArgs),
     /// Print completions for a shell.
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
         Verb::Confirm(args) => confirm::run(&args, &socket, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
+        Verb::Ca(command) => ca::run(command, &mut screen),
         Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),
         Verb::Attempt(args) => attempt::run(args, &mut screen),
         Verb::Completions { shell } => {

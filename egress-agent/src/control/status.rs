@@ -1,6 +1,6 @@
 //! What the daemon tells about itself. Members may be added within a version.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -222,4 +222,8 @@ pub struct Entered {
     /// Where the proxy listens on loopback; absent in what an older daemon says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_port: Option<u16>,
+    /// The certificates to trust, when TLS is opened with the local CA: a file in PEM that
+    /// everybody may read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<PathBuf>,
 }

@@ -18,6 +18,7 @@ use egress_common::{
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
+    bundle,
     host::{PolicyNames, World},
     journal::{self, Journal},
     records::Records,
@@ -35,7 +36,7 @@ use crate::{
         pins::Pins, programs, tables::Generation,
     },
     policy::{Name, NameDecision, Policy, PortSets},
-    proxy::{Gate, Ports, gate::Ends},
+    proxy::{Gate, Ports, gate::Ends, open::Opener},
 };
 
 /// Why a cgroup cannot be guarded.
@@ -51,6 +52,11 @@ pub enum GuardError {
         "another egressd guards the cgroup `{0}`; stop it with `systemctl stop egressd`, or guard another cgroup"
     )]
     Taken(String),
+    #[error("write the certificates for sessions to {}: {source}", .path.display())]
+    Bundle {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("lock the cgroup `{cgroup}`: {source}")]
     Lock {
         cgroup: String,
@@ -86,6 +92,8 @@ pub struct Guard {
     pub lsm: Result<(), lsm::Missing>,
     /// What the control socket is bound to: sessions talk to it.
     control_socket: Vec<u8>,
+    /// Where sessions find the certificates that they are to trust while TLS is opened.
+    bundle: PathBuf,
     /// Held for as long as the guard is ours.
     _lock: std::fs::File,
 }
@@ -107,6 +115,10 @@ pub struct Prepared {
 /// What a guard is started with.
 pub struct Start<'a> {
     pub policy: Arc<Policy>,
+    /// What TLS is opened with, if the policy wants that.
+    pub opener: Option<Arc<Opener>>,
+    /// Where sessions find the certificates that they are to trust then.
+    pub bundle: PathBuf,
     pub policy_path: PathBuf,
     pub resolver_ports: [u16; RESOLVER_SLOTS],
     pub proxy_ports: Ports,
@@ -231,12 +243,13 @@ impl Prepared {
             records: start.records,
             cgroup: cgroup.path().to_owned(),
         };
-        let (gate, ends) = Gate::new(flows, Arc::clone(&start.policy));
+        let (gate, ends) = Gate::new(flows, Arc::clone(&start.policy), start.opener.clone());
         let mut guard = Guard {
             gate,
             proxy_ports: start.proxy_ports,
             lsm: programs.lsm(),
             control_socket: start.control_socket,
+            bundle: start.bundle,
             cgroup,
             pins,
             policy_path: start.policy_path,
@@ -245,7 +258,7 @@ impl Prepared {
             upstreams: start.upstreams.to_vec(),
             _lock: lock,
         };
-        guard.install(start.policy)?;
+        guard.install(start.policy, start.opener)?;
         if let Some(links) = links {
             programs.attach(&guard.cgroup, &links)?;
             guard.lsm = programs.lsm();
@@ -263,7 +276,15 @@ impl Guard {
     ///
     /// Leases are judged anew. A name that the policy no longer allows loses its addresses at
     /// that same instant, and the flows that it led to are cut.
-    pub fn install(&self, policy: Arc<Policy>) -> Result<(), KernelError> {
+    pub fn install(
+        &self,
+        policy: Arc<Policy>,
+        opener: Option<Arc<Opener>>,
+    ) -> Result<(), GuardError> {
+        bundle::keep(&self.bundle, opener.as_deref()).map_err(|source| GuardError::Bundle {
+            path: self.bundle.clone(),
+            source,
+        })?;
         let world = self.world();
         let mut sets = PortSets::starting_at(world.tables.borrow().next_set());
         let compiled = policy.compile(&mut sets);
@@ -311,7 +332,7 @@ impl Guard {
         self.resolver
             .with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
-        self.gate.replace(Arc::clone(&policy));
+        self.gate.replace(Arc::clone(&policy), opener);
         *world.names.borrow_mut() = Arc::new(PolicyNames::new(policy));
         Ok(())
     }
@@ -369,6 +390,12 @@ impl Guard {
         self.proxy_ports.explicit
     }
 
+    /// The certificates that sessions are to trust; `None` where no TLS is opened.
+    pub fn bundle(&self) -> Option<&Path> {
+        let is_there = self.gate.opener().is_some();
+        is_there.then_some(self.bundle.as_path())
+    }
+
     /// What is asked for and not held in full.
     pub fn gaps(&self) -> Vec<String> {
         let policy = self.world().policy();
@@ -378,6 +405,18 @@ impl Guard {
                 "dns.mode is snoop: best effort; a first connect may be refused, and denied names still leave the machine"
                     .to_owned(),
             );
+        }
+        if policy.opens_tls() && !policy.proxy().exempt.is_empty() {
+            let hosts: Vec<String> = policy
+                .proxy()
+                .exempt
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            gaps.push(format!(
+                "proxy.exempt: TLS is not opened for {}: their names are checked, and no request",
+                hosts.join(", ")
+            ));
         }
         if policy.denial_errno() != 1 && !programs::has_set_retval() {
             gaps.push("network.errno: this kernel (before 5.18) can only say EPERM".to_owned());

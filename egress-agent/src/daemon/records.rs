@@ -137,7 +137,7 @@ impl Records {
         let policy = world.policy();
         let (verdict, reason, id) = match told.outcome {
             Passed::Allowed(_) if !policy.audit().allowed => return,
-            Passed::Allowed(rule) => (Verdict::Allow, None, rule),
+            Passed::Allowed(rule) | Passed::Noted(rule) => (Verdict::Allow, None, rule),
             Passed::Denied(reason, rule) => (Verdict::Deny, Some(reason), rule),
         };
         let mut record = of_session(world, Layer::Proxy, Kind::Request, told.session);
@@ -152,7 +152,9 @@ impl Records {
             address: destination.ip(),
             port: destination.port(),
         });
-        record.message = reason_text(&policy, id).or_else(|| told.message.clone());
+        record.message = told.message.clone().or_else(|| reason_text(&policy, id));
+        record.findings = told.findings.iter().map(Into::into).collect();
+        record.allow_with.clone_from(&told.allow_with);
         let is_allowable = matches!(reason, Some(Reason::NameDenied | Reason::PortNotAllowed));
         if is_allowable
             && let Some(destination) = told.destination
@@ -160,7 +162,7 @@ impl Records {
         {
             record.allow_with = allow_with(&Host::Name(name), destination.port(), Protocol::TCP);
         }
-        if verdict == Verdict::Allow {
+        if matches!(told.outcome, Passed::Allowed(_)) {
             let Traffic { up, down, duration } = told.traffic;
             record.message = Some(format!(
                 "{up} bytes up, {down} bytes down in {} ms",

@@ -29,7 +29,7 @@ use super::{
     guard::Guard,
     heap,
     notify::notify,
-    policies::load_policies,
+    policies::{Loaded, load_policies},
     privileges, records,
     records::Records,
     start::{plans, refuse_nested, start_guards},
@@ -43,7 +43,7 @@ use crate::{
     control::{server, socket},
     kernel::{Hierarchy, KernelError, boot, check_kernel, events::Events, lsm, pins::Pins, watch},
     launch::{child::Start, parent, privileges::User},
-    policy::{AuditSettings, Policy},
+    policy::AuditSettings,
     trust::Trusted,
 };
 
@@ -116,11 +116,16 @@ pub fn run(options: Options, set_verbosity: SetVerbosity) -> anyhow::Result<Outc
 
 async fn serve(
     options: Options,
-    policies: Vec<Policy>,
+    policies: Vec<Loaded>,
     hierarchy: Hierarchy,
     set_verbosity: SetVerbosity,
 ) -> anyhow::Result<Outcome> {
-    let audit = policies.first().context("no policy")?.audit().clone();
+    let audit = policies
+        .first()
+        .context("no policy")?
+        .policy
+        .audit()
+        .clone();
     refuse_nested(&options.guards)?;
     for (cgroup, _) in &options.guards {
         Pins::new(&options.pin_dir, cgroup.trim_matches('/'), "").check()?;

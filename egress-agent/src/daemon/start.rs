@@ -15,6 +15,7 @@ use tokio::task::spawn_local;
 use super::{
     Daemon, Running,
     guard::{Guard, Origin, Prepared, Start},
+    policies::Loaded,
     privileges, proxied,
     run::Options,
 };
@@ -23,7 +24,7 @@ use crate::{
     dns::{self, resolv_conf},
     kernel::{events::Events, log::ProgramLog},
     policy::{Policy, Upstream},
-    proxy,
+    proxy::{self, open::Opener},
 };
 
 /// What one guard shall be.
@@ -31,18 +32,21 @@ pub(super) struct Plan {
     cgroup: String,
     policy_path: PathBuf,
     policy: Arc<Policy>,
+    opener: Option<Arc<Opener>>,
     upstreams: Vec<SocketAddr>,
 }
 
-pub(super) fn plans(options: &Options, policies: Vec<Policy>) -> anyhow::Result<Vec<Plan>> {
+pub(super) fn plans(options: &Options, policies: Vec<Loaded>) -> anyhow::Result<Vec<Plan>> {
     let guards = options.guards.iter().zip(policies);
     guards
-        .map(|((cgroup, policy_path), policy)| {
+        .map(|((cgroup, policy_path), loaded)| {
+            let Loaded { policy, opener } = loaded;
             Ok(Plan {
                 cgroup: cgroup.clone(),
                 policy_path: policy_path.clone(),
                 upstreams: upstreams(&policy, &options.resolv_conf)?,
                 policy: Arc::new(policy),
+                opener,
             })
         })
         .collect()
@@ -76,6 +80,7 @@ fn raise(daemon: &Daemon, options: &Options, one: Prepared, plan: Plan) -> anyho
         cgroup: _,
         policy_path,
         policy,
+        opener,
         upstreams,
     } = plan;
     let preferred = one.resolver_ports().unwrap_or_default();
@@ -83,13 +88,14 @@ fn raise(daemon: &Daemon, options: &Options, one: Prepared, plan: Plan) -> anyho
     let doors = proxy::Sockets::bind(one.proxy_ports().unwrap_or_default())?;
     let origin = one.origin().clone();
     let path = one.cgroup().path().to_owned();
-    let sessions = options
-        .runtime_dir
-        .join("sessions")
-        .join(path.replace('/', "%2F"));
+    let file = path.replace('/', "%2F");
+    let sessions = options.runtime_dir.join("sessions").join(&file);
+    let bundle = options.runtime_dir.join("ca").join(file + ".pem");
     let (guard, ring, ends) = one.start(
         Start {
             policy: Arc::clone(&policy),
+            opener,
+            bundle,
             policy_path,
             resolver_ports: sockets.ports(),
             proxy_ports: doors.ports,
@@ -146,6 +152,7 @@ pub(super) fn raise_again(
         cgroup: path.to_owned(),
         policy_path: lost.policy_path.clone(),
         policy: lost.world().policy(),
+        opener: lost.gate.opener(),
         upstreams: lost.upstreams.clone(),
     };
     let cgroup = privileges::with_dac_override(|| daemon.hierarchy.create(path))?;

@@ -109,7 +109,19 @@ pub fn start(start: &Start<'_>, tell: &mut dyn FnMut(&str)) -> Result<Infallible
         }
     }
     let port = entered.proxy_port.filter(|_| start.sets_proxy);
-    become_command(start.command, &entered.session, held.has(Piece::View), port)
+    let bundle = entered.ca_bundle.as_deref();
+    if let Some(bundle) = bundle {
+        let (_set, replaced) = environment::bundle(bundle, |name| std::env::var_os(name));
+        if !replaced.is_empty() {
+            tell(&format!(
+                "egressd: TLS is opened in this session: {} named other certificates, and now {}",
+                replaced.join(", "),
+                bundle.display()
+            ));
+        }
+    }
+    let has_view = held.has(Piece::View);
+    become_command(start.command, &entered.session, has_view, port, bundle)
 }
 
 /// Asks the daemon for the session, and does not believe it: the kernel says where we are.
@@ -192,6 +204,7 @@ fn become_command(
     session: &str,
     has_view: bool,
     proxy_port: Option<u16>,
+    bundle: Option<&Path>,
 ) -> Result<Infallible, StartError> {
     let Some((program, arguments)) = command.split_first() else {
         return Err(StartError::Exec {
@@ -203,6 +216,10 @@ fn become_command(
     command.args(arguments).env("EGRESSD_SESSION", session);
     if let Some(port) = proxy_port {
         command.envs(environment::proxy(port));
+    }
+    if let Some(bundle) = bundle {
+        let (set, _replaced) = environment::bundle(bundle, |name| std::env::var_os(name));
+        command.envs(set);
     }
     if has_view {
         let get = |name: &str| std::env::var(name).ok();

@@ -1,7 +1,11 @@
-//! Variables that lead to sockets: unset when the view hides what they lead to, so that programs
-//! say at once that there is none. Everything else in the environment stays.
+//! What a session's environment has to say otherwise. Variables that lead to sockets are unset when
+//! the view hides what they lead to, so that programs say at once that there is none; those for the
+//! proxy and for the local CA are set where they are wanted. Everything else stays.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 /// Variables whose value is the address of a UNIX socket, in one of the usual spellings.
 const ADDRESSES: &[&str] = &[
@@ -39,6 +43,40 @@ pub(super) fn proxy(port: u16) -> impl Iterator<Item = (String, String)> {
                 (name.to_ascii_lowercase(), value),
             ]
         })
+}
+
+/// Variables that name a file of certificates to trust, each with who reads it.
+const BUNDLES: &[&str] = &[
+    // OpenSSL: python's ssl, ruby, perl, php; rustls-native-certs; Go.
+    "SSL_CERT_FILE",
+    // curl, and what is built on it.
+    "CURL_CA_BUNDLE",
+    // Python: requests, and pip.
+    "REQUESTS_CA_BUNDLE",
+    "PIP_CERT",
+    // Node.js: besides its own.
+    "NODE_EXTRA_CA_CERTS",
+    "npm_config_cafile",
+    "GIT_SSL_CAINFO",
+    "CARGO_HTTP_CAINFO",
+    "AWS_CA_BUNDLE",
+    "DENO_CERT",
+    "NIX_SSL_CERT_FILE",
+];
+
+/// What makes the usual clients trust the certificates of this file, and the variables among them
+/// that named another one. One that stayed would fail wherever TLS is opened; what it added to the
+/// system's is for the administrator to add there.
+pub(super) fn bundle<'a>(
+    file: &'a Path,
+    get: impl Fn(&str) -> Option<OsString>,
+) -> (
+    impl Iterator<Item = (&'static str, &'a Path)>,
+    Vec<&'static str>,
+) {
+    let names_another = |name: &&str| get(name).is_some_and(|value| value != *file);
+    let replaced = BUNDLES.iter().copied().filter(names_another).collect();
+    (BUNDLES.iter().map(move |name| (*name, file)), replaced)
 }
 
 /// The variables that lead nowhere. `get` has their values, `is_socket` knows what is there.
@@ -102,6 +140,21 @@ mod tests {
         ] {
             assert_eq!(path(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_named_other_certificates_is_told() {
+        let get = |name: &str| match name {
+            "SSL_CERT_FILE" => Some("/home/me/corp.pem".into()),
+            "PIP_CERT" => Some("/run/egressd/ca/agents.pem".into()),
+            _ => None,
+        };
+        let (set, replaced) = bundle(Path::new("/run/egressd/ca/agents.pem"), get);
+        assert_eq!(replaced, ["SSL_CERT_FILE"]);
+        assert!(
+            set.into_iter()
+                .any(|(name, _)| name == "NODE_EXTRA_CA_CERTS")
+        );
     }
 
     #[test]

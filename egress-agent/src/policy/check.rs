@@ -11,7 +11,7 @@ use egress_common::Mode;
 use super::{
     Policy,
     compile::Plan,
-    file::{self, Errno, File, Inbound},
+    file::{self, Errno, File, Inbound, Level},
     inspect::{self, InspectSettings},
     lint, network,
     problem::{Problem, Related, Severity},
@@ -182,8 +182,21 @@ impl<'c> Checker<'c> {
             }
         });
         let mode = self.mode(&file, base.as_ref());
-        let proxy = settings::proxy(file.proxy.as_ref(), base.as_ref());
-        let (rules, own) = network::rules(self, &file, base.as_ref(), proxy.level);
+        let inspect = inspect::settings(
+            self,
+            file.inspect.as_ref(),
+            base.as_ref(),
+            &root.key("inspect"),
+        );
+        let proxy = settings::proxy(
+            self,
+            file.proxy.as_ref(),
+            base.as_ref(),
+            &inspect,
+            &root.key("proxy"),
+        );
+        let level = proxy.as_ref().map_or(Level::Name, |proxy| proxy.level);
+        let (rules, own) = network::rules(self, &file, base.as_ref(), level);
         let is_session = file.network.loopback.allow.iter().any(network::is_session);
         let dns = settings::dns(self, file.dns.as_ref(), base.as_ref(), &root.key("dns"));
         let audit = settings::audit(self, file.audit.as_ref(), base.as_ref(), &root.key("audit"));
@@ -194,12 +207,6 @@ impl<'c> Checker<'c> {
             &root.key("session"),
         );
         let tools = tools::settings(self, file.tools.as_ref(), base.as_ref(), &root.key("tools"));
-        let inspect = inspect::settings(
-            self,
-            file.inspect.as_ref(),
-            base.as_ref(),
-            &root.key("inspect"),
-        );
         let network = root.key("network");
         let plan = match Plan::new(&rules) {
             Ok(plan) => plan,
@@ -231,7 +238,7 @@ impl<'c> Checker<'c> {
             session_loopback: is_session || inherited.is_some_and(Policy::session_loopback),
             dns: dns?,
             audit: audit?,
-            proxy,
+            proxy: proxy?,
             session,
             tools,
             inspect,

@@ -305,5 +305,6 @@ pub(crate) fn loopback_rule(source: Arc<str>, line: u32, ports: Vec<PortRange>) 
             .collect(),
         ports,
         levels: super::rule::Levels::ADDRESS,
+        http: Arc::default(),
     }
 }

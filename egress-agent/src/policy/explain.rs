@@ -271,7 +271,9 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
         | Reason::DialFailed
         | Reason::TlsFailed
         | Reason::TooSlow
-        | Reason::ProxyFull => (false, None),
+        | Reason::ProxyFull
+        | Reason::BodyTooLarge
+        | Reason::CredentialMisplaced => (false, None),
     }
 }
 

@@ -212,7 +212,7 @@ pub(crate) struct Rule {
     )]
     #[schemars(with = "String")]
     pub(crate) reason: Option<String>,
-    /// What is looked at on the way to these hosts: `address` leaves it to the kernel, `name` has the proxy check that a client asks for a host that the rule names. Without it the level of section `proxy` for 443/tcp and 80/tcp, and `address` for every other port.
+    /// What is looked at on the way to these hosts: `address` leaves it to the kernel, `name` has the proxy check that a client asks for a host that the rule names, `http` has it read every request, in TLS too. Without it the level of section `proxy` for 443/tcp and 80/tcp, and `address` for every other port.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -220,9 +220,193 @@ pub(crate) struct Rule {
     )]
     #[schemars(with = "Level")]
     pub(crate) level: Option<Level>,
+    /// What may be asked of these hosts, at level `http`: a request must fit one of them. Without it every request; an empty list allows none.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<Request>")]
+    pub(crate) requests: Option<Vec<Request>>,
+    /// The longest body of a request, at level `http`: `1KiB` to `64MiB`. Without it `8MiB`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) max_body: Option<String>,
+    /// How much a session may ask of each host of this rule, at level `http`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Budget")]
+    pub(crate) budget: Option<Budget>,
+    /// A secret that the proxy adds to requests for these hosts, at level `http`: the agent never holds it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Credential")]
+    pub(crate) credential: Option<Credential>,
+    /// Headers in which a client may tell these hosts a secret of its own, such as `authorization` or `x-api-key`, at level `http`. In every other place a secret is refused as `proxy.requests` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) login_headers: Vec<String>,
     /// Says that a pattern directly under a public suffix, such as `*.github.io`, is meant: it allows the names of every tenant.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) multi_tenant: bool,
+}
+
+/// Requests that may be made. Every key that is given must hold.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// Methods, such as `GET`; without it any.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) methods: Option<Vec<String>>,
+    /// Paths without a query: `/repos/acme/*` for one segment, `/v1/**` for any number of them. Without it any.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) paths: Option<Vec<String>>,
+    /// Headers that must be there, each with the values that it may have; `*` in a value stands for any text.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "distinct"
+    )]
+    pub(crate) headers: BTreeMap<String, Vec<String>>,
+}
+
+/// How much a session may ask of one host.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Budget {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// Requests and messages of WebSockets.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "u64")]
+    pub(crate) requests: Option<u64>,
+    /// Bytes to the host, such as `10MiB`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) up: Option<String>,
+    /// Bytes from the host.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) down: Option<String>,
+    /// When it begins anew: `session` (the default) for never, or a time such as `1m`, `1s` to `24h`.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) per: Option<String>,
+}
+
+/// A secret that the proxy adds, as a header or in place of a placeholder.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Credential {
+    /// A comment for people: any JSON value.
+    #[serde(
+        rename = "//",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "serde_json::Value")]
+    pub(crate) comment: Option<Comment>,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) description: String,
+    /// The header that is set, such as `authorization`; what the client has sent in it is dropped.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) header: Option<String>,
+    /// What the header holds, with `{secret}` in it. Without it the secret alone.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) value: Option<String>,
+    /// In place of `header`: a word that stands for the secret in headers. A request that takes it to another host is refused.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) placeholder: Option<String>,
+    /// The file that holds the secret, which only root can read: an absolute path.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) file: Option<String>,
+    /// In place of `file`: a program, by its absolute path, and its arguments. It prints the secret when the policy is loaded.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "Vec<String>")]
+    pub(crate) command: Option<Vec<String>>,
 }
 
 /// How deep the way to a host is looked into.
@@ -235,6 +419,8 @@ pub enum Level {
     Address,
     /// The proxy checks the host that the client asks for, in TLS or in HTTP.
     Name,
+    /// TLS is opened with the local CA (`egressctl ca init`), and every request is judged.
+    Http,
 }
 
 /// Section `proxy`.
@@ -254,6 +440,21 @@ pub(crate) struct Proxy {
     pub(crate) description: String,
     /// The level of rules for hosts that name none, on 443/tcp and 80/tcp.
     pub(crate) level: Level,
+    /// What happens at level `http` to a request that holds a secret: `allow`, `warn` records it, `deny` refuses it. Without it as `inspect.secrets` says, where `ask` and `redact` refuse it too.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "OfRequest")]
+    pub(crate) requests: Option<OfRequest>,
+    /// What happens at level `http` to an answer that holds orders to the model: `allow`, `warn` records them, `strip` takes them out, `deny` refuses the answer. Without it as `inspect.injection` says.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    #[schemars(with = "OfAnswer")]
+    pub(crate) responses: Option<OfAnswer>,
+    /// How long a host may take to begin its answer: `1s` to `24h`.
+    pub(crate) answer_within: String,
+    /// The directory of the local CA that level `http` opens TLS with, as `egressctl ca init` makes it: an absolute path.
+    pub(crate) ca: String,
+    /// Hosts whose TLS is not opened where a rule has level `http`, because their clients pin a certificate or show one of their own: names and patterns. Of them the names are checked, and no request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exempt: Vec<String>,
 }
 
 impl Default for Proxy {
@@ -262,8 +463,33 @@ impl Default for Proxy {
             comment: None,
             description: String::new(),
             level: Level::Name,
+            requests: None,
+            responses: None,
+            // Models think for minutes before the first byte.
+            answer_within: "15m".to_owned(),
+            ca: crate::proxy::ca::DIRECTORY.to_owned(),
+            exempt: Vec::new(),
         }
     }
+}
+
+/// What is done about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OfRequest {
+    Allow,
+    Warn,
+    Deny,
+}
+
+/// What is done about an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OfAnswer {
+    Allow,
+    Warn,
+    Strip,
+    Deny,
 }
 
 /// A port or range of ports: text such as `443/tcp`, or a number for TCP.

@@ -1,4 +1,4 @@
-//! Patterns of tool names: literal text in which `*` stands for any text, the empty one included.
+//! Patterns of tool names and of values: literal text in which `*` stands for any text, the empty one included.
 //!
 //! Read once; a match costs one pass over the name for each star.
 
@@ -23,6 +23,8 @@ pub enum InvalidGlob {
     TooManyStars,
     #[error("`{}` cannot stand in the name of a tool", .0.escape_debug())]
     Character(char),
+    #[error("`{}` cannot stand in the value of a header", .0.escape_debug())]
+    Value(char),
 }
 
 impl Glob {
@@ -39,6 +41,22 @@ impl Glob {
         if let Some(stray) = text.chars().find(is_stray) {
             return Err(InvalidGlob::Character(stray));
         }
+        Self::cut(text)
+    }
+
+    /// A pattern of values of headers, in which every visible sign but the star is itself.
+    pub fn value(text: &str) -> Result<Self, InvalidGlob> {
+        if text.len() > LONGEST {
+            return Err(InvalidGlob::TooLong);
+        }
+        let is_stray = |c: &char| !matches!(c, ' '..='~');
+        if let Some(stray) = text.chars().find(is_stray) {
+            return Err(InvalidGlob::Value(stray));
+        }
+        Self::cut(text)
+    }
+
+    fn cut(text: &str) -> Result<Self, InvalidGlob> {
         let pieces: Vec<_> = text.split('*').map(str::to_owned).collect();
         if pieces.len() > STARS + 1 {
             return Err(InvalidGlob::TooManyStars);

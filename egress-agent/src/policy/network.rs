@@ -13,6 +13,7 @@ use super::{
     pattern::NamePattern,
     port::PortRange,
     problem::{nearest, quote},
+    requests,
     rule::{Effect, LOOPBACK, Levels, RESERVED, Rule},
     text::Place,
 };
@@ -112,7 +113,10 @@ fn one_rule(
         }
     }
     let ports = ports(c, rule, effect, place);
+    let levels = levels(c, rule, effect, http, place);
+    let reads = effect == Effect::Allow && levels.reads(&ports);
     Rule {
+        http: Arc::new(requests::http(c, rule, reads, place)),
         id: RuleId::NONE,
         name: rule.name.clone(),
         effect,
@@ -122,7 +126,7 @@ fn one_rule(
         hosts,
         networks,
         ports,
-        levels: levels(c, rule, effect, http, place),
+        levels,
     }
 }
 

@@ -192,7 +192,7 @@ fn led(all: &[Rule], pieces: &[Piece]) -> Vec<Piece> {
         let mut push = |first: u16, last: u16| {
             let rule = match levels.at(first) {
                 Level::Address => piece.rule,
-                Level::Name => piece.rule.through_proxy(),
+                Level::Name | Level::Http => piece.rule.through_proxy(),
             };
             let range = PortRange {
                 first,

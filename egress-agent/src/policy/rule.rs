@@ -2,11 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use egress_common::{DnsMode, RuleId};
+use egress_common::{DnsMode, Protocol, RuleId};
 use hickory_proto::rr::RecordType;
 use ipnet::IpNet;
 
-use super::{file::Level, pattern::NamePattern, port::PortRange, portset};
+use super::{file::Level, pattern::NamePattern, port::PortRange, portset, requests::Http};
 
 /// Name of the rule that stands for `network.loopback.allow`.
 pub const LOOPBACK: &str = "loopback";
@@ -38,6 +38,8 @@ pub struct Rule {
     /// A deny rule without ports has [`PortRange::EVERY`].
     pub ports: Vec<PortRange>,
     pub levels: Levels,
+    /// What may be said to its hosts, at level `http`.
+    pub http: Arc<Http>,
 }
 
 /// What is looked at on the way to the hosts of a rule.
@@ -58,6 +60,16 @@ impl Levels {
 
     pub const fn at(self, port: u16) -> Level {
         if is_http(port) { self.http } else { self.other }
+    }
+
+    /// Whether requests to one of these ports are read.
+    pub(crate) fn reads(self, ports: &[PortRange]) -> bool {
+        let holds = |port| {
+            let mut ports = ports.iter();
+            ports.any(|range| range.contains(Protocol::TCP, port))
+        };
+        self.other == Level::Http
+            || self.http == Level::Http && (ports.is_empty() || holds(80) || holds(443))
     }
 }
 
@@ -127,4 +139,33 @@ pub struct AuditSettings {
 pub struct ProxySettings {
     /// The level of rules for hosts that name none, on the ports of HTTP.
     pub level: Level,
+    /// For secrets in requests; [`OfRequest::Deny`] where section `inspect` asks or redacts.
+    pub requests: OfRequest,
+    /// For orders to the model in answers.
+    pub responses: OfAnswer,
+    pub answer_within: Duration,
+    /// The directory of the local CA, absolute.
+    pub ca: PathBuf,
+    /// Hosts whose TLS is not opened.
+    pub exempt: Vec<NamePattern>,
+}
+
+/// What is done about a secret in a request. Greater is stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OfRequest {
+    Allow,
+    /// It is recorded and goes on.
+    Warn,
+    Deny,
+}
+
+/// What is done about orders in an answer. Greater is stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OfAnswer {
+    Allow,
+    /// They are recorded and go on.
+    Warn,
+    /// They are taken out, and the rest goes on.
+    Strip,
+    Deny,
 }

@@ -14,10 +14,12 @@ use hickory_proto::rr::RecordType;
 use super::{
     Policy,
     check::Checker,
-    file, network,
+    file,
+    inspect::{Action, InspectSettings},
+    network,
     problem::quote,
     quantity::{self, InvalidQuantity},
-    rule::{AuditSettings, DnsSettings, ProxySettings, Upstream},
+    rule::{AuditSettings, DnsSettings, OfAnswer, OfRequest, ProxySettings, Upstream},
     text::Place,
 };
 
@@ -96,15 +98,91 @@ pub(crate) fn dns(
     })
 }
 
-/// Settings of the proxy: this file's, else those of the policy that it extends.
-pub(crate) fn proxy(proxy: Option<&file::Proxy>, base: Option<&Policy>) -> ProxySettings {
+/// Settings of the proxy: this file's, else those of the policy that it extends. What is done about
+/// content is never less than what that one does, nor than section `inspect` where none says it. Exempt hosts of both
+/// are exempt.
+pub(crate) fn proxy(
+    c: &mut Checker<'_>,
+    proxy: Option<&file::Proxy>,
+    base: Option<&Policy>,
+    inspect: &InspectSettings,
+    place: &Place<'_>,
+) -> Option<ProxySettings> {
+    let base = base.map(Policy::proxy);
+    let at_exempt = place.key("exempt");
+    let written = proxy.map(|proxy| proxy.exempt.as_slice());
+    let patterns = written.unwrap_or_default().iter().enumerate();
+    let exempt = patterns
+        .filter_map(|(index, text)| network::pattern(c, text, true, &at_exempt.index(index)))
+        .chain(base.iter().flat_map(|base| base.exempt.iter().cloned()))
+        .collect();
+    let own = proxy.and_then(|proxy| proxy.requests);
+    let requests = stricter(
+        own.map(of_request),
+        base.map(|base| base.requests),
+        match inspect.secrets {
+            Action::Allow => OfRequest::Allow,
+            Action::Warn => OfRequest::Warn,
+            Action::Ask | Action::Redact | Action::Deny => OfRequest::Deny,
+        },
+    );
+    let own = proxy.and_then(|proxy| proxy.responses);
+    let responses = stricter(
+        own.map(of_answer),
+        base.map(|base| base.responses),
+        match inspect.injection {
+            Action::Allow => OfAnswer::Allow,
+            Action::Warn => OfAnswer::Warn,
+            Action::Redact => OfAnswer::Strip,
+            Action::Ask | Action::Deny => OfAnswer::Deny,
+        },
+    );
     let defaults = file::Proxy::default();
-    let proxy = match (proxy, base) {
-        (Some(proxy), _) => proxy,
-        (None, Some(base)) => return base.proxy().clone(),
-        (None, None) => &defaults,
+    let (level, answer_within, ca) = match (proxy, base) {
+        (None, Some(base)) => (base.level, Some(base.answer_within), Some(base.ca.clone())),
+        (proxy, _) => {
+            let proxy = proxy.unwrap_or(&defaults);
+            let bounds = Duration::from_secs(1)..=Duration::from_hours(24);
+            let at = place.key("answer_within");
+            let within = duration(c, &proxy.answer_within, bounds, &at);
+            let ca = absolute(c, &proxy.ca, &place.key("ca"));
+            (proxy.level, within, ca)
+        }
     };
-    ProxySettings { level: proxy.level }
+    Some(ProxySettings {
+        level,
+        requests,
+        responses,
+        answer_within: answer_within?,
+        ca: ca?,
+        exempt,
+    })
+}
+
+/// The stricter of two words, or the default where there is none.
+fn stricter<T: Ord>(own: Option<T>, base: Option<T>, default: T) -> T {
+    match (own, base) {
+        (Some(own), Some(base)) => own.max(base),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => default,
+    }
+}
+
+const fn of_request(written: file::OfRequest) -> OfRequest {
+    match written {
+        file::OfRequest::Allow => OfRequest::Allow,
+        file::OfRequest::Warn => OfRequest::Warn,
+        file::OfRequest::Deny => OfRequest::Deny,
+    }
+}
+
+const fn of_answer(written: file::OfAnswer) -> OfAnswer {
+    match written {
+        file::OfAnswer::Allow => OfAnswer::Allow,
+        file::OfAnswer::Warn => OfAnswer::Warn,
+        file::OfAnswer::Strip => OfAnswer::Strip,
+        file::OfAnswer::Deny => OfAnswer::Deny,
+    }
 }
 
 /// Settings of the audit log: this file's, else those of the policy that it extends.
@@ -242,7 +320,7 @@ fn absolute(c: &mut Checker<'_>, text: &str, place: &Place<'_>) -> Option<PathBu
     None
 }
 
-fn bounded(
+pub(crate) fn bounded(
     c: &mut Checker<'_>,
     number: u64,
     bounds: RangeInclusive<u64>,
@@ -260,7 +338,7 @@ fn bounded(
     )
 }
 
-fn duration(
+pub(crate) fn duration(
     c: &mut Checker<'_>,
     text: &str,
     bounds: RangeInclusive<Duration>,
@@ -280,7 +358,7 @@ fn duration(
     }
 }
 
-fn out_of_bounds<T>(
+pub(crate) fn out_of_bounds<T>(
     c: &mut Checker<'_>,
     word: &str,
     low: impl Display,
@@ -292,7 +370,7 @@ fn out_of_bounds<T>(
     None
 }
 
-fn refuse<T>(
+pub(crate) fn refuse<T>(
     c: &mut Checker<'_>,
     text: &str,
     error: InvalidQuantity,

@@ -46,6 +46,7 @@ fn every_shipped_policy_is_valid_and_passes_its_cases() {
         "cluster.json",
         "default.json",
         "development.json",
+        "requests.json",
     ];
     assert_eq!(names, expected);
 }

@@ -83,8 +83,6 @@ fn every_problem_is_reported_at_once_with_its_place() {
         &[
             "2:14 version: version 2 of the format is not known; write `1`",
             "3:11 mode: unknown word `enforced`; did you mean `enforce`?",
-            "4:3 proxy: this version of egressd cannot enforce `proxy`; take the section out: \
-             nothing that a policy asks for is dropped silently",
             "7:32 network.allow[0].hosts[0]: expected text, found `17`",
             "7:36 network.allow[0].hosts[1]: `*.com` allows names that anybody can register: \
              `com` is a public suffix; name the host, or add `\"multi_tenant\": true` to the rule \
@@ -344,19 +342,23 @@ fn port_sets_are_shared_and_their_numbers_never_come_back() {
     assert_eq!(used.into_iter().collect::<Vec<_>>(), [0, 7]);
     assert_eq!(tables.ports.len(), 1);
     let (a, b) = (RuleId(1), RuleId(2));
-    assert_eq!(
-        sets.for_rules(&policy, &[a]),
-        (egress_common::PortSet(7), vec![])
-    );
+    // The name's set leads to the proxy, the network's does not.
+    let (named, entries) = sets.for_rules(&policy, &[a]);
+    assert_eq!((named.0, entries.len()), (8, 1));
+    assert_eq!(sets.for_rules(&policy, &[a]), (named, vec![]));
     let (both, entries) = sets.for_rules(&policy, &[b, a]);
-    assert_eq!((both.0, sets.next_id()), (8, 9));
+    assert_eq!((both.0, sets.next_id()), (9, 10));
     // 443/tcp and 1-65535/udp, which takes one entry for each bit.
     assert_eq!(entries.len(), 17);
-    assert!(entries.iter().all(|entry| entry.rule == b));
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry.rule.0 & 0x7fff_ffff == b.0)
+    );
     assert_eq!(sets.for_rules(&policy, &[b, a]), (both, vec![]));
     let other = parse(&text.replace("a.com", "c.com"));
     let (set, entries) = sets.for_rules(&other, &[a]);
-    assert_eq!((set.0, entries.len(), sets.next_id()), (9, 1, 10));
+    assert_eq!((set.0, entries.len(), sets.next_id()), (10, 1, 11));
 }
 
 #[test]
@@ -502,13 +504,17 @@ fn a_list_is_no_object_though_serde_would_take_it_for_one() {
         objects,
         [
             "Audit",
+            "Budget",
             "Connector",
+            "Credential",
             "Dns",
             "Git",
             "Inspect",
             "Loopback",
             "Network",
             "OwnerScope",
+            "Proxy",
+            "Request",
             "Rule",
             "SensitivePaths",
             "Session",
@@ -556,6 +562,19 @@ fn a_list_is_no_object_though_serde_would_take_it_for_one() {
         (r#"{ "version": 1, "audit": ["c", "d"] }"#, "audit"),
         (r#"{ "version": 1, "session": ["c", "d"] }"#, "session"),
         (r#"{ "version": 1, "inspect": ["c", "d"] }"#, "inspect"),
+        (r#"{ "version": 1, "proxy": ["c", "d"] }"#, "proxy"),
+        (
+            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "requests": [["c", "d"]] }] } }"#,
+            "network.allow[0].requests[0]",
+        ),
+        (
+            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "budget": ["c", "d"] }] } }"#,
+            "network.allow[0].budget",
+        ),
+        (
+            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "credential": ["c"] }] } }"#,
+            "network.allow[0].credential",
+        ),
     ] {
         let invalid = Policy::parse(text, "p.json").unwrap_err();
         let paths: Vec<_> = invalid

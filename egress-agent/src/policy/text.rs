@@ -148,10 +148,24 @@ pub(crate) fn has_objects(root: &Value<'_>) -> bool {
             .and_then(Value::as_array);
         list.is_none_or(|list| list.elements.iter().all(|one| one.as_object().is_some()))
     };
-    ["network", "dns", "audit", "session", "tools", "inspect"]
-        .iter()
-        .all(|key| is_object(file, key))
+    let rules = ["allow", "deny"].iter().flat_map(|key| {
+        let list = network
+            .and_then(|network| property(network, key))
+            .and_then(Value::as_array);
+        list.into_iter().flat_map(|list| &list.elements)
+    });
+    [
+        "network", "dns", "proxy", "audit", "session", "tools", "inspect",
+    ]
+    .iter()
+    .all(|key| is_object(file, key))
         && network.is_none_or(|network| is_object(network, "loopback"))
+        && rules.filter_map(Value::as_object).all(|rule| {
+            are_objects(Some(rule), "requests")
+                && is_object(rule, "budget")
+                && is_object(rule, "credential")
+                && requests_are_objects(rule)
+        })
         && ["allow", "deny"]
             .iter()
             .all(|key| are_objects(network, key))
@@ -165,6 +179,17 @@ pub(crate) fn has_objects(root: &Value<'_>) -> bool {
                 .iter()
                 .all(|key| is_object(tools, key))
         })
+}
+
+/// Whether the headers of every request are one.
+fn requests_are_objects(rule: &Object<'_>) -> bool {
+    let requests = property(rule, "requests").and_then(Value::as_array);
+    requests.is_none_or(|list| {
+        let requests = list.elements.iter().filter_map(Value::as_object);
+        requests
+            .filter_map(|request| property(request, "headers"))
+            .all(|headers| headers.as_object().is_some())
+    })
 }
 
 fn property<'v, 'a>(object: &'v Object<'a>, key: &str) -> Option<&'v Value<'a>> {

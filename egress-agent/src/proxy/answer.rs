@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use egress_common::{Protocol, Reason};
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
 };
 use serde::Serialize;
 
@@ -31,7 +31,8 @@ pub struct Body {
     pub host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
-    /// The rule that would allow it, as it would stand in `network.allow`.
+    /// What would allow it: a rule as it would stand in `network.allow`, or for a host that is
+    /// allowed an entry of `requests` in its rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_with: Option<serde_json::Value>,
     /// Whether the same request may succeed later.
@@ -58,15 +59,25 @@ impl Answer {
             .and_then(|host| Name::parse(host).ok())
             .map(|name| suggest(&Host::Name(name), port, Protocol::TCP))
             .and_then(|text| serde_json::from_str(&text).ok());
+        let more = denial.more.as_deref();
+        let entry = more.and_then(|more| more.allow_with.clone());
+        let retry_after = more.and_then(|more| more.retry_after);
         let body = Body {
             error: denial.reason.code().to_owned(),
             message,
             host: host.map(str::to_owned),
             rule: rule.map(|rule| rule.name.clone()),
-            allow_with,
-            retry: may_pass_later(denial.reason),
+            allow_with: allow_with.or(entry),
+            // A budget that never begins anew stays used up.
+            retry: may_pass_later(denial.reason)
+                && (denial.reason != Reason::HostBudget || retry_after.is_some()),
         };
-        Self::new(status, &body, asked)
+        let mut answer = Self::new(status, &body, asked);
+        if let Some(wait) = retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            answer.fields.insert(RETRY_AFTER, seconds.into());
+        }
+        answer
     }
 
     /// What is said of a request that cannot be read, or that asks for what a proxy does not do.
@@ -132,7 +143,12 @@ fn plain(body: &Body) -> String {
     }
     text.push('\n');
     if let Some(rule) = allow_with {
-        writeln!(text, "to allow it, add to network.allow: {rule}").unwrap_or_default();
+        let place = if error == Reason::RequestDenied.code() {
+            "to `requests` of the rule"
+        } else {
+            "to network.allow"
+        };
+        writeln!(text, "to allow it, add {place}: {rule}").unwrap_or_default();
     }
     if !retry {
         text.push_str("do not retry: the answer stays the same until the policy changes\n");
@@ -148,6 +164,7 @@ pub const fn status(reason: Reason) -> StatusCode {
         Reason::TooSlow => StatusCode::GATEWAY_TIMEOUT,
         Reason::ProxyFull | Reason::NotConfigured => StatusCode::SERVICE_UNAVAILABLE,
         Reason::UnreadableRequest => StatusCode::BAD_REQUEST,
+        Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         _ => StatusCode::FORBIDDEN,
     }
 }
@@ -174,6 +191,8 @@ pub const fn says(reason: Reason) -> &'static str {
         Reason::RequestDenied => "the policy allows other requests to this host",
         Reason::ContentDenied => "the policy refuses what stands in it",
         Reason::HostBudget => "the budget for this host is used up",
+        Reason::BodyTooLarge => "the body is longer than can be judged",
+        Reason::CredentialMisplaced => "the placeholder stands for a secret of another host",
         Reason::DialFailed => "the host cannot be reached",
         Reason::TlsFailed => "the TLS of the host failed",
         Reason::TooSlow => "no answer came in time",

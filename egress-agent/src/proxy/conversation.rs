@@ -16,12 +16,12 @@ use egress_common::Reason;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
+use tokio_rustls::server::TlsStream;
 
 use super::{
     answer::Answer,
@@ -29,12 +29,13 @@ use super::{
     door,
     exchange::{
         Exchange, Via, Way, reach,
-        upstream::{LocalBody, into_socket},
+        upstream::{LocalBody, Socket, into_socket},
     },
     flow::{Denial, Flow},
     http1::{self, BadRequest, Framing, Head, Progress, Target, write},
+    requests::Judge,
     told::Outcome,
-    tunnel::tunnel,
+    tunnel::{self, tunnel},
 };
 use crate::policy::Level;
 use body::{Inlet, RequestBody, Shared};
@@ -48,12 +49,20 @@ const PIECE: usize = 8 << 10;
 
 /// A client's stream. One that is a socket can be spliced.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
-    fn into_tcp(self) -> Option<TcpStream>;
+    fn into_tcp(self) -> Result<TcpStream, Self>
+    where
+        Self: Sized;
 }
 
 impl Stream for TcpStream {
-    fn into_tcp(self) -> Option<TcpStream> {
-        Some(self)
+    fn into_tcp(self) -> Result<TcpStream, Self> {
+        Ok(self)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream for TlsStream<S> {
+    fn into_tcp(self) -> Result<TcpStream, Self> {
+        Err(self)
     }
 }
 
@@ -71,9 +80,11 @@ enum Next<'p> {
 
 struct Upgraded<'p> {
     flow: Flow<'p>,
-    host: TcpStream,
+    host: Socket,
     first: Bytes,
     outcome: Outcome,
+    /// Reads its messages, where the level asks for it.
+    judge: Option<Judge<'p>>,
 }
 
 struct Connected<'p> {
@@ -122,7 +133,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         };
         match (&head.target, &self.exchange.via) {
             (Target::Authority, Via::Explicit { .. }) => self.connect(&head).await,
-            (Target::Authority, Via::Steered { .. }) => {
+            (Target::Authority, Via::Steered { .. } | Via::Opened { .. }) => {
                 let text = "this is no proxy that was asked for; connect to the host itself";
                 let answer = Answer::refused(StatusCode::METHOD_NOT_ALLOWED, "no-proxy", text);
                 self.answer(&answer, write::Asked::from(&head).at_last())
@@ -134,12 +145,23 @@ impl<'p, S: Stream> Conversation<'p, S> {
                 self.answer(&answer, write::Asked::from(&head).at_last())
                     .await
             }
-            _ => self.pass(head).await,
+            (Target::Absolute(_), Via::Opened { .. }) => {
+                let text = "this is TLS for one host; ask it for a path";
+                let answer = Answer::refused(StatusCode::BAD_REQUEST, "scheme", text);
+                self.answer(&answer, write::Asked::from(&head).at_last())
+                    .await
+            }
+            (Target::Absolute(_), Via::Explicit { .. } | Via::Steered { .. })
+            | (Target::Origin(_) | Target::Asterisk, Via::Steered { .. } | Via::Opened { .. }) => {
+                self.pass(head).await
+            }
         }
     }
 
     /// The next head. `None` when the client has nothing more to say.
     async fn head(&mut self) -> io::Result<Option<Result<Head, BadRequest>>> {
+        // What is left of the last response; TLS may hold some of it back.
+        self.stream.flush().await?;
         let mut inlet = self.inlet.borrow_mut();
         let Inlet { stream, buffer, .. } = &mut *inlet;
         let mut deadline = Instant::now() + if buffer.is_empty() { IDLE } else { HEAD };
@@ -218,6 +240,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         };
         if head.expects_continue {
             self.stream.write_all(write::CONTINUE).await?;
+            self.stream.flush().await?;
         }
         let request = match self.request(&head) {
             Ok(request) => request,
@@ -262,7 +285,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         &mut self,
         head: &Head,
         way: &Way,
-        mut response: Response<Incoming>,
+        mut response: Response<LocalBody>,
     ) -> io::Result<Next<'p>> {
         let mut asked = write::Asked::from(head);
         // A body that the host did not want is not read to its end.
@@ -314,7 +337,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
     /// Writes head and body, each piece as it comes. `Some` says why the body is not whole.
     async fn stream_body(
         &mut self,
-        body: &mut Incoming,
+        body: &mut LocalBody,
         framing: write::Body,
     ) -> io::Result<Option<String>> {
         let mut policies = self.exchange.flow.gate().watch();
@@ -335,6 +358,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
                         self.stream.write_all(&self.out).await?;
                         self.out.clear();
                     }
+                    self.stream.flush().await?;
                     tokio::select! {
                         frame = body.frame() => frame,
                         _changed = policies.changed() => {
@@ -401,6 +425,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         };
         Ok(Next::Tunnel(Box::new(Upgraded {
             outcome: upstream.outcome,
+            judge: self.exchange.judge.take(),
             flow: upstream.flow,
             host,
             first,
@@ -413,8 +438,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         let mut flow = self.exchange.flow.clone();
         flow.host = Some(host.to_owned());
         flow.denied(denial);
-        let policy = flow.gate().policy();
-        let answer = Answer::denied(denial, &policy, (Some(host), port), Some(&head.fields));
+        let answer = self.exchange.answer(denial, host, port, &head.fields);
         let mut asked = write::Asked::from(head);
         // Its body is not read.
         if head.framing != Framing::None {
@@ -457,7 +481,8 @@ impl<'p, S: Stream> Conversation<'p, S> {
                 }
             }
             Next::Reset => {
-                if let Some(stream) = stream.into_inner().ok().and_then(Stream::into_tcp) {
+                // One inside TLS ends without the word that it is whole.
+                if let Ok(Ok(stream)) = stream.into_inner().map(Stream::into_tcp) {
                     reset(stream);
                 }
             }
@@ -475,7 +500,7 @@ impl Connected<'_> {
             destination,
             way,
         } = self;
-        let Some(stream) = stream.into_inner().ok().and_then(Stream::into_tcp) else {
+        let Ok(Ok(stream)) = stream.into_inner().map(Stream::into_tcp) else {
             return;
         };
         if way.level == Level::Address {
@@ -496,23 +521,79 @@ impl Upgraded<'_> {
     async fn go_on<S: Stream>(self, stream: Shared<S>, rest: BytesMut) {
         let Self {
             flow,
-            mut host,
+            host,
             first,
             outcome,
+            judge,
         } = self;
-        let Some(mut client) = stream.into_inner().ok().and_then(Stream::into_tcp) else {
+        if let Some(judge) = judge {
+            let client = (stream, &*rest);
+            return match host {
+                Socket::Plain(host) => {
+                    judge
+                        .messages(&flow, client, (host, &*first), outcome)
+                        .await
+                }
+                Socket::Tls(host) => {
+                    judge
+                        .messages(&flow, client, (*host, &*first), outcome)
+                        .await
+                }
+            };
+        }
+        let Ok(client) = stream.into_inner() else {
             return;
         };
-        let handed: io::Result<()> = async {
-            host.write_all(&rest).await?;
-            client.write_all(&first).await
+        match (client.into_tcp(), host) {
+            (Ok(mut client), Socket::Plain(mut host)) => {
+                if hand_over(&mut client, &first, &mut host, &rest).await {
+                    flow.counts.add_up(rest.len());
+                    tunnel(&flow, client, host, outcome).await;
+                } else {
+                    reset(client);
+                }
+            }
+            (Ok(client), Socket::Tls(host)) => {
+                copy_on(&flow, (client, first), (*host, rest), outcome).await;
+            }
+            (Err(client), Socket::Plain(host)) => {
+                copy_on(&flow, (client, first), (host, rest), outcome).await;
+            }
+            (Err(client), Socket::Tls(host)) => {
+                copy_on(&flow, (client, first), (*host, rest), outcome).await;
+            }
         }
-        .await;
-        if let Err(error) = handed {
-            tracing::debug!(%error, "a tunnel ended before it began");
-            return reset(client);
-        }
-        flow.counts.add_up(rest.len());
-        tunnel(&flow, client, host, outcome).await;
+    }
+}
+
+/// Writes what each side has sent already. `false` when one of them is gone.
+async fn hand_over(
+    client: &mut (impl AsyncWrite + Unpin),
+    first: &[u8],
+    host: &mut (impl AsyncWrite + Unpin),
+    rest: &[u8],
+) -> bool {
+    let handed: io::Result<()> = async {
+        host.write_all(rest).await?;
+        host.flush().await?;
+        client.write_all(first).await?;
+        client.flush().await
+    }
+    .await;
+    if let Err(error) = &handed {
+        tracing::debug!(%error, "a tunnel ended before it began");
+    }
+    handed.is_ok()
+}
+
+/// A tunnel of which one side at least is inside TLS: nothing can be spliced.
+async fn copy_on(
+    flow: &Flow<'_>,
+    (mut client, first): (impl AsyncRead + AsyncWrite + Unpin, Bytes),
+    (mut host, rest): (impl AsyncRead + AsyncWrite + Unpin, BytesMut),
+    outcome: Outcome,
+) {
+    if hand_over(&mut client, &first, &mut host, &rest).await {
+        tunnel::copy(flow, client, host, outcome).await;
     }
 }

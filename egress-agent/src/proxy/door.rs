@@ -20,12 +20,14 @@ use super::{
     flow::{Denial, Flow, Place},
     gate::Way,
     hello::{self, Alert, Hello, InvalidHello},
+    open,
     told::Outcome,
     tunnel::tunnel,
 };
+use crate::policy::Level;
 
 /// For a client to say which host it wants.
-const OPENING: Duration = Duration::from_secs(10);
+pub(super) const OPENING: Duration = Duration::from_secs(10);
 /// For a refused client to read why.
 const LINGER: Duration = Duration::from_secs(1);
 /// What is read in one go before the host is known.
@@ -103,7 +105,13 @@ pub(super) async fn open(
         Err(denial) => Err(denial),
     };
     let outcome = match judged {
-        Ok(way) => Outcome::Allowed(way.rule),
+        Ok(way) if way.level == Level::Http => {
+            return open::open(flow, destination, stream, bytes, way).await;
+        }
+        Ok(way) => {
+            flow.level = way.level;
+            Outcome::Allowed(way.rule)
+        }
         Err(denial) if flow.gate().observes() => Outcome::Denied(denial.reason, denial.rule),
         Err(denial) => {
             flow.denied(&denial);
@@ -230,7 +238,7 @@ fn unreadable(invalid: &InvalidHello) -> Denial {
 }
 
 /// Tells a TLS client in its own words, and another by a reset.
-async fn refuse_tls(mut stream: TcpStream, bytes: &[u8], denial: &Denial) {
+pub(super) async fn refuse_tls(mut stream: TcpStream, bytes: &[u8], denial: &Denial) {
     const HANDSHAKE: u8 = 22;
     if bytes.first() != Some(&HANDSHAKE) {
         return reset(stream);

@@ -1,26 +1,35 @@
 //! One request and its response, whatever carried them here: judged, sent to the address that was
 //! leased, and handed back.
 
+pub(super) mod hosts;
 pub(super) mod upstream;
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
     time::Duration,
 };
 
 use egress_common::Reason;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{
+    answer::Answer,
     dial::dial,
     door,
     flow::{Denial, Flow},
+    open::Opener,
+    requests::Judge,
     told::Outcome,
 };
 use crate::policy::{Level, Name};
-use upstream::{LocalBody, Unanswered, Upstream};
+use hosts::Hosts;
+use upstream::{LocalBody, Secure, Unanswered, Upstream};
 
 /// For a host to answer. Models think for minutes before the first byte.
 const ANSWER: Duration = Duration::from_secs(15 * 60);
@@ -34,6 +43,14 @@ pub(super) enum Via {
     Steered {
         destination: SocketAddr,
         named: Option<String>,
+    },
+    /// Led here as well, in TLS for this host that was opened.
+    Opened {
+        destination: SocketAddr,
+        name: String,
+        opener: Arc<Opener>,
+        /// What the client speaks inside.
+        is_http2: bool,
     },
 }
 
@@ -53,6 +70,10 @@ pub(super) struct Exchange<'p> {
     pub(super) flow: Flow<'p>,
     pub(super) via: Via,
     pub(super) upstream: Option<Upstream<'p>>,
+    /// Connections that other requests of the same client may use at the same time.
+    hosts: Option<Rc<Hosts<'p>>>,
+    /// Of the connection that left HTTP with the last answer, where its messages are read.
+    pub(super) judge: Option<Judge<'p>>,
 }
 
 impl<'p> Exchange<'p> {
@@ -61,14 +82,25 @@ impl<'p> Exchange<'p> {
             flow,
             via,
             upstream: None,
+            hosts: None,
+            judge: None,
         }
+    }
+
+    /// One of several requests at a time, which share connections.
+    pub(super) fn among(flow: Flow<'p>, via: Via, hosts: Rc<Hosts<'p>>) -> Self {
+        let mut exchange = Self::new(flow, via);
+        exchange.hosts = Some(hosts);
+        exchange
     }
 
     /// The port of a request that names none.
     pub(super) const fn default_port(&self) -> u16 {
         match &self.via {
             Via::Explicit { .. } => 80,
-            Via::Steered { destination, .. } => destination.port(),
+            Via::Steered { destination, .. } | Via::Opened { destination, .. } => {
+                destination.port()
+            }
         }
     }
 
@@ -79,11 +111,56 @@ impl<'p> Exchange<'p> {
             Via::Steered { destination, named } => {
                 self.steered(host, port, *destination, named.as_deref())
             }
+            Via::Opened {
+                destination, name, ..
+            } => self.steered(host, port, *destination, Some(name)),
         }
     }
 
-    /// Sends a request that was judged.
+    /// What a client is told of a denial. In TLS for one host, a request for another is for a
+    /// connection of its own (RFC 9110, section 15.5.20).
+    pub(super) fn answer(
+        &self,
+        denial: &Denial,
+        host: &str,
+        port: u16,
+        fields: &HeaderMap,
+    ) -> Answer {
+        let policy = self.flow.gate().policy();
+        let mut answer = Answer::denied(denial, &policy, (Some(host), port), Some(fields));
+        if matches!(self.via, Via::Opened { .. }) && denial.reason == Reason::NameMismatch {
+            answer.status = StatusCode::MISDIRECTED_REQUEST;
+        }
+        answer
+    }
+
+    /// Sends a request to a host that was judged, and judges what it says where the level asks for
+    /// it, and what comes back.
     pub(super) async fn send(
+        &mut self,
+        way: &Way,
+        request: Request<LocalBody>,
+    ) -> Result<Response<LocalBody>, Denial> {
+        if way.level != Level::Http {
+            return Ok(self.pass(way, request).await?.map(local));
+        }
+        let judge = Judge::new(&self.flow, &way.host, way.port)?;
+        let request = judge.request(request).await?;
+        let within = judge.answer_within();
+        let passed = timeout(within, self.pass(way, request)).await;
+        let response = passed.map_err(|_elapsed| {
+            self.upstream = None;
+            let message = format!("{} did not answer within {} s", way.host, within.as_secs());
+            Denial::with(Reason::TooSlow, message)
+        })??;
+        let response = judge.answer(response.map(local)).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.judge = Some(judge);
+        }
+        Ok(response)
+    }
+
+    async fn pass(
         &mut self,
         way: &Way,
         mut request: Request<LocalBody>,
@@ -92,8 +169,7 @@ impl<'p> Exchange<'p> {
         let mut is_fresh = false;
         loop {
             if !is_fresh && !self.has_upstream(way).await {
-                is_fresh = true;
-                self.begin(way).await?;
+                is_fresh = self.begin(way).await?;
             }
             let Some(upstream) = &mut self.upstream else {
                 return Err(Denial::new(Reason::DialFailed));
@@ -102,6 +178,9 @@ impl<'p> Exchange<'p> {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(Unanswered::Unsent(unsent))) if !is_fresh => {
                     self.finish();
+                    if let Some(hosts) = &self.hosts {
+                        hosts.forget(&way.host);
+                    }
                     request = *unsent;
                 }
                 Ok(Err(Unanswered::Unsent(_))) => {
@@ -130,7 +209,7 @@ impl<'p> Exchange<'p> {
     /// Tells what passed on the connection to a host, and lets go of it.
     pub(super) fn finish(&mut self) {
         if let Some(upstream) = self.upstream.take() {
-            upstream.flow.told(upstream.outcome, None);
+            upstream.tell();
         }
     }
 
@@ -222,17 +301,43 @@ impl<'p> Exchange<'p> {
         upstream.flow.destination.is_some_and(leads) && upstream.serves(&way.host).await
     }
 
-    /// A new connection for this way.
-    async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
+    /// A connection for this way: a new one, unless another request has one to share. Whether it is
+    /// new.
+    async fn begin(&mut self, way: &Way) -> Result<bool, Denial> {
         self.finish();
+        let (upstream, is_fresh) = match &self.hosts {
+            None => (self.dial(way).await?, true),
+            Some(hosts) => hosts.get(&way.host, self.dial(way)).await?,
+        };
+        self.upstream = Some(upstream);
+        Ok(is_fresh)
+    }
+
+    async fn dial(&self, way: &Way) -> Result<Upstream<'p>, Denial> {
         let (stream, destination) = reach(way).await?;
         let mut flow = Flow::new(self.flow.place, self.flow.client, Some(destination));
         flow.host = Some(way.host.clone());
-        let begun = Upstream::begin(stream, flow, way.outcome).await;
-        let upstream = begun
-            .map_err(|error| Denial::with(Reason::DialFailed, format!("{destination}: {error}")))?;
-        self.upstream = Some(upstream);
-        Ok(())
+        let secure = match &self.via {
+            Via::Explicit { .. } | Via::Steered { .. } => None,
+            Via::Opened {
+                opener, is_http2, ..
+            } => Some(Secure {
+                opener,
+                is_http2_welcome: *is_http2,
+            }),
+        };
+        Upstream::begin(stream, flow, way.outcome, secure).await
+    }
+}
+
+fn local(body: Incoming) -> LocalBody {
+    Box::pin(body.map_err(io::Error::other))
+}
+
+/// A request that is given up in the middle has moved bytes all the same.
+impl Drop for Exchange<'_> {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

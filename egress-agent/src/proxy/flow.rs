@@ -1,23 +1,29 @@
 //! One flow to one host: who asks, where it goes, and what is told of it when it ends.
 
 use std::{
+    cell::RefCell,
     net::SocketAddr,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use egress_common::{Client, Reason, RuleId};
 use tokio::time::Instant;
 
-use super::{Gate, Told, Traffic, told::Outcome, tunnel::Pipes};
+use super::{Gate, Told, Traffic, requests::Memory, told::Outcome, tunnel::Pipes};
+use crate::{inspect::Finding, policy::Level};
 
 /// What the connections of one thread have in common.
 #[derive(Debug)]
 pub struct Place {
     pub gate: Arc<Gate>,
     pub pipes: Pipes,
+    /// What the requests of the sessions were, as far as the next ones depend on it.
+    pub(super) memory: Rc<RefCell<Memory>>,
 }
 
 /// Why a flow is refused.
@@ -27,6 +33,18 @@ pub struct Denial {
     pub rule: RuleId,
     /// For people; the reason alone says it where there is none.
     pub message: Option<String>,
+    pub more: Option<Box<More>>,
+}
+
+/// What else is said about a request that is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct More {
+    /// What was found in it, and never the thing itself.
+    pub findings: Vec<Finding>,
+    /// What would allow it, as it would stand in `requests` of the rule.
+    pub allow_with: Option<serde_json::Value>,
+    /// When it may be tried again.
+    pub retry_after: Option<Duration>,
 }
 
 /// Bytes that passed in each direction.
@@ -41,8 +59,58 @@ pub struct Flow<'p> {
     pub destination: Option<SocketAddr>,
     /// The host that the client asked for.
     pub host: Option<String>,
+    /// How deep it is looked into. One that is passed on unread ends when the policy wants more.
+    pub level: Level,
     pub begun: Instant,
     pub counts: Counts,
+}
+
+/// What is told of a flow is told by one of these.
+#[derive(Clone, Debug)]
+pub(super) struct Witness {
+    gate: Arc<Gate>,
+    client: Client,
+    destination: Option<SocketAddr>,
+    host: Option<String>,
+    begun: Instant,
+    counts: Counts,
+}
+
+impl Witness {
+    pub(super) fn denied(&self, denial: &Denial) {
+        let outcome = Outcome::Denied(denial.reason, denial.rule);
+        let more = denial.more.as_deref().cloned().unwrap_or_default();
+        self.tell(outcome, denial.message.clone(), more);
+    }
+
+    /// Something that is allowed, and worth a record.
+    pub(super) fn noted(&self, rule: RuleId, message: String, findings: Vec<Finding>) {
+        let more = More {
+            findings,
+            ..More::default()
+        };
+        self.tell(Outcome::Noted(rule), Some(message), more);
+    }
+
+    fn tell(&self, outcome: Outcome, message: Option<String>, more: More) {
+        let (up, down) = self.counts.get();
+        self.gate.tell(Told {
+            session: self.client.session,
+            process: self.client.process,
+            destination: self.destination,
+            host: self.host.clone(),
+            outcome,
+            observed: self.gate.observes(),
+            traffic: Traffic {
+                up,
+                down,
+                duration: self.begun.elapsed(),
+            },
+            message,
+            findings: more.findings,
+            allow_with: more.allow_with,
+        });
+    }
 }
 
 impl Place {
@@ -50,6 +118,7 @@ impl Place {
         Self {
             gate,
             pipes: Pipes::default(),
+            memory: Rc::default(),
         }
     }
 }
@@ -60,7 +129,37 @@ impl Denial {
             reason,
             rule: RuleId::NONE,
             message: None,
+            more: None,
         }
+    }
+
+    /// By a rule, with what a person should know.
+    pub fn by(reason: Reason, rule: RuleId, message: impl Into<String>) -> Self {
+        Self {
+            rule,
+            ..Self::with(reason, message)
+        }
+    }
+
+    /// The same, with what was found.
+    #[must_use]
+    pub fn finding(mut self, findings: Vec<Finding>) -> Self {
+        self.more.get_or_insert_default().findings = findings;
+        self
+    }
+
+    /// The same, with the entry of `requests` that would allow it.
+    #[must_use]
+    pub fn allowed_with(mut self, entry: Option<serde_json::Value>) -> Self {
+        self.more.get_or_insert_default().allow_with = entry;
+        self
+    }
+
+    /// The same, with the time after which it may be tried again.
+    #[must_use]
+    pub fn again_after(mut self, wait: Option<Duration>) -> Self {
+        self.more.get_or_insert_default().retry_after = wait;
+        self
     }
 
     pub fn with(reason: Reason, message: impl Into<String>) -> Self {
@@ -124,6 +223,7 @@ impl<'p> Flow<'p> {
             client,
             destination,
             host: None,
+            level: Level::Http,
             begun: Instant::now(),
             counts: Counts::default(),
         }
@@ -134,26 +234,27 @@ impl<'p> Flow<'p> {
     }
 
     pub fn denied(&self, denial: &Denial) {
-        let outcome = Outcome::Denied(denial.reason, denial.rule);
-        self.told(outcome, denial.message.clone());
+        self.witness().denied(denial);
     }
 
     pub fn told(&self, outcome: Outcome, message: Option<String>) {
-        let (up, down) = self.counts.get();
-        self.gate().tell(Told {
-            session: self.client.session,
-            process: self.client.process,
+        self.tell(outcome, message, More::default());
+    }
+
+    fn tell(&self, outcome: Outcome, message: Option<String>, more: More) {
+        self.witness().tell(outcome, message, more);
+    }
+
+    /// Whoever outlives the flow's place and still has something to tell of it.
+    pub(super) fn witness(&self) -> Witness {
+        Witness {
+            gate: Arc::clone(self.gate()),
+            client: self.client,
             destination: self.destination,
             host: self.host.clone(),
-            outcome,
-            observed: self.gate().observes(),
-            traffic: Traffic {
-                up,
-                down,
-                duration: self.begun.elapsed(),
-            },
-            message,
-        });
+            begun: self.begun,
+            counts: self.counts.clone(),
+        }
     }
 
     /// By the policy that runs now; the lease of a flow that has begun may have run out.
@@ -165,6 +266,10 @@ impl<'p> Flow<'p> {
             return Ok(());
         }
         match self.gate().allowed(host, destination.port()) {
+            Ok(way) if way.level > self.level => {
+                let message = "the policy has changed, and looks deeper into this host";
+                Err(Denial::from((Reason::Revoked, way.rule)).saying(message))
+            }
             Ok(_) => Ok(()),
             Err((_, rule)) => Err((Reason::Revoked, rule).into()),
         }

@@ -3,7 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -11,7 +11,7 @@ use std::{
 use egress_common::{Client, ClientKey, Flow, Mode, Original, Protocol, Reason, RuleId, Verdict};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::told::Told;
+use super::{open::Opener, told::Told};
 use crate::{
     dns::NoAddress,
     kernel::flows::Flows,
@@ -28,6 +28,7 @@ const QUEUE: usize = 4_096;
 pub struct Gate {
     flows: Flows,
     policy: watch::Sender<Arc<Policy>>,
+    opener: Mutex<Option<Arc<Opener>>>,
     told: mpsc::Sender<Told>,
     questions: mpsc::Sender<Question>,
     open: AtomicUsize,
@@ -65,12 +66,17 @@ pub struct Way {
 }
 
 impl Gate {
-    pub fn new(flows: Flows, policy: Arc<Policy>) -> (Arc<Self>, Ends) {
+    pub fn new(
+        flows: Flows,
+        policy: Arc<Policy>,
+        opener: Option<Arc<Opener>>,
+    ) -> (Arc<Self>, Ends) {
         let (told, told_end) = mpsc::channel(QUEUE);
         let (questions, questions_end) = mpsc::channel(QUEUE);
         let gate = Self {
             flows,
             policy: watch::Sender::new(policy),
+            opener: Mutex::new(opener),
             told,
             questions,
             open: AtomicUsize::new(0),
@@ -83,9 +89,27 @@ impl Gate {
         (Arc::new(gate), ends)
     }
 
-    /// The policy of every decision from now on. Flows that it does not allow are ended.
-    pub fn replace(&self, policy: Arc<Policy>) {
+    /// The policy of every decision from now on, and what it opens TLS with. Flows that it does not
+    /// allow are ended.
+    pub fn replace(&self, policy: Arc<Policy>, opener: Option<Arc<Opener>>) {
+        let set = |opener| {
+            *self.opener.lock().unwrap_or_else(PoisonError::into_inner) = opener;
+        };
+        // It is there for as long as a policy may ask for it.
+        let goes = opener.is_none();
+        if !goes {
+            set(opener);
+        }
         self.policy.send_replace(policy);
+        if goes {
+            set(None);
+        }
+    }
+
+    /// What TLS is opened with; `None` where the policy has no rule for it.
+    pub fn opener(&self) -> Option<Arc<Opener>> {
+        let opener = self.opener.lock().unwrap_or_else(PoisonError::into_inner);
+        opener.clone()
     }
 
     pub fn policy(&self) -> Arc<Policy> {
@@ -149,6 +173,10 @@ impl Gate {
         let level = policy
             .rule(rule)
             .map_or(Level::Name, |rule| rule.levels.at(port));
+        let level = match level {
+            Level::Http if policy.is_exempt(&name) => Level::Name,
+            level => level,
+        };
         Ok(Way { name, rule, level })
     }
 

@@ -34,6 +34,7 @@ mod fields;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod head;
+mod http2;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -42,7 +43,7 @@ pub mod write;
 pub use self::{
     body::{Decoder, Piece},
     error::{BadBody, BadRequest, BadResponse},
-    fields::{Framing, LONGEST_BODY, MOST_OPTIONS, WebSocket},
+    fields::{Framing, LONGEST_BODY, MOST_OPTIONS, WebSocket, of_message},
     head::{Head, LONGEST_HEAD, LONGEST_METHOD, LONGEST_TARGET, MOST_FIELDS, Progress, read},
     target::{Authority, Target},
 };

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use egress_common::{Process, Reason, RuleId};
 
+use crate::inspect::Finding;
+
 /// One flow: when it was refused, or when it ended.
 #[derive(Clone, Debug)]
 pub struct Told {
@@ -19,12 +21,18 @@ pub struct Told {
     pub traffic: Traffic,
     /// What happened, for people; the reason alone says it where there is none.
     pub message: Option<String>,
+    /// Where something was found in it, and never what.
+    pub findings: Vec<Finding>,
+    /// The entry of `requests` that would allow it.
+    pub allow_with: Option<serde_json::Value>,
 }
 
 /// What became of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Allowed(RuleId),
+    /// It went on, and what was found in it is recorded.
+    Noted(RuleId),
     Denied(Reason, RuleId),
 }
 

@@ -3,11 +3,14 @@
 //! An idle tunnel holds no buffer: pipes come from a pool when there is something to move, and go
 //! back when it has been moved.
 
-use std::{cell::RefCell, io, os::fd::OwnedFd, rc::Rc};
+use std::{cell::RefCell, io, os::fd::OwnedFd, pin::pin, rc::Rc};
 
 use egress_common::Reason;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest, copy_bidirectional},
+    net::TcpStream,
+};
 
 use super::{
     dial::reset,
@@ -66,36 +69,61 @@ pub(super) async fn join(
 /// Lets bytes pass until both sides have ended, or the policy no longer allows the host; then tells
 /// what passed.
 pub(super) async fn tunnel(flow: &Flow<'_>, client: TcpStream, host: TcpStream, outcome: Outcome) {
+    let joined = join(&client, &host, &flow.place.pipes, &flow.counts);
+    if !until_ended(flow, joined, outcome).await {
+        reset(client);
+        reset(host);
+    }
+}
+
+/// The same for streams that are no sockets. The host's counts its bytes by itself.
+pub(super) async fn copy(
+    flow: &Flow<'_>,
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    mut host: impl AsyncRead + AsyncWrite + Unpin,
+    outcome: Outcome,
+) {
+    let joined = async {
+        let copied = copy_bidirectional(&mut client, &mut host).await;
+        copied.map(|_counted| ())
+    };
+    until_ended(flow, joined, outcome).await;
+}
+
+/// Tells what passed. Whether it came to a good end.
+async fn until_ended(
+    flow: &Flow<'_>,
+    joined: impl Future<Output = io::Result<()>>,
+    outcome: Outcome,
+) -> bool {
     let mut policies = flow.gate().watch();
     policies.mark_unchanged();
-    let ended = {
-        let joined = join(&client, &host, &flow.place.pipes, &flow.counts);
-        tokio::pin!(joined);
-        loop {
-            tokio::select! {
-                ended = &mut joined => break Ok(ended),
-                changed = policies.changed() => {
-                    if changed.is_err() {
-                        break Err(Denial::new(Reason::NotConfigured));
-                    }
-                    if let Err(denial) = flow.still_allowed() {
-                        break Err(denial);
-                    }
+    let mut joined = pin!(joined);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut joined => break Ok(ended),
+            changed = policies.changed() => {
+                if changed.is_err() {
+                    break Err(Denial::new(Reason::NotConfigured));
+                }
+                if let Err(denial) = flow.still_allowed() {
+                    break Err(denial);
                 }
             }
         }
     };
     match ended {
-        Ok(Ok(())) => flow.told(outcome, None),
+        Ok(Ok(())) => {
+            flow.told(outcome, None);
+            true
+        }
         Ok(Err(error)) => {
             flow.told(outcome, Some(format!("the connection broke: {error}")));
-            reset(client);
-            reset(host);
+            false
         }
         Err(denial) => {
             flow.denied(&denial);
-            reset(client);
-            reset(host);
+            false
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Daemon {
 #[derive(Clone, Debug)]
 pub struct Files {
     pub policy: PathBuf,
+    /// The local CA, unless the policy names one itself.
+    pub ca: PathBuf,
     /// The audit log, unless the policy names one itself.
     pub audit: PathBuf,
     /// The diagnostic log, of every start.
@@ -60,6 +62,7 @@ impl Daemon {
         fs::create_dir_all(&runtime).with_context(|| format!("making {}", runtime.display()))?;
         let files = Files {
             policy: directory.join("policy.json"),
+            ca: world.local_ca(),
             audit: directory.join("audit.jsonl"),
             log: directory.join("egressd.log"),
             socket: runtime.join("control.sock"),
@@ -144,6 +147,8 @@ impl Daemon {
             .command(world.home().join("bin/egressd"))
             .args(&self.launch.arguments)
             .env("NOTIFY_SOCKET", &self.launch.notify)
+            // What this machine trusts.
+            .env("SSL_CERT_FILE", &world.tls().ca)
             .env("NO_COLOR", "1")
             .env("RUST_LOG", "info,egress_agent=debug")
             .current_dir("/")
@@ -240,13 +245,18 @@ impl Drop for Daemon {
     }
 }
 
-/// The audit log goes to the world's own file, unless the policy says where.
+/// The audit log goes to the world's own file, and TLS is opened with the world's own CA, unless the
+/// policy says otherwise.
 fn write_policy(files: &Files, policy: &Value) -> Result<()> {
     let mut policy = policy.clone();
     if let Some(fields) = policy.as_object_mut() {
         fields
             .entry("audit")
             .or_insert_with(|| json!({ "file": files.audit }));
+        let proxy = fields.entry("proxy").or_insert_with(|| json!({}));
+        if let Some(proxy) = proxy.as_object_mut().filter(|_| files.ca.exists()) {
+            proxy.entry("ca").or_insert_with(|| json!(files.ca));
+        }
     }
     let text = serde_json::to_string_pretty(&policy).context("writing the policy as JSON")?;
     replace(&files.policy, &text)

@@ -18,13 +18,34 @@ pub struct Tls {
     /// The server's certificate, which has every name and literal address of the web.
     pub certificate: PathBuf,
     pub key: PathBuf,
+    /// Hosts whose certificates no client should take.
+    pub(super) faulty: Vec<Faulty>,
 }
+
+/// A host of the web with a certificate of its own.
+#[derive(Debug)]
+pub(super) struct Faulty {
+    pub(super) host: &'static str,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// Its certificate is its own authority.
+pub const UNTRUSTED: &str = "untrusted.allowed.test";
+/// Its certificate is for another name.
+pub const MISNAMED: &str = "misnamed.allowed.test";
 
 impl Tls {
     pub(super) fn make(home: &Path) -> Result<Self> {
         let directory = home.join("tls");
         fs::create_dir_all(&directory).context("making the directory of the certificates")?;
+        let faulty = |host: &'static str| Faulty {
+            host,
+            certificate: directory.join(format!("{host}.pem")),
+            key: directory.join(format!("{host}.key")),
+        };
         let made = Self {
+            faulty: vec![faulty(UNTRUSTED), faulty(MISNAMED)],
             ca: directory.join("ca.pem"),
             certificate: directory.join("server.pem"),
             key: directory.join("server.key"),
@@ -62,6 +83,33 @@ impl Tls {
                 .arg("-out")
                 .arg(&made.certificate),
         )?;
+        for Faulty {
+            host,
+            certificate,
+            key: path,
+        } in &made.faulty
+        {
+            let name = if *host == MISNAMED {
+                "another.test"
+            } else {
+                host
+            };
+            let subject = format!("/CN={name}");
+            let names = format!("subjectAltName=DNS:{name}");
+            let mut request = openssl(&key);
+            request.args(["-subj", &subject, "-addext", &names]);
+            request.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+            if *host == MISNAMED {
+                request.arg("-CA").arg(&made.ca).arg("-CAkey").arg(&ca_key);
+            }
+            program::run(
+                request
+                    .arg("-keyout")
+                    .arg(path)
+                    .arg("-out")
+                    .arg(certificate),
+            )?;
+        }
         Ok(made)
     }
 }

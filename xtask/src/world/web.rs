@@ -6,7 +6,10 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::{namespace::Namespace, tls::Tls};
+use super::{
+    namespace::Namespace,
+    tls::{Faulty, Tls},
+};
 use crate::program;
 
 /// The size of `/big`, in octets. The file is sparse.
@@ -77,12 +80,30 @@ http {{
     location /npm/ {{ default_type application/json; index index.json; }}
     location /npm/files/ {{ default_type application/octet-stream; }}
   }}
-}}
+{faulty}}}
 "#,
         home = home.display(),
         root = root.display(),
         certificate = tls.certificate.display(),
         key = tls.key.display(),
+        faulty = tls.faulty.iter().map(faulty).collect::<String>(),
+    )
+}
+
+fn faulty(one: &Faulty) -> String {
+    format!(
+        r#"  server {{
+    listen 443 ssl http2;
+    listen [::]:443 ssl http2;
+    server_name {host};
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    location / {{ default_type text/plain; return 200 "hello from $host\n"; }}
+  }}
+"#,
+        host = one.host,
+        certificate = one.certificate.display(),
+        key = one.key.display(),
     )
 }
 

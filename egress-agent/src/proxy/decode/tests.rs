@@ -27,8 +27,9 @@ fn zstd_with(text: &[u8], parameters: &[CParameter]) -> Vec<u8> {
     for parameter in parameters {
         context.set_parameter(*parameter).unwrap();
     }
-    let mut out = Vec::with_capacity(zstd_safe::compress_bound(text.len()));
-    context.compress2(&mut out, text).unwrap();
+    let mut out = vec![0; zstd_safe::compress_bound(text.len())];
+    let length = context.compress2(out.as_mut_slice(), text).unwrap();
+    out.truncate(length);
     out
 }
 
@@ -357,21 +358,23 @@ fn what_was_flushed_is_told_at_once() {
         zlib.flush().unwrap();
         br.write_all(event).unwrap();
         br.flush().unwrap();
-        let mut frame = Vec::with_capacity(1000);
-        {
-            let mut output = OutBuffer::around(&mut frame);
+        let mut frame = [0; 1000];
+        let length = {
+            let mut output = OutBuffer::around(frame.as_mut_slice());
             context
                 .compress_stream(&mut output, &mut InBuffer::around(event))
                 .unwrap();
             assert_eq!(context.flush_stream(&mut output).unwrap(), 0);
-        }
+            output.pos()
+        };
+        let frame = &frame[..length];
         let streams: [&[u8]; 3] = [gz.get_ref(), zlib.get_ref(), br.get_ref()];
         let mut pieces: Vec<&[u8]> = Vec::new();
         for (stream, sent) in streams.into_iter().zip(&mut sent) {
             pieces.push(&stream[*sent..]);
             *sent = stream.len();
         }
-        pieces.push(&frame);
+        pieces.push(frame);
         for (decoder, piece) in decoders.iter_mut().zip(pieces) {
             let mut out = Vec::new();
             decoder.push(piece, &mut out).unwrap();

@@ -287,7 +287,7 @@ pub(super) fn forward(head: &Head, host: &HeaderValue) -> HeaderMap {
 
 /// The fields that are of the message, of a request as of a response: neither of the connection
 /// nor named by `Connection`, nor those of the framing, which each connection has its own of.
-pub(super) fn of_message(map: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+pub fn of_message(map: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let named: HashSet<HeaderName> = options(map).flatten().collect();
     map.iter()
         .filter(move |(name, _)| !is_of_connection(name) && !named.contains(*name))

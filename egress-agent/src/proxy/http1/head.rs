@@ -58,7 +58,7 @@ pub struct Head {
     /// Present when the client asks for a WebSocket, and asks properly.
     pub websocket: Option<WebSocket>,
     /// The authority as a field.
-    host: HeaderValue,
+    pub(super) host: HeaderValue,
 }
 
 impl Head {
