@@ -22,10 +22,7 @@ mod fragments;
 mod look;
 mod messages;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use bytes::{Bytes, BytesMut};
 use egress_common::{Protocol, Reason, RuleId};
@@ -95,7 +92,7 @@ impl<'p> Judge<'p> {
     /// By the policy that runs now. The host was judged already.
     pub(super) fn new(flow: &Flow<'p>, host: &str, port: u16) -> Result<Self, Denial> {
         let policy = flow.gate().policy();
-        let name = Name::parse(host).map_err(|_| Denial::new(Reason::NameDenied))?;
+        let name = Name::parse(host).map_err(|_invalid| Denial::new(Reason::NameDenied))?;
         let rule = policy.decide_host(&name, Protocol::TCP, port)?;
         let http = policy.rule(rule).map(|rule| Arc::clone(&rule.http));
         let mut flow = flow.clone();
@@ -107,11 +104,6 @@ impl<'p> Judge<'p> {
             host: host.to_owned(),
             policy,
         })
-    }
-
-    /// For the host to begin its answer.
-    pub(super) fn answer_within(&self) -> Duration {
-        self.policy.proxy().answer_within
     }
 
     /// The request as it may leave.
@@ -315,7 +307,13 @@ impl<'p> Judge<'p> {
                         "where clients log in with it, name `{name}` in `login_headers` of rule `{}`",
                         self.named(|rule| rule.name.clone())
                     ),
-                    _ => "leave it out, and replace it if it is real".to_owned(),
+                    Spot::Host
+                    | Spot::Path
+                    | Spot::Query
+                    | Spot::Body
+                    | Spot::Part(_)
+                    | Spot::Several(_)
+                    | Spot::Message => "leave it out, and replace it if it is real".to_owned(),
                 };
                 let denial =
                     Denial::by(Reason::ContentDenied, self.rule, format!("{what}; {hint}"));
