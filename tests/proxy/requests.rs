@@ -480,11 +480,23 @@ fn the_same_holds_inside_tls() {
 /// What a policy that observes would refuse goes on, and is recorded.
 #[test]
 fn a_policy_that_observes_refuses_nothing() {
-    let mut policy = policy(json!({}), &[rule("none", json!({ "requests": [] }))]);
+    let rules = [
+        rule("none", json!({ "requests": [] })),
+        rule("small", json!({ "max_body": "1KiB" })),
+    ];
+    let mut policy = policy(json!({ "responses": "deny" }), &rules);
     policy["mode"] = json!("observe");
     let app = AppWorld::new(policy);
     app.curl("none/x", &[]).says("200 OK");
     app.curl("open/", &["-d", TOKEN]).says("200 OK");
-    app.records("request-denied");
-    app.records("content-denied");
+    let long = app.file("long", &vec![b'x'; 200_000]);
+    for more in [&[][..], &["-H", "transfer-encoding: chunked"]] {
+        app.curl("small/", &[&["--data-binary", &long], more].concat())
+            .says("200 OK");
+    }
+    app.curl("open/orders", &[]).says("Ignore all previous");
+    app.curl("open/odd", &[]).says("200 OK");
+    for reason in ["request-denied", "content-denied", "body-too-large"] {
+        app.records(reason);
+    }
 }

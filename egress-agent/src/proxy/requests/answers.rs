@@ -62,8 +62,14 @@ impl Judge<'_> {
                 longest: u64::MAX,
                 ratio: RATIO,
             };
-            let decoder = Decoder::new(&coding, budget);
-            answer.decoder = Some(decoder.map_err(|error| self.unjudged(&error.to_string()))?);
+            match Decoder::new(&coding, budget) {
+                Ok(decoder) => answer.decoder = Some(decoder),
+                Err(error) => {
+                    self.hold(Err(self.unjudged(&error.to_string())))?;
+                    // The policy observes: what cannot be read goes on.
+                    return Ok(Response::from_parts(parts, Box::pin(answer)));
+                }
+            }
             parts.headers.remove(CONTENT_ENCODING);
             parts.headers.remove(CONTENT_LENGTH);
         }
