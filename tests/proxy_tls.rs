@@ -1,7 +1,12 @@
 //! Rules of level `http`: TLS is opened with the local CA, for real clients that are told of it by
 //! the variables of `egressctl run` alone.
 
-use std::time::Duration;
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Stdio},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use xtask::world::{
@@ -30,6 +35,7 @@ fn policy() -> Value {
                 "ports": ["443/tcp", "80/tcp"],
                 "level": "http",
             },
+            { "name": "spoken", "hosts": ["h2.allowed.test"], "ports": ["9443/tcp"], "level": "http" },
             { "name": "named", "hosts": ["edge.cdn.test"], "ports": ["443/tcp"] },
         ] },
     })
@@ -233,12 +239,12 @@ fn the_key_is_for_root_alone_and_the_session_has_the_certificate() {
     let world = world();
     let key = world.local_ca().join("ca.key").display().to_string();
     world.run(&["cat", &key]).fails_within(AT_ONCE);
-    let look =
-        "grep -c BEGIN.CERTIFICATE $SSL_CERT_FILE; : 2>/dev/null >>$SSL_CERT_FILE || echo frozen";
+    let look = "test $(grep -c BEGIN.CERTIFICATE $SSL_CERT_FILE) -ge 2 && echo enough; \
+        (echo x >>$SSL_CERT_FILE) 2>/dev/null || echo frozen";
     world
         .run(&["sh", "-c", look])
         .works()
-        .says("2")
+        .says("enough")
         .says("frozen");
     let socket = world
         .daemon()
@@ -266,7 +272,7 @@ fn the_key_is_for_root_alone_and_the_session_has_the_certificate() {
 
 #[test]
 fn a_policy_that_opens_tls_without_a_ca_is_refused() {
-    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_egressd"));
+    let programs = Path::new(env!("CARGO_BIN_EXE_egressd"));
     let mut policy = policy();
     policy["proxy"]["ca"] = json!("/nowhere/egressd/ca");
     let built = World::builder()
@@ -278,4 +284,159 @@ fn a_policy_that_opens_tls_without_a_ca_is_refused() {
         error.contains("egressctl ca init --dir /nowhere/egressd/ca"),
         "{error}"
     );
+}
+
+/// A server of HTTP/1 and HTTP/2 that says what it was sent, with trailers, and WebSockets.
+struct Server(Child);
+
+impl Server {
+    fn start(world: &TestWorld) -> Self {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
+        let mut child = world
+            .internet()
+            .command("node")
+            .arg(tests.join("proxy_tls/server.mjs"))
+            .arg(&world.tls().certificate)
+            .arg(&world.tls().key)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node starts");
+        let mut ready = String::new();
+        let out = child.stdout.as_mut().expect("its output");
+        BufReader::new(out).read_line(&mut ready).expect("a line");
+        assert_eq!(ready, "ready\n");
+        Self(child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// As gRPC needs it: a body in each direction while the other is open, and trailers behind both.
+#[test]
+fn bodies_and_trailers_pass_both_ways_and_a_websocket_too() {
+    let world = world();
+    let _server = Server::start(world);
+    let client = r"
+        const c = require('http2').connect('https://h2.allowed.test:9443');
+        const r = c.request({':method': 'POST', ':path': '/talk', te: 'trailers'}, {waitForTrailers: true});
+        r.on('wantTrailers', () => r.sendTrailers({'x-checksum': 'abc'}));
+        r.on('response', h => console.log('status', h[':status'], h['x-version']));
+        let pieces = 0;
+        r.on('data', d => { console.log('got', String(d)); if (++pieces < 3) r.write('piece'); else r.end(); });
+        r.on('trailers', h => console.log('trailers', h['grpc-status'], h['x-seen']));
+        r.on('close', () => c.close());
+        r.write('piece');
+    ";
+    world
+        .run(&["node", "-e", client])
+        .works()
+        .says("status 200 2.0")
+        .says("got echo piece")
+        .says("trailers 0 abc");
+    for (version, said) in [("--http1.1", "1.1"), ("--http2", "2.0")] {
+        let upload = format!(
+            "head -c 3000000 /dev/zero | curl -sS -m 10 {version} --data-binary @- https://h2.allowed.test:9443/count"
+        );
+        world
+            .run(&["sh", "-c", &upload])
+            .works()
+            .says(&format!("3000000 by {said}"));
+    }
+    world
+        .run(&["/usr/bin/python3", "-c", WEBSOCKET])
+        .works()
+        .says("101 Switching Protocols")
+        .says("back first")
+        .says("back second");
+}
+
+/// Two short words over a WebSocket, and what comes back.
+const WEBSOCKET: &str = r"
+import os, socket, ssl
+s = socket.create_connection(('h2.allowed.test', 9443))
+s = ssl.create_default_context().wrap_socket(s, server_hostname='h2.allowed.test')
+s.sendall(b'GET /ws HTTP/1.1\r\nHost: h2.allowed.test:9443\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n'
+          b'Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n')
+head = b''
+while b'\r\n\r\n' not in head: head += s.recv(1)
+print(head.split(b'\r\n')[0].decode())
+for word in (b'first', b'second'):
+    mask = os.urandom(4)
+    s.sendall(bytes([0x81, 0x80 | len(word)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(word)))
+    first, length = s.recv(1), s.recv(1)[0]
+    print(s.recv(length).decode())
+";
+
+/// A client that asks the proxy by itself finds the same inside its tunnel.
+#[test]
+fn a_tunnel_that_was_asked_for_is_opened_too() {
+    let world = world();
+    let status = world.ctl(&["status", "--json"]);
+    let status: Value = serde_json::from_str(&status.outcome.stdout).expect("JSON");
+    let proxy = format!("http://127.0.0.1:{}", status["guards"][0]["proxy"]["port"]);
+    for version in ["--http1.1", "--http2"] {
+        world
+            .run(&curl(&[
+                "-x",
+                &proxy,
+                "-v",
+                version,
+                "https://one.allowed.test/",
+            ]))
+            .works()
+            .says("hello from one.allowed.test")
+            .says("egressd local CA");
+    }
+}
+
+/// What passed unread under the old policy does not go on so under one that wants to read.
+#[test]
+fn a_reload_that_opens_tls_ends_what_passed_unread() {
+    let mut named = policy();
+    named["network"]["allow"][0]["level"] = json!("name");
+    let world = TestWorld::build(World::builder().policy(named).local_ca());
+    let slow = [
+        "curl",
+        "-sS",
+        "-m",
+        "20",
+        "-o",
+        "/dev/null",
+        "https://one.allowed.test/slow",
+    ];
+    std::thread::scope(|scope| {
+        let inner: &World = &world;
+        let running = scope.spawn(|| inner.guarded(&slow).and_then(|client| client.run()));
+        std::thread::sleep(Duration::from_secs(3));
+        let daemon = world.daemon().expect("a daemon");
+        daemon.write_policy(&policy()).expect("it can be written");
+        world.ctl(&["reload"]).works();
+        let ended = running.join().expect("no panic");
+        world.finish(ended).fails_within(Duration::from_secs(15));
+    });
+    world
+        .run(&curl(&["-v", "https://one.allowed.test/"]))
+        .works()
+        .says("egressd local CA");
+}
+
+#[test]
+fn the_ca_is_made_once_and_shown() {
+    let world = world();
+    let directory = world.local_ca().display().to_string();
+    let again = world.ctl(&["ca", "init", "--dir", &directory]);
+    again.fails_within(AT_ONCE);
+    again.says("is there already");
+    let shown = world.ctl(&["ca", "show", "--dir", &directory, "--json"]);
+    let shown: Value = serde_json::from_str(&shown.works().outcome.stdout).expect("JSON");
+    let subject = shown["subject"].as_str().expect("a text");
+    assert!(subject.contains("egressd local CA"), "{subject}");
+    let run = world.run_unguarded(&["egressctl", "ca", "init", "--dir", "/tmp/nobodys-ca"]);
+    run.fails_within(AT_ONCE);
+    run.says("run it with sudo");
 }

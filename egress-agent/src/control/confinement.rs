@@ -19,6 +19,9 @@ pub struct Confinement {
     pub sockets: Vec<Listed>,
     /// Files and directories that it must not change.
     pub protected: Vec<PathBuf>,
+    /// Directories that it must not look into, root included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret: Vec<PathBuf>,
     /// Where the control socket is: it stays in sight.
     pub runtime_dir: PathBuf,
 }
@@ -63,6 +66,7 @@ impl Confinement {
         settings: &SessionSettings,
         places: &Places,
         protected: Vec<PathBuf>,
+        secret: Vec<PathBuf>,
         runtime_dir: PathBuf,
     ) -> Self {
         let sockets = settings.sockets.iter().map(|socket| Listed {
@@ -75,6 +79,7 @@ impl Confinement {
             view: settings.view,
             sockets: sockets.collect(),
             protected,
+            secret,
             runtime_dir,
         }
     }

@@ -356,13 +356,16 @@ impl Daemon {
         let mut protected = vec![self.runtime_dir.clone(), self.pin_dir.clone()];
         protected.extend(self.audit_file.parent().map(Path::to_path_buf));
         protected.extend(policy.files().iter().cloned());
+        let mut secret = Vec::new();
         if policy.opens_tls() {
             protected.push(policy.proxy().ca.clone());
+            secret.push(policy.proxy().ca.clone());
         }
         Confinement::new(
             policy.session(),
             places,
             protected,
+            secret,
             self.runtime_dir.clone(),
         )
     }

@@ -160,6 +160,8 @@ impl<'p, S: Stream> Conversation<'p, S> {
 
     /// The next head. `None` when the client has nothing more to say.
     async fn head(&mut self) -> io::Result<Option<Result<Head, BadRequest>>> {
+        // What is left of the last response; TLS may hold some of it back.
+        self.stream.flush().await?;
         let mut inlet = self.inlet.borrow_mut();
         let Inlet { stream, buffer, .. } = &mut *inlet;
         let mut deadline = Instant::now() + if buffer.is_empty() { IDLE } else { HEAD };
@@ -238,6 +240,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         };
         if head.expects_continue {
             self.stream.write_all(write::CONTINUE).await?;
+            self.stream.flush().await?;
         }
         let request = match self.request(&head) {
             Ok(request) => request,
@@ -355,6 +358,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
                         self.stream.write_all(&self.out).await?;
                         self.out.clear();
                     }
+                    self.stream.flush().await?;
                     tokio::select! {
                         frame = body.frame() => frame,
                         _changed = policies.changed() => {

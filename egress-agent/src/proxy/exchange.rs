@@ -1,11 +1,13 @@
 //! One request and its response, whatever carried them here: judged, sent to the address that was
 //! leased, and handed back.
 
+pub(super) mod hosts;
 pub(super) mod upstream;
 
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -25,6 +27,7 @@ use super::{
     told::Outcome,
 };
 use crate::policy::{Level, Name};
+use hosts::Hosts;
 use upstream::{LocalBody, Secure, Unanswered, Upstream};
 
 /// How the client came.
@@ -63,6 +66,8 @@ pub(super) struct Exchange<'p> {
     pub(super) flow: Flow<'p>,
     pub(super) via: Via,
     pub(super) upstream: Option<Upstream<'p>>,
+    /// Connections that other requests of the same client may use at the same time.
+    hosts: Option<Rc<Hosts<'p>>>,
     /// Of the connection that left HTTP with the last answer, where its messages are read.
     pub(super) judge: Option<Judge<'p>>,
 }
@@ -73,8 +78,16 @@ impl<'p> Exchange<'p> {
             flow,
             via,
             upstream: None,
+            hosts: None,
             judge: None,
         }
+    }
+
+    /// One of several requests at a time, which share connections.
+    pub(super) fn among(flow: Flow<'p>, via: Via, hosts: Rc<Hosts<'p>>) -> Self {
+        let mut exchange = Self::new(flow, via);
+        exchange.hosts = Some(hosts);
+        exchange
     }
 
     /// The port of a request that names none.
@@ -287,9 +300,18 @@ impl<'p> Exchange<'p> {
         upstream.flow.destination.is_some_and(leads) && upstream.serves(&way.host).await
     }
 
-    /// A new connection for this way.
-    pub(super) async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
+    /// A connection for this way: a new one, unless another request has one to share.
+    async fn begin(&mut self, way: &Way) -> Result<(), Denial> {
         self.finish();
+        let upstream = match &self.hosts {
+            None => self.dial(way).await?,
+            Some(hosts) => hosts.get(&way.host, self.dial(way)).await?,
+        };
+        self.upstream = Some(upstream);
+        Ok(())
+    }
+
+    async fn dial(&self, way: &Way) -> Result<Upstream<'p>, Denial> {
         let (stream, destination) = reach(way).await?;
         let mut flow = Flow::new(self.flow.place, self.flow.client, Some(destination));
         flow.host = Some(way.host.clone());
@@ -302,9 +324,7 @@ impl<'p> Exchange<'p> {
                 is_http2_welcome: *is_http2,
             }),
         };
-        let upstream = Upstream::begin(stream, flow, way.outcome, secure).await?;
-        self.upstream = Some(upstream);
-        Ok(())
+        Upstream::begin(stream, flow, way.outcome, secure).await
     }
 }
 

@@ -6,7 +6,7 @@
 //! connection of its own. Trailers pass in both directions. Neither CONNECT nor its extended form
 //! (RFC 8441, WebSockets over HTTP/2) is offered: clients take HTTP/1 for those.
 
-use std::{cell::RefCell, convert::Infallible, io, pin::Pin, rc::Rc, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use egress_common::Reason;
@@ -21,16 +21,13 @@ use hyper::{body::Incoming, rt::Executor, server::conn::http2::Builder, service:
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{Mutex, mpsc},
+    sync::mpsc,
     time::{Instant, sleep_until},
 };
 
 use super::{
     answer::Answer,
-    exchange::{
-        Exchange, Via, Way,
-        upstream::{LocalBody, Upstream},
-    },
+    exchange::{Exchange, Via, Way, hosts::Hosts, upstream::LocalBody},
     flow::{Denial, Flow},
     http1::{BadRequest, Head, LONGEST_HEAD, of_message},
 };
@@ -52,15 +49,7 @@ const WINDOW: u32 = 4 << 20;
 struct Connection<'p> {
     flow: Flow<'p>,
     via: Via,
-    hosts: Hosts<'p>,
-}
-
-/// Connections to the host, for the requests to come.
-#[derive(Default)]
-struct Hosts<'p> {
-    /// One is dialled at a time: the next request may share it.
-    dialling: Mutex<()>,
-    kept: RefCell<Vec<Upstream<'p>>>,
+    hosts: Rc<Hosts<'p>>,
 }
 
 type Stream<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
@@ -86,7 +75,7 @@ where
     let connection = Rc::new(Connection {
         flow,
         via,
-        hosts: Hosts::default(),
+        hosts: Rc::default(),
     });
     let (sender, mut begun) = mpsc::unbounded_channel();
     let serve = {
@@ -156,11 +145,14 @@ impl<'p> Connection<'p> {
             Ok(head) => head,
             Err(bad) => return self.unreadable(bad),
         };
-        let mut exchange = Exchange::new(self.flow.clone(), self.via.clone());
+        let hosts = Rc::clone(&self.hosts);
+        let mut exchange = Exchange::among(self.flow.clone(), self.via.clone(), hosts);
         let port = head.authority.port();
         let port = port.unwrap_or(exchange.default_port());
-        let is_grpc = parts.headers.get(TE).is_some();
-        match self.pass(&mut exchange, &head, port, (body, is_grpc)).await {
+        // Nothing else may stand there (RFC 9113, section 8.2.2).
+        let takes_trailers = parts.headers.contains_key(TE);
+        let body = (body, takes_trailers);
+        match self.pass(&mut exchange, &head, port, body).await {
             Ok(response) => response,
             Err(denial) => self.deny(&exchange, &denial, &head, port),
         }
@@ -184,13 +176,13 @@ impl<'p> Connection<'p> {
             .body(body)
             .map_err(|error| Denial::with(Reason::UnreadableRequest, error.to_string()))?;
         *request.headers_mut() = head.forward();
-        self.hosts.ready(exchange, &way).await?;
-        if takes_trailers && exchange.upstream.as_ref().is_some_and(Upstream::is_http2) {
+        // A host that speaks HTTP/1 does not get to see it.
+        if takes_trailers {
             let trailers = HeaderValue::from_static("trailers");
             request.headers_mut().insert(TE, trailers);
         }
         let response = exchange.send(&way, request).await?;
-        self.hosts.keep(exchange);
+        self.hosts.keep(exchange.upstream.take());
         respond(&way, response)
     }
 
@@ -216,55 +208,6 @@ impl<'p> Connection<'p> {
     }
 }
 
-impl<'p> Hosts<'p> {
-    /// Gives the exchange a connection to its host: one that is there, or a new one.
-    async fn ready(&self, exchange: &mut Exchange<'p>, way: &Way) -> Result<(), Denial> {
-        let _one_at_a_time = self.dialling.lock().await;
-        exchange.upstream = self.take(&way.host);
-        if exchange.upstream.is_some() {
-            return Ok(());
-        }
-        exchange.begin(way).await?;
-        if let Some(shared) = exchange.upstream.as_ref().and_then(Upstream::share)
-            && let Some(whole) = exchange.upstream.replace(shared)
-        {
-            self.kept.borrow_mut().push(whole);
-        }
-        Ok(())
-    }
-
-    fn take(&self, host: &str) -> Option<Upstream<'p>> {
-        let mut kept = self.kept.borrow_mut();
-        for ended in kept.extract_if(.., |upstream| upstream.is_closed()) {
-            ended.tell();
-        }
-        let at = kept.iter().position(|upstream| upstream.is_free(host))?;
-        match kept.get(at).and_then(Upstream::share) {
-            Some(shared) => Some(shared),
-            None => Some(kept.swap_remove(at)),
-        }
-    }
-
-    /// Takes back the connection of an exchange that has its response; the body may still come.
-    fn keep(&self, exchange: &mut Exchange<'p>) {
-        if let Some(upstream) = exchange.upstream.take()
-            && upstream.tells()
-        {
-            self.kept.borrow_mut().push(upstream);
-        }
-    }
-
-    /// Tells of every connection, and lets go of it.
-    fn end(&self, denial: Option<&Denial>) {
-        for upstream in self.kept.take() {
-            match denial {
-                Some(denial) => upstream.flow.denied(denial),
-                None => upstream.tell(),
-            }
-        }
-    }
-}
-
 /// A response as it goes to the client.
 fn respond(way: &Way, response: Response<LocalBody>) -> Result<Response<LocalBody>, Denial> {
     let (parts, body) = response.into_parts();
@@ -276,8 +219,11 @@ fn respond(way: &Way, response: Response<LocalBody>) -> Result<Response<LocalBod
     for (name, value) in of_message(&parts.headers) {
         fields.append(name, value.clone());
     }
-    // A response to HEAD has the length of what is not there.
-    if let Some(length) = parts.headers.get(CONTENT_LENGTH) {
+    // One without a body may have the length of what is not there, as for HEAD; of any other the
+    // body itself knows it.
+    if body.is_end_stream()
+        && let Some(length) = parts.headers.get(CONTENT_LENGTH)
+    {
         fields.insert(CONTENT_LENGTH, length.clone());
     }
     let mut response = Response::new(body);

@@ -278,3 +278,112 @@ fn push_pem(certificate: &CertificateDer<'_>, text: &mut String) {
     }
     text.push_str("-----END CERTIFICATE-----\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use rcgen::{CertificateParams, Issuer, KeyPair};
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::duplex;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+    use crate::proxy::ca;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// An authority that hosts have certificates of.
+    struct Internet {
+        issuer: Issuer<'static, KeyPair>,
+        root: CertificateDer<'static>,
+    }
+
+    impl Internet {
+        fn new() -> Self {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let root = params.self_signed(&key).unwrap().der().clone();
+            let issuer = Issuer::new(params, key);
+            Self { issuer, root }
+        }
+
+        fn opener(&self) -> Opener {
+            let home = tempfile::tempdir().unwrap();
+            let directory = home.path().join("ca");
+            ca::init(&directory, false).unwrap();
+            let authority = Authority::load(&directory).unwrap();
+            Opener::new(authority, std::slice::from_ref(&self.root)).unwrap()
+        }
+
+        /// What is said of a host for `one.example` that has this certificate.
+        async fn tried(&self, opener: &Opener, params: CertificateParams) -> String {
+            let key = KeyPair::generate().unwrap();
+            let certificate = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+            let private = PrivateKeyDer::Pkcs8(key.serialize_der().into());
+            let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![certificate], private)
+                .unwrap();
+            let (near, far) = duplex(64 << 10);
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            let (connected, _accepted) = tokio::join!(
+                opener.connect("one.example", true, near),
+                acceptor.accept(far)
+            );
+            match connected {
+                Ok(_stream) => "it is trusted".to_owned(),
+                Err(denial) => {
+                    assert_eq!(denial.reason, Reason::TlsFailed);
+                    denial.message.unwrap()
+                }
+            }
+        }
+    }
+
+    fn params(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = (SystemTime::now() - DAY).into();
+        params.not_after = (SystemTime::now() + DAY).into();
+        params
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_host_is_named() {
+        let (known, unknown) = (Internet::new(), Internet::new());
+        let opener = known.opener();
+        let good = known.tried(&opener, params("one.example")).await;
+        assert_eq!(good, "it is trusted");
+        let foreign = unknown.tried(&opener, params("one.example")).await;
+        assert!(foreign.contains("does not trust"), "{foreign}");
+        let other = known.tried(&opener, params("two.example")).await;
+        assert!(other.contains("is for other names"), "{other}");
+        let mut over = params("one.example");
+        over.not_before = (SystemTime::now() - 3 * DAY).into();
+        over.not_after = (SystemTime::now() - DAY).into();
+        let over = known.tried(&opener, over).await;
+        assert!(over.contains("has expired"), "{over}");
+        let mut early = params("one.example");
+        early.not_before = (SystemTime::now() + DAY).into();
+        early.not_after = (SystemTime::now() + 2 * DAY).into();
+        let early = known.tried(&opener, early).await;
+        assert!(early.contains("is not valid yet"), "{early}");
+    }
+
+    #[test]
+    fn the_bundle_has_the_system_and_the_local_ca() {
+        let internet = Internet::new();
+        let opener = internet.opener();
+        let read: Vec<CertificateDer<'static>> = {
+            use rustls::pki_types::pem::PemObject as _;
+            CertificateDer::pem_slice_iter(opener.bundle().as_bytes())
+                .collect::<Result<_, _>>()
+                .unwrap()
+        };
+        assert_eq!(read.len(), 2);
+        assert_eq!(read.first(), Some(&internet.root));
+    }
+}

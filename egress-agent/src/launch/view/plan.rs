@@ -31,6 +31,8 @@ pub(super) struct Scene {
     pub(super) runtime_dir: PathBuf,
     /// Files and directories that must not change.
     pub(super) protected: Vec<(PathBuf, Kind)>,
+    /// Directories that must not be looked into.
+    pub(super) secret: Vec<PathBuf>,
     /// Mount points of cgroup file systems.
     pub(super) cgroups: Vec<PathBuf>,
     /// Mount points of BPF file systems.
@@ -165,6 +167,10 @@ pub(super) fn plan(scene: &Scene) -> Vec<Step> {
     }
     steps.extend(scene.disks.iter().cloned().map(Step::Cover));
     steps.extend(scene.kernel.iter().cloned().map(Step::Freeze));
+    for secret in &scene.secret {
+        steps.push(Step::Empty(secret.clone()));
+        emptied.push(secret);
+    }
     for pins in &scene.pins {
         steps.push(Step::Empty(pins.clone()));
         steps.push(Step::Seal(pins.clone()));

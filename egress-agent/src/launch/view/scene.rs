@@ -87,6 +87,13 @@ pub(super) fn look(
         } else {
             Vec::new()
         },
+        // Nobody else can look into it.
+        secret: if uid == 0 {
+            let secret = confinement.secret.iter();
+            secret.filter_map(|path| real(path)).collect()
+        } else {
+            Vec::new()
+        },
         disks: if uid == 0 {
             disks(Path::new("/dev"))
         } else {

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use egress_common::Reason;
 use http::{
-    Request, Response, Uri,
-    header::{CONNECTION, HOST, TRANSFER_ENCODING},
+    HeaderValue, Request, Response, Uri,
+    header::{CONNECTION, HOST, TE, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use hyper::{
@@ -166,10 +166,6 @@ impl<'p> Upstream<'p> {
         }
     }
 
-    pub(in crate::proxy) const fn is_http2(&self) -> bool {
-        matches!(self.sender, Sender::Http2(_))
-    }
-
     /// Another hand on the same connection, where it takes several requests at a time.
     pub(in crate::proxy) fn share(&self) -> Option<Self> {
         match &self.sender {
@@ -201,7 +197,7 @@ impl<'p> Upstream<'p> {
         request: Request<LocalBody>,
     ) -> Result<Response<Incoming>, Unanswered> {
         let answered = match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http1(sender) => sender.try_send_request(for_http1(request)).await,
             Sender::Http2(sender) => sender.try_send_request(for_http2(request)).await,
         };
         answered.map_err(|mut error| match error.take_message() {
@@ -240,6 +236,22 @@ where
         }
     });
     Ok(sender)
+}
+
+/// The same request without `TE`, which is of one connection and not said on this one. One that was
+/// made for HTTP/2, and not sent, is as it was.
+fn for_http1(mut request: Request<LocalBody>) -> Request<LocalBody> {
+    request.headers_mut().remove(TE);
+    let authority = request.uri().authority().cloned();
+    let host = authority.and_then(|named| HeaderValue::try_from(named.as_str()).ok());
+    if let Some(host) = host {
+        request.headers_mut().insert(HOST, host);
+        let path = request.uri().path_and_query().cloned();
+        let path = path.unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(path);
+        *request.version_mut() = http::Version::HTTP_11;
+    }
+    request
 }
 
 /// The same request with a whole address, and without what HTTP/2 has no fields for (RFC 9113,
