@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, sp
 
 use super::{
     Judge,
-    answers::{first, says, strip},
+    answers::{can_be_stripped, cover, first, says, strip},
     budget::Use,
     fragments::Piece,
     look::{self, Looked, Spot},
@@ -177,7 +177,7 @@ impl Judge<'_> {
         let mut text = payload(&said).to_vec();
         let is_covered = self
             .secret()
-            .is_some_and(|secret| super::answers::cover(secret.as_bytes(), &mut text));
+            .is_some_and(|secret| cover(secret.as_bytes(), &mut text));
         let raw = if is_covered { frame(&said, &text) } else { raw };
         let act = self.of_answers();
         if act == OfAnswer::Allow || text.is_empty() {
@@ -197,7 +197,7 @@ impl Judge<'_> {
                 self.flow.witness().noted(self.rule, what, first(&sight));
                 Ok(raw)
             }
-            OfAnswer::Strip if sight.is_complete && is_message(&said) => {
+            OfAnswer::Strip if can_be_stripped(&sight) && is_message(&said) => {
                 let what = says("orders were taken out of a message", &sight);
                 self.flow.witness().noted(self.rule, what, first(&sight));
                 let memory = self.flow.place.memory.borrow();

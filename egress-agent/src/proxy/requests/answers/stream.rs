@@ -15,7 +15,7 @@ use egress_common::{Reason, RuleId};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Mask, first, says, strip};
+use super::{Mask, can_be_stripped, first, says, strip};
 use crate::{
     content::Form,
     policy::{self, OfAnswer, Policy},
@@ -353,7 +353,7 @@ impl Desk {
                 self.witness.noted(self.rule, what, first(&sight));
                 out.extend_from_slice(&event.raw);
             }
-            OfAnswer::Strip if sight.is_complete => {
+            OfAnswer::Strip if can_be_stripped(&sight) => {
                 self.witness.noted(self.rule, what, first(&sight));
                 let tokens = &self.memory.borrow().tokens;
                 let text = strip(data, &sight, &self.policy.inspect().redaction, tokens);
