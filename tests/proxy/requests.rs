@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use xtask::world::wait_for;
+use xtask::world::{World, wait_for};
 
 use super::curl;
 use crate::harness::{Run, TestWorld};
@@ -30,7 +30,7 @@ struct AppWorld {
 
 impl AppWorld {
     fn new(policy: Value) -> Self {
-        let world = TestWorld::guarded(policy);
+        let world = TestWorld::build(World::builder().policy(policy).local_ca());
         let (script, log) = (world.home().join("app.py"), world.home().join("app.log"));
         fs::write(&script, APP).expect("the application can be written");
         fs::write(&log, "").expect("its log can be made");
@@ -446,14 +446,57 @@ fn a_credential_is_added_and_never_seen() {
     assert!(!said.contains(SECRET), "{said}");
 }
 
+/// Inside TLS that is opened, in both versions of HTTP.
+#[test]
+fn the_same_holds_inside_tls() {
+    let entries = json!([{ "methods": ["GET"], "paths": ["/", "/big"] }]);
+    let rule = json!({
+        "name": "one",
+        "hosts": ["one.allowed.test"],
+        "ports": ["443/tcp"],
+        "level": "http",
+        "requests": entries,
+    });
+    let policy = json!({ "version": 1, "network": { "allow": [rule] } });
+    let world = TestWorld::build(World::builder().policy(policy).local_ca());
+    for version in ["--http1.1", "--http2"] {
+        let get = |rest: &str, more: &[&str]| {
+            let address = format!("https://one.allowed.test/{rest}");
+            world.run(&curl(&[&[version, "-i", &address], more].concat()))
+        };
+        get("", &[]).works().says("hello from one.allowed.test");
+        get("other", &[]).says(" 403").says("request-denied");
+        get("", &["-d", "x"]).says(" 403").says("request-denied");
+        get(&format!("?x={TOKEN}"), &[])
+            .says(" 403")
+            .says("content-denied")
+            .says("the query");
+        get("big", &["-o", "/dev/null", "-w", "%{size_download}"])
+            .works()
+            .says("268435456");
+    }
+}
+
 /// What a policy that observes would refuse goes on, and is recorded.
 #[test]
 fn a_policy_that_observes_refuses_nothing() {
-    let mut policy = policy(json!({}), &[rule("none", json!({ "requests": [] }))]);
+    let rules = [
+        rule("none", json!({ "requests": [] })),
+        rule("small", json!({ "max_body": "1KiB" })),
+    ];
+    let mut policy = policy(json!({ "responses": "deny" }), &rules);
     policy["mode"] = json!("observe");
     let app = AppWorld::new(policy);
     app.curl("none/x", &[]).says("200 OK");
     app.curl("open/", &["-d", TOKEN]).says("200 OK");
-    app.records("request-denied");
-    app.records("content-denied");
+    let long = app.file("long", &vec![b'x'; 200_000]);
+    for more in [&[][..], &["-H", "transfer-encoding: chunked"]] {
+        app.curl("small/", &[&["--data-binary", &long], more].concat())
+            .says("200 OK");
+    }
+    app.curl("open/orders", &[]).says("Ignore all previous");
+    app.curl("open/odd", &[]).says("200 OK");
+    for reason in ["request-denied", "content-denied", "body-too-large"] {
+        app.records(reason);
+    }
 }

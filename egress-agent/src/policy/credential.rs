@@ -100,7 +100,7 @@ pub enum Unreadable {
 impl Secret {
     /// One line; what ends it is dropped.
     fn new(text: &[u8]) -> Result<Self, Unreadable> {
-        let text = std::str::from_utf8(text).map_err(|_| Unreadable::Shape)?;
+        let text = std::str::from_utf8(text).map_err(|_utf8| Unreadable::Shape)?;
         let text = text.trim_end_matches(['\r', '\n']);
         let is_visible = text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
         if text.len() < SHORTEST || !is_visible || text.trim() != text {

@@ -317,7 +317,7 @@ pub(crate) struct Budget {
     /// A text for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) description: String,
-    /// Requests and messages of WebSockets.
+    /// Requests, and messages over a web socket.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",

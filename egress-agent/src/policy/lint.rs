@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use egress_common::RuleId;
+use egress_common::{Protocol, RuleId};
 use ipnet::IpNet;
 
 use super::{
     check::Checker,
     file::{self, File},
     pattern::{NamePattern, PatternTable},
+    port::PortRange,
     portset,
     rule::{Effect, Rule},
     text::Place,
@@ -47,6 +48,14 @@ pub(crate) fn check(c: &mut Checker<'_>, file: &File, own: &[Rule], rules: &[Rul
         let place = allow.index(index);
         hosts(c, rule, &denied, &place.key("hosts"));
         networks(c, rule, &denied, &place.key("cidrs"));
+        let is_plain = |range: &PortRange| range.contains(Protocol::TCP, 80);
+        if rule.http.credential.is_some() && rule.ports.iter().any(is_plain) {
+            c.warn(
+                &place.key("credential"),
+                "the secret goes over plain HTTP too, where whoever is on the way reads it",
+                Some("take `80/tcp` out of the ports"),
+            );
+        }
     }
     if file.mode == Some(file::Mode::Observe) {
         let help = "write `enforce` once the records show what the agent needs";

@@ -204,7 +204,7 @@ fn decode(text: &str) -> Result<String, InvalidPath> {
             byte => bytes.push(byte),
         }
     }
-    let text = String::from_utf8(bytes).map_err(|_| InvalidPath::Utf8)?;
+    let text = String::from_utf8(bytes).map_err(|_utf8| InvalidPath::Utf8)?;
     let is_escape = |at: usize| {
         let mut digits = text.bytes().skip(at + 1).map(digit);
         matches!(

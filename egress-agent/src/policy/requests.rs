@@ -47,7 +47,7 @@ pub struct RequestRule {
 /// How much a session may ask of one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Requests, and messages of WebSockets.
+    /// Requests, and messages over a web socket.
     pub requests: Option<u64>,
     /// Bytes to the host.
     pub up: Option<u64>,

@@ -157,6 +157,10 @@ fn plain(body: &Body) -> String {
 }
 
 /// The status that says best what happened (RFC 9110 section 15).
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what has no status of its own is refused by the policy"
+)]
 pub const fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::HostBudget => StatusCode::TOO_MANY_REQUESTS,
@@ -181,6 +185,10 @@ const fn may_pass_later(reason: Reason) -> bool {
 }
 
 /// A reason in words, where nothing better is known.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the proxy gives few of the reasons"
+)]
 pub const fn says(reason: Reason) -> &'static str {
     match reason {
         Reason::NameDenied => "no rule of the policy names this host",

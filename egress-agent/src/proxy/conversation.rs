@@ -530,14 +530,13 @@ impl Upgraded<'_> {
             let client = (stream, &*rest);
             return match host {
                 Socket::Plain(host) => {
-                    judge
-                        .messages(&flow, client, (host, &*first), outcome)
-                        .await
+                    let counts = Some(&flow.counts);
+                    let end = (counts, outcome);
+                    Box::pin(judge.messages(&flow, client, (host, &*first), end)).await;
                 }
                 Socket::Tls(host) => {
-                    judge
-                        .messages(&flow, client, (*host, &*first), outcome)
-                        .await
+                    let end = (None, outcome);
+                    Box::pin(judge.messages(&flow, client, (*host, &*first), end)).await;
                 }
             };
         }

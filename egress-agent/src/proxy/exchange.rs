@@ -9,7 +9,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     rc::Rc,
     sync::Arc,
-    time::Duration,
 };
 
 use egress_common::Reason;
@@ -30,9 +29,6 @@ use super::{
 use crate::policy::{Level, Name};
 use hosts::Hosts;
 use upstream::{LocalBody, Secure, Unanswered, Upstream};
-
-/// For a host to answer. Models think for minutes before the first byte.
-const ANSWER: Duration = Duration::from_secs(15 * 60);
 
 /// How the client came.
 #[derive(Clone, Debug)]
@@ -144,15 +140,19 @@ impl<'p> Exchange<'p> {
         if way.level != Level::Http {
             return Ok(self.pass(way, request).await?.map(local));
         }
+        // Boxed: what only this level needs is in no other flow's memory.
+        Box::pin(self.judged(way, request)).await
+    }
+
+    /// As [`Self::send`], at level `http`.
+    async fn judged(
+        &mut self,
+        way: &Way,
+        request: Request<LocalBody>,
+    ) -> Result<Response<LocalBody>, Denial> {
         let judge = Judge::new(&self.flow, &way.host, way.port)?;
         let request = judge.request(request).await?;
-        let within = judge.answer_within();
-        let passed = timeout(within, self.pass(way, request)).await;
-        let response = passed.map_err(|_elapsed| {
-            self.upstream = None;
-            let message = format!("{} did not answer within {} s", way.host, within.as_secs());
-            Denial::with(Reason::TooSlow, message)
-        })??;
+        let response = self.pass(way, request).await?;
         let response = judge.answer(response.map(local)).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             self.judge = Some(judge);
@@ -165,6 +165,7 @@ impl<'p> Exchange<'p> {
         way: &Way,
         mut request: Request<LocalBody>,
     ) -> Result<Response<Incoming>, Denial> {
+        let within = self.flow.gate().policy().proxy().answer_within;
         // A connection that was kept may have ended; nothing of the request is lost then.
         let mut is_fresh = false;
         loop {
@@ -174,7 +175,7 @@ impl<'p> Exchange<'p> {
             let Some(upstream) = &mut self.upstream else {
                 return Err(Denial::new(Reason::DialFailed));
             };
-            match timeout(ANSWER, upstream.send(request)).await {
+            match timeout(within, upstream.send(request)).await {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(Unanswered::Unsent(unsent))) if !is_fresh => {
                     self.finish();
@@ -199,7 +200,7 @@ impl<'p> Exchange<'p> {
                 Err(_elapsed) => {
                     self.upstream = None;
                     let message =
-                        format!("{} did not answer within {} s", way.host, ANSWER.as_secs());
+                        format!("{} did not answer within {} s", way.host, within.as_secs());
                     return Err(Denial::with(Reason::TooSlow, message));
                 }
             }

@@ -23,8 +23,11 @@ mod look;
 mod messages;
 
 use std::{
+    io,
+    pin::Pin,
     sync::Arc,
-    time::{Duration, Instant},
+    task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -36,6 +39,7 @@ use http::{
     },
     request::Parts,
 };
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt as _, Full};
 use serde_json::json;
 use tokio::task::spawn_blocking;
@@ -95,7 +99,7 @@ impl<'p> Judge<'p> {
     /// By the policy that runs now. The host was judged already.
     pub(super) fn new(flow: &Flow<'p>, host: &str, port: u16) -> Result<Self, Denial> {
         let policy = flow.gate().policy();
-        let name = Name::parse(host).map_err(|_| Denial::new(Reason::NameDenied))?;
+        let name = Name::parse(host).map_err(|_invalid| Denial::new(Reason::NameDenied))?;
         let rule = policy.decide_host(&name, Protocol::TCP, port)?;
         let http = policy.rule(rule).map(|rule| Arc::clone(&rule.http));
         let mut flow = flow.clone();
@@ -109,11 +113,6 @@ impl<'p> Judge<'p> {
         })
     }
 
-    /// For the host to begin its answer.
-    pub(super) fn answer_within(&self) -> Duration {
-        self.policy.proxy().answer_within
-    }
-
     /// The request as it may leave.
     pub(super) async fn request(
         &self,
@@ -121,7 +120,10 @@ impl<'p> Judge<'p> {
     ) -> Result<Request<LocalBody>, Denial> {
         let (mut parts, body) = request.into_parts();
         self.hold(self.rules(&parts))?;
-        let body = self.whole(&parts.headers, body).await?;
+        let body = match self.whole(&parts.headers, body).await? {
+            Whole::Body(body) => body,
+            Whole::Beyond(body) => return Ok(Request::from_parts(parts, body)),
+        };
         let looked = self.look(&parts, &body).await;
         self.hold(looked.and_then(|looked| self.weigh(looked)))?;
         self.hold(self.misplaced_in(|word| holds(&parts, &body, word)))?;
@@ -196,7 +198,7 @@ impl<'p> Judge<'p> {
     }
 
     /// The whole body of a request.
-    async fn whole(&self, fields: &HeaderMap, mut body: LocalBody) -> Result<Bytes, Denial> {
+    async fn whole(&self, fields: &HeaderMap, mut body: LocalBody) -> Result<Whole, Denial> {
         let longest = self.http.longest_body;
         let too_long = || {
             let name = self.named(|rule| rule.name.clone());
@@ -210,7 +212,8 @@ impl<'p> Judge<'p> {
             .and_then(|value| value.to_str().ok());
         let length = length.and_then(|value| value.parse::<u64>().ok());
         if length.is_some_and(|length| length > longest) {
-            return Err(too_long());
+            self.hold(Err(too_long()))?;
+            return Ok(Whole::Beyond(body));
         }
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
@@ -223,10 +226,12 @@ impl<'p> Judge<'p> {
             };
             whole.extend_from_slice(&data);
             if u64::try_from(whole.len()).map_or(true, |length| length > longest) {
-                return Err(too_long());
+                self.hold(Err(too_long()))?;
+                let first = Some(whole.freeze());
+                return Ok(Whole::Beyond(Box::pin(Chained { first, body })));
             }
         }
-        Ok(whole.freeze())
+        Ok(Whole::Body(whole.freeze()))
     }
 
     /// Everything that is found in a request, and together with those before it.
@@ -315,7 +320,13 @@ impl<'p> Judge<'p> {
                         "where clients log in with it, name `{name}` in `login_headers` of rule `{}`",
                         self.named(|rule| rule.name.clone())
                     ),
-                    _ => "leave it out, and replace it if it is real".to_owned(),
+                    Spot::Host
+                    | Spot::Path
+                    | Spot::Query
+                    | Spot::Body
+                    | Spot::Part(_)
+                    | Spot::Several(_)
+                    | Spot::Message => "leave it out, and replace it if it is real".to_owned(),
                 };
                 let denial =
                     Denial::by(Reason::ContentDenied, self.rule, format!("{what}; {hint}"));
@@ -441,6 +452,34 @@ impl<'p> Judge<'p> {
 
     fn named<T: Default>(&self, of: impl Fn(&Rule) -> T) -> T {
         self.policy.rule(self.rule).map(of).unwrap_or_default()
+    }
+}
+
+/// A body that was read.
+enum Whole {
+    Body(Bytes),
+    /// It is longer than can be judged, and the policy observes: it goes on as it comes.
+    Beyond(LocalBody),
+}
+
+/// A body of which the first bytes were read already.
+struct Chained {
+    first: Option<Bytes>,
+    body: LocalBody,
+}
+
+impl Body for Chained {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            None => self.body.as_mut().poll_frame(cx),
+        }
     }
 }
 

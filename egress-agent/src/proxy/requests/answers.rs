@@ -18,7 +18,7 @@ use super::{Judge, MOST_FINDINGS, aside, look};
 use crate::{
     content::{Form, Sight},
     inspect::{
-        Redaction, Tokens,
+        Finding, Kind, Redaction, Tokens,
         redact::{redact, redact_json},
     },
     policy::OfAnswer,
@@ -62,8 +62,14 @@ impl Judge<'_> {
                 longest: u64::MAX,
                 ratio: RATIO,
             };
-            let decoder = Decoder::new(&coding, budget);
-            answer.decoder = Some(decoder.map_err(|error| self.unjudged(&error.to_string()))?);
+            match Decoder::new(&coding, budget) {
+                Ok(decoder) => answer.decoder = Some(decoder),
+                Err(error) => {
+                    self.hold(Err(self.unjudged(&error.to_string())))?;
+                    // The policy observes: what cannot be read goes on.
+                    return Ok(Response::from_parts(parts, Box::pin(answer)));
+                }
+            }
             parts.headers.remove(CONTENT_ENCODING);
             parts.headers.remove(CONTENT_LENGTH);
         }
@@ -102,7 +108,8 @@ impl Judge<'_> {
             }
         }
         let whole = self.judged(act, &mut parts.headers, whole.freeze()).await?;
-        if parts.headers.contains_key(CONTENT_LENGTH) {
+        // An answer to HEAD tells the length of what is not there.
+        if parts.headers.contains_key(CONTENT_LENGTH) && !whole.is_empty() {
             parts.headers.insert(CONTENT_LENGTH, whole.len().into());
         }
         let body: LocalBody = Box::pin(Full::new(whole).map_err(|never| match never {}));
@@ -135,7 +142,7 @@ impl Judge<'_> {
         if sight.findings.is_empty() {
             return Ok(text);
         }
-        if act == OfAnswer::Deny {
+        if act == OfAnswer::Deny || !can_be_stripped(&sight) {
             return Err(self.orders(&sight));
         }
         self.flow.witness().noted(
@@ -177,6 +184,12 @@ pub(super) fn strip(text: &[u8], sight: &Sight, redaction: &Redaction, tokens: &
     redact(text, &sight.findings, redaction, tokens)
 }
 
+/// Whether what was found stands somewhere, and the rest is worth something without it.
+pub(super) fn can_be_stripped(sight: &Sight) -> bool {
+    let deceives = |it: &Finding| it.kind == Kind::Poisoning;
+    sight.is_complete && !sight.findings.iter().any(deceives)
+}
+
 /// What happened, with the first of the detectors.
 pub(super) fn says(what: &str, sight: &Sight) -> String {
     let detector = sight.findings.first().map(|it| it.detector.as_str());
@@ -186,7 +199,7 @@ pub(super) fn says(what: &str, sight: &Sight) -> String {
     )
 }
 
-pub(super) fn first(sight: &Sight) -> Vec<crate::inspect::Finding> {
+pub(super) fn first(sight: &Sight) -> Vec<Finding> {
     sight.findings.iter().take(MOST_FINDINGS).cloned().collect()
 }
 

@@ -84,9 +84,9 @@ impl Looked {
 
 /// Looks at all but the body.
 pub(super) fn head(content: &Content, host: &str, parts: &Parts) -> Looked {
-    let mut looked = Looked::NOTHING;
-    // As one text: values of a query are joined, labels of a host too.
+    // Makes one text: values of a query are joined, labels of a host too.
     const SCHEME: &str = "http://";
+    let mut looked = Looked::NOTHING;
     let target = parts.uri.path_and_query().map_or("/", |it| it.as_str());
     let path_at = SCHEME.len() + host.len();
     let query_at = path_at + target.find('?').unwrap_or(target.len());
@@ -262,7 +262,7 @@ pub(super) fn joined(fields: &HeaderMap, name: &HeaderName) -> Result<String, Un
     let mut all = String::new();
     for value in fields.get_all(name) {
         let value = value.to_str();
-        let value = value.map_err(|_| Unreadable::Field(name.clone()))?;
+        let value = value.map_err(|_bytes| Unreadable::Field(name.clone()))?;
         if !all.is_empty() {
             all.push_str(", ");
         }

@@ -1,4 +1,4 @@
-//! WebSockets: both directions are read message by message, and a message leaves when it is whole
+//! `WebSockets`: both directions are read message by message, and a message leaves when it is whole
 //! and was judged.
 
 use std::io;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, sp
 
 use super::{
     Judge,
-    answers::{first, says, strip},
+    answers::{can_be_stripped, cover, first, says, strip},
     budget::Use,
     fragments::Piece,
     look::{self, Looked, Spot},
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     policy::OfAnswer,
     proxy::{
-        flow::{Denial, Flow},
+        flow::{Counts, Denial, Flow},
         told::Outcome,
         websocket::{Event, Frames, POLICY_VIOLATION, Said, Sender, close},
     },
@@ -35,13 +35,13 @@ enum Ended {
 
 impl Judge<'_> {
     /// Passes messages both ways until one side ends. `rest` and `first` were read already, of the
-    /// client and of the host.
+    /// client and of the host. `counts` are for a host whose socket does not count by itself.
     pub(in crate::proxy) async fn messages<C, H>(
         &self,
         flow: &Flow<'_>,
         (client, rest): (C, &[u8]),
         (host, first): (H, &[u8]),
-        outcome: Outcome,
+        (counts, outcome): (Option<&Counts>, Outcome),
     ) where
         C: AsyncRead + AsyncWrite + Unpin,
         H: AsyncRead + AsyncWrite + Unpin,
@@ -51,8 +51,14 @@ impl Judge<'_> {
         let mut policies = flow.gate().watch();
         policies.mark_unchanged();
         let ended = {
-            let up = self.pump(flow, Sender::Client, rest, &mut from_client, &mut to_host);
-            let down = self.pump(flow, Sender::Server, first, &mut from_host, &mut to_client);
+            let up = self.pump(counts, Sender::Client, rest, &mut from_client, &mut to_host);
+            let down = self.pump(
+                counts,
+                Sender::Server,
+                first,
+                &mut from_host,
+                &mut to_client,
+            );
             let both = async { tokio::try_join!(up, down).map(drop) };
             let revoked = async {
                 while policies.changed().await.is_ok() {
@@ -95,7 +101,7 @@ impl Judge<'_> {
 
     async fn pump(
         &self,
-        flow: &Flow<'_>,
+        counts: Option<&Counts>,
         sender: Sender,
         early: &[u8],
         from: &mut (impl AsyncRead + Unpin),
@@ -115,9 +121,11 @@ impl Judge<'_> {
                 let bytes =
                     bytes.map_err(|denial| Ended::Refused(POLICY_VIOLATION, Box::new(denial)))?;
                 to.write_all(&bytes).await.map_err(Ended::Io)?;
-                match sender {
-                    Sender::Client => flow.counts.add_up(bytes.len()),
-                    Sender::Server => flow.counts.add_down(bytes.len()),
+                to.flush().await.map_err(Ended::Io)?;
+                match (counts, sender) {
+                    (Some(counts), Sender::Client) => counts.add_up(bytes.len()),
+                    (Some(counts), Sender::Server) => counts.add_down(bytes.len()),
+                    (None, Sender::Client | Sender::Server) => {}
                 }
             }
             if let Err(invalid) = fed {
@@ -169,7 +177,7 @@ impl Judge<'_> {
         let mut text = payload(&said).to_vec();
         let is_covered = self
             .secret()
-            .is_some_and(|secret| super::answers::cover(secret.as_bytes(), &mut text));
+            .is_some_and(|secret| cover(secret.as_bytes(), &mut text));
         let raw = if is_covered { frame(&said, &text) } else { raw };
         let act = self.of_answers();
         if act == OfAnswer::Allow || text.is_empty() {
@@ -189,7 +197,7 @@ impl Judge<'_> {
                 self.flow.witness().noted(self.rule, what, first(&sight));
                 Ok(raw)
             }
-            OfAnswer::Strip if sight.is_complete && is_message(&said) => {
+            OfAnswer::Strip if can_be_stripped(&sight) && is_message(&said) => {
                 let what = says("orders were taken out of a message", &sight);
                 self.flow.witness().noted(self.rule, what, first(&sight));
                 let memory = self.flow.place.memory.borrow();

@@ -15,7 +15,7 @@ use egress_common::{Reason, RuleId};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Mask, first, says, strip};
+use super::{Mask, can_be_stripped, first, says, strip};
 use crate::{
     content::Form,
     policy::{self, OfAnswer, Policy},
@@ -150,7 +150,8 @@ impl Answer {
         let mut decoded = Vec::new();
         let data = match &mut self.decoder {
             Some(decoder) => {
-                decoder.push(data, &mut decoded).map_err(io::Error::other)?;
+                let pushed = decoder.push(data, &mut decoded);
+                pushed.map_err(|error| self.desk.cut(&error.to_string()))?;
                 &decoded
             }
             None => data,
@@ -166,7 +167,8 @@ impl Answer {
 
     fn end(&mut self) -> io::Result<()> {
         if let Some(decoder) = &mut self.decoder {
-            decoder.finish().map_err(io::Error::other)?;
+            let finished = decoder.finish();
+            finished.map_err(|error| self.desk.cut(&error.to_string()))?;
         }
         if let Some(mask) = &mut self.mask {
             let rest = mask.rest();
@@ -242,7 +244,7 @@ impl Reader {
                 for event in &done {
                     desk.event(event, *act, out)?;
                 }
-                taken.map_err(io::Error::other)?;
+                taken.map_err(|long| desk.cut(&long.to_string()))?;
             }
         }
         Ok(())
@@ -301,6 +303,14 @@ impl Desk {
         }
     }
 
+    /// Records that an answer which cannot be read ends early.
+    fn cut(&self, why: &str) -> io::Error {
+        let message = format!("the answer was cut: {why}");
+        let denial = Denial::by(Reason::ContentDenied, self.rule, message.clone());
+        self.witness.denied(&denial);
+        io::Error::other(message)
+    }
+
     /// Records orders in a part of an answer that has passed.
     fn note(&self, text: &[u8], told: &mut Told) {
         let form = if told.is_later {
@@ -343,7 +353,7 @@ impl Desk {
                 self.witness.noted(self.rule, what, first(&sight));
                 out.extend_from_slice(&event.raw);
             }
-            OfAnswer::Strip if sight.is_complete => {
+            OfAnswer::Strip if can_be_stripped(&sight) => {
                 self.witness.noted(self.rule, what, first(&sight));
                 let tokens = &self.memory.borrow().tokens;
                 let text = strip(data, &sight, &self.policy.inspect().redaction, tokens);
