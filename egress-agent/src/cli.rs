@@ -14,6 +14,7 @@ pub mod mcp;
 pub mod policy;
 mod remotes;
 pub mod replay;
+mod rows;
 pub mod rules;
 pub mod run;
 pub mod scan;

@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     let is_run = matches!(verb, Verb::Run(_));
     let mut screen = Screen::stdout(json);
     let done = match verb {
-        Verb::Run(args) => run::run(args, &socket),
+        Verb::Run(args) => run::run(args, &socket, json),
         Verb::Enter(args) => Ok(run::enter(&args)),
         Verb::Status(args) => status::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),

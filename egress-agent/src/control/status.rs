@@ -108,6 +108,9 @@ pub struct Session {
     pub started: Time,
     pub denials: u64,
     pub leases: u64,
+    /// Whether its denials are only recorded, by the policy or because that was asked for.
+    #[serde(default = "enforce")]
+    pub mode: Mode,
     /// What it is held by besides the guard of its packets; absent for what `egressctl run` did
     /// not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -222,4 +225,8 @@ pub struct Entered {
     /// Where the proxy listens on loopback; absent in what an older daemon says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_port: Option<u16>,
+}
+
+fn enforce() -> Mode {
+    Mode::Enforce
 }

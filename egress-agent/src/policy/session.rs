@@ -21,6 +21,8 @@ pub struct SessionSettings {
     pub seccomp: Need,
     pub landlock: Need,
     pub view: Need,
+    /// Whether a session may be started that is only observed.
+    pub observe: bool,
     pub sockets: Vec<ListedSocket>,
 }
 
@@ -105,6 +107,7 @@ pub(super) fn settings(
         seccomp: session.seccomp.into(),
         landlock: session.landlock.into(),
         view: session.view.into(),
+        observe: session.observe,
         sockets,
     }
 }

@@ -133,6 +133,11 @@ impl<'p> Flow<'p> {
         &self.place.gate
     }
 
+    /// Whether a denial is only recorded.
+    pub fn observes(&self) -> bool {
+        self.gate().observes(self.client.session)
+    }
+
     pub fn denied(&self, denial: &Denial) {
         let outcome = Outcome::Denied(denial.reason, denial.rule);
         self.told(outcome, denial.message.clone());
@@ -146,7 +151,7 @@ impl<'p> Flow<'p> {
             destination: self.destination,
             host: self.host.clone(),
             outcome,
-            observed: self.gate().observes(),
+            observed: self.observes(),
             traffic: Traffic {
                 up,
                 down,
@@ -161,7 +166,7 @@ impl<'p> Flow<'p> {
         let (Some(host), Some(destination)) = (&self.host, self.destination) else {
             return Ok(());
         };
-        if self.gate().observes() {
+        if self.observes() {
             return Ok(());
         }
         match self.gate().allowed(host, destination.port()) {
