@@ -23,6 +23,7 @@ pub mod session;
 pub mod status;
 pub mod table;
 pub mod why;
+pub mod wrap;
 
 use std::{
     fmt,

@@ -52,6 +52,23 @@ pub struct RunArgs {
     command: Vec<OsString>,
 }
 
+impl RunArgs {
+    /// As a shim asks for it.
+    pub(super) fn of_shim(guard: String, observe: bool, command: Vec<OsString>) -> Self {
+        Self {
+            guard: Some(guard),
+            session: None,
+            allow_root: false,
+            proxy: false,
+            observe,
+            rows: false,
+            quiet: false,
+            user: UserArgs { user: None },
+            command,
+        }
+    }
+}
+
 /// Whom to become.
 #[derive(Clone, Debug, Args)]
 pub struct UserArgs {

@@ -378,8 +378,25 @@ mod tests {
                     session: None,
                     command: vec!["claude".to_owned()],
                     places: Places::default(),
+                    observe: false,
                 },
                 r#"{"v":1,"op":"enter","command":["claude"]}"#,
+            ),
+            (
+                Request::Enter {
+                    guard: None,
+                    session: None,
+                    command: vec!["aws".to_owned()],
+                    places: Places::default(),
+                    observe: true,
+                },
+                r#"{"v":1,"op":"enter","command":["aws"],"observe":true}"#,
+            ),
+            (
+                Request::Egress {
+                    session: Some("s1".to_owned()),
+                },
+                r#"{"v":1,"op":"egress","session":"s1"}"#,
             ),
             (
                 Request::Judge {
