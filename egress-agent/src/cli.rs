@@ -15,6 +15,7 @@ pub mod mcp;
 pub mod policy;
 mod remotes;
 pub mod replay;
+mod rows;
 pub mod rules;
 pub mod run;
 pub mod scan;
@@ -23,6 +24,7 @@ pub mod session;
 pub mod status;
 pub mod table;
 pub mod why;
+pub mod wrap;
 
 use std::{
     fmt,

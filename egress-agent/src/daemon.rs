@@ -25,6 +25,7 @@ mod proxied;
 mod records;
 mod regain;
 mod requests;
+mod rows;
 pub mod run;
 mod sessions;
 mod snoop;
@@ -44,7 +45,7 @@ use tokio::{
 };
 
 use crate::{
-    audit::record::{Kind, Layer},
+    audit::record::{Kind, Layer, Mode},
     control::message::{Code, Failure},
     kernel::{Hierarchy, boot, events::Events, watch},
     policy::Policy,
@@ -198,11 +199,14 @@ impl Daemon {
         };
         let ended = self.ended.clone();
         let guard = running.guard.cgroup.path().to_owned();
+        let gate = Arc::clone(&running.guard.gate);
         let task = spawn_local(async move {
             if let Err(error) = watch::emptied(&cgroup).await {
                 tracing::warn!(cgroup = cgroup.path(), %error, "the end of a session will not be noticed");
                 return;
             }
+            // Its rows have what its last flows carried.
+            proxied::settled(&gate, session).await;
             // The receiver is gone when the daemon is.
             drop(ended.send(Ended {
                 cgroup: guard,
@@ -231,6 +235,16 @@ impl Daemon {
         let Some(gone) = gone else {
             return;
         };
+        if gone.session.observed
+            && let Err(error) = running
+                .guard
+                .world()
+                .tables
+                .borrow_mut()
+                .enforce(ended.session)
+        {
+            tracing::warn!(session = gone.session.name, %error, "an ended session stays listed as observed until the next start");
+        }
         self.calls.forget(&gone.session.name);
         let erased = running
             .guard
@@ -243,9 +257,12 @@ impl Daemon {
         if let Err(error) = tables.borrow_mut().forget_unix(ended.session) {
             tracing::warn!(session = gone.session.name, %error, "UNIX sockets of an ended session stay listed until the next reload");
         }
+        let rows = self.records.end_rows(ended.session, &gone.session.name);
         self.records.life(Kind::SessionEnd, |record| {
             record.guard = Some(ended.cgroup.clone());
             record.session = Some(gone.session.name.clone());
+            record.mode = gone.session.observed.then_some(Mode::Observe);
+            record.egress = rows;
         });
         self.know();
     }

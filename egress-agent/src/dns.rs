@@ -107,6 +107,13 @@ pub trait Host {
     fn now(&self) -> u64;
     /// The running policy. Another policy is another `Arc`.
     fn names(&self) -> Arc<Self::Names>;
+    /// The policy as it is for this session; the running one, if it is nothing special. Replaced
+    /// together with that.
+    fn names_for(&self, session: u64) -> Arc<Self::Names> {
+        let _same_for_all = session;
+        self.names()
+    }
+
     /// The set of ports that these rules open, known to the kernel.
     fn port_set(&self, rules: &[RuleId]) -> io::Result<PortSet>;
     /// Brings the kernel's lease table up to date, deleting before writing. When this returns, the

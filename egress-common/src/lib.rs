@@ -60,6 +60,8 @@ pub mod limits {
     pub const ORIGINALS: u32 = 1 << 15;
     /// Listed UNIX sockets over all sessions and live policy generations.
     pub const UNIX_PATHS: u32 = 1 << 13;
+    /// Sessions at a time that are observed under a policy that enforces.
+    pub const OBSERVED: u32 = 1 << 12;
     /// Bytes of the event ring.
     pub const EVENT_BYTES: u32 = 1 << 20;
     /// Different port sets that one leased address can stand for at a time.

@@ -26,6 +26,8 @@ pub(crate) enum Family {
 pub(crate) const ALLOW: i32 = 1;
 const DENY: i32 = 0;
 const DNS_PORT: u16 = 53;
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 const EPERM: u32 = 1;
 
 /// A new flow, or a new peer for a UDP socket.
@@ -161,9 +163,14 @@ fn judge(
         {
             return ALLOW;
         }
-        if config.is_observing()
+        if maps::observes(config, note.session)
             && let Ok(address) = flow.destination.canonical()
         {
+            // The proxy sees the name and the bytes, lets it pass, and reports it.
+            if is_web(flow) && steer::lead(ctx, family, config, note, flow, ruling).is_some() {
+                maps::count(Counter::ConnectDenied);
+                return ALLOW;
+            }
             // What is only observed is reported here, and not once more for its packets.
             let words = FlowWords::new(flow, address);
             note.admit(&words, config.generation, u64::MAX);
@@ -225,7 +232,7 @@ fn refuse(
         Hook::Sendmsg => Counter::SendDenied,
     });
     report(ctx, config, hook, session, flow, ruling);
-    if config.is_observing() {
+    if maps::observes(config, session) {
         return ALLOW;
     }
     set_errno(config.denial_errno);
@@ -311,6 +318,12 @@ pub(crate) fn address_of(ctx: &SockAddrContext, family: Family) -> Address {
             Address::from_words([at(0), at(1), at(2), at(3)])
         }
     }
+}
+
+/// Whether TLS or HTTP is to be expected.
+#[inline(always)]
+const fn is_web(flow: &Flow) -> bool {
+    flow.protocol.0 == Protocol::TCP.0 && (flow.port == HTTPS_PORT || flow.port == HTTP_PORT)
 }
 
 pub(crate) const fn is_dns_port(port: u16) -> bool {

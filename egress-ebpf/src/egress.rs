@@ -185,14 +185,15 @@ pub(crate) fn drop(
     } else {
         Counter::PacketDeniedAgain
     });
+    let session = if owner == 0 {
+        session::of_skb(skb)
+    } else {
+        owner
+    };
     if is_new {
         let subject = Subject {
             hook: Hook::Egress,
-            session: if owner == 0 {
-                session::of_skb(skb)
-            } else {
-                owner
-            },
+            session,
             // SAFETY: the context of the running program.
             cookie: unsafe { bpf::bpf_get_socket_cookie(skb.cast()) },
             process: &process,
@@ -200,7 +201,11 @@ pub(crate) fn drop(
         };
         events::report(config, &subject, ruling);
     }
-    if config.is_observing() { PASS } else { DROP }
+    if maps::observes(config, session) {
+        PASS
+    } else {
+        DROP
+    }
 }
 
 /// Writes down who asks a resolver or the proxy, before the packet can reach it.

@@ -74,7 +74,7 @@ fn event(config: &Config, subject: &Subject<'_>, ruling: Ruling, family: u32) ->
         hook: subject.hook as u8,
         allowed: u8::from(ruling.is_allow()),
         reason: ruling.reason as u8,
-        observed: u8::from(config.is_observing()),
+        observed: u8::from(maps::observes(config, subject.session)),
         family,
         reserved: 0,
     }

@@ -41,6 +41,9 @@ pub(crate) static ORIGINALS: LruHashMap<u64, Original, { limits::ORIGINALS as us
 #[btf_map]
 pub(crate) static UNIX_PATHS: HashMap<UnixKey, u32, { limits::UNIX_PATHS as usize }, 1> =
     HashMap::new();
+/// Sessions that are observed though the policy enforces.
+#[btf_map]
+pub(crate) static OBSERVED: HashMap<u64, u32, { limits::OBSERVED as usize }, 1> = HashMap::new();
 #[btf_map]
 pub(crate) static NOTES: SkStorage<Note> = SkStorage::new();
 #[btf_map]
@@ -62,6 +65,14 @@ pub(crate) fn config() -> Option<&'static Config> {
     let config = CONFIG.get(generation % CONFIG_SLOTS as u32)?;
     // A slot that was never written, or is of another generation, is not a configuration.
     (generation != 0 && config.generation == generation).then_some(config)
+}
+
+/// Whether denials of this session are only recorded. Asked when something is denied, so that what
+/// is allowed does not pay for it.
+#[inline(always)]
+pub(crate) fn observes(config: &Config, session: u64) -> bool {
+    // SAFETY: the value is not looked at, only whether there is one.
+    config.is_observing() || unsafe { OBSERVED.get(&session) }.is_some()
 }
 
 #[inline(always)]

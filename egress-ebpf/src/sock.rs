@@ -54,7 +54,7 @@ pub(crate) fn create(ctx: &SockContext) -> i32 {
         // MPTCP is tried first by many clients that are then content with TCP: no denial to tell.
         events::report(config, &subject, Ruling::deny(Reason::UnsupportedProtocol));
     }
-    if config.is_observing() {
+    if maps::observes(config, session) {
         return ALLOW;
     }
     set_errno(if protocol == IPPROTO_MPTCP {

@@ -82,6 +82,9 @@ pub struct Record {
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// At the end of a session: what it did with each host, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub egress: Vec<Egress>,
     /// How many identical events this record stands for; left out when it is one.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u64,
@@ -264,6 +267,29 @@ pub struct Policy {
     pub digest: String,
 }
 
+/// What one session did with one host.
+///
+/// Bytes and time are those of flows that the proxy carried. The kernel does not count them: a host
+/// that was reached at the level `address` alone has none.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Egress {
+    /// A name in lower case, an address where no name is known, or `other hosts`.
+    pub host: String,
+    /// `deny` when anything was denied for this host.
+    pub verdict: Verdict,
+    /// Connections that ended, and attempts that were refused; 0 when the name did not resolve.
+    pub connections: u64,
+    /// From the session to the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_up: Option<u64>,
+    /// From the host to the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_down: Option<u64>,
+    /// Of all connections together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
 /// What was wrong with the end of a log.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Gap {
@@ -304,6 +330,7 @@ impl Record {
             policy: None,
             allow_with: None,
             message: None,
+            egress: Vec::new(),
             count: 1,
             lost: BTreeMap::new(),
             gap: None,

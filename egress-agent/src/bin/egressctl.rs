@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
         self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, hook, log, mcp, policy,
-        replay, rules, run, scan, selftest, session, status, why,
+        replay, rules, run, scan, selftest, session, status, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
@@ -71,6 +71,9 @@ enum Verb {
     /// Make or show the local CA that TLS is opened with, where a rule has level `http`.
     #[command(subcommand)]
     Ca(ca::Command),
+    /// Shims that run tools under a policy of their own.
+    #[command(subcommand)]
+    Wrap(wrap::Command),
     /// Check what this machine offers; with `--escape`, try every known way out.
     Doctor(doctor::DoctorArgs),
     /// Print completions for a shell.
@@ -88,10 +91,10 @@ fn main() -> ExitCode {
         return code;
     }
     let Arguments { socket, json, verb } = Arguments::parse();
-    let is_run = matches!(verb, Verb::Run(_));
+    let is_run = matches!(verb, Verb::Run(_) | Verb::Wrap(wrap::Command::Run(_)));
     let mut screen = Screen::stdout(json);
     let done = match verb {
-        Verb::Run(args) => run::run(args, &socket),
+        Verb::Run(args) => run::run(args, &socket, json),
         Verb::Enter(args) => Ok(run::enter(&args)),
         Verb::Status(args) => status::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
@@ -115,6 +118,7 @@ fn main() -> ExitCode {
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
         Verb::Ca(command) => ca::run(command, &mut screen),
         Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),
+        Verb::Wrap(command) => wrap::run(command, &socket, &mut screen),
         Verb::Attempt(args) => attempt::run(args, &mut screen),
         Verb::Completions { shell } => {
             let mut command = Arguments::command();

@@ -291,6 +291,7 @@ fn show_from_daemon(
             | Reply::Sessions(_)
             | Reply::Why(_)
             | Reply::Denials(_)
+            | Reply::Egress(_)
             | Reply::Judged(_)
             | Reply::Aftermath(_)
             | Reply::Entered(_)

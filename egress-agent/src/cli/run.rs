@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{Exit, complain, table::plain};
+use super::{Exit, Screen, complain, rows, table::plain};
 use crate::{
     audit::record::Record,
     control::{
@@ -35,6 +35,13 @@ pub struct RunArgs {
     /// wants looked at is led there without them.
     #[arg(long)]
     proxy: bool,
+    /// Record what the policy would deny, and refuse nothing. Shows at the end what was done with
+    /// each host. The policy may forbid it.
+    #[arg(long)]
+    observe: bool,
+    /// Show at the end what was done with each host.
+    #[arg(long)]
+    rows: bool,
     /// Do not print what was denied.
     #[arg(short, long)]
     quiet: bool,
@@ -43,6 +50,23 @@ pub struct RunArgs {
     /// The command and its arguments, behind `--`.
     #[arg(required = true, last = true)]
     command: Vec<OsString>,
+}
+
+impl RunArgs {
+    /// As a shim asks for it.
+    pub(super) fn of_shim(guard: String, observe: bool, command: Vec<OsString>) -> Self {
+        Self {
+            guard: Some(guard),
+            session: None,
+            allow_root: false,
+            proxy: false,
+            observe,
+            rows: false,
+            quiet: false,
+            user: UserArgs { user: None },
+            command,
+        }
+    }
 }
 
 /// Whom to become.
@@ -86,7 +110,7 @@ fn sudo_user() -> Option<User> {
 }
 
 /// Runs the command to its end. Returns its status.
-pub fn run(args: RunArgs, socket: &Path) -> anyhow::Result<Exit> {
+pub fn run(args: RunArgs, socket: &Path, json: bool) -> anyhow::Result<Exit> {
     let session = args
         .session
         .unwrap_or_else(|| launch::session_name(jiff::Timestamp::now(), std::process::id()));
@@ -100,6 +124,7 @@ pub fn run(args: RunArgs, socket: &Path) -> anyhow::Result<Exit> {
         // A program that reads the output of the command need not know this line.
         tells_holds: !args.quiet && io::stderr().is_terminal(),
         sets_proxy: args.proxy,
+        observes: args.observe,
         command: &args.command,
     });
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -110,11 +135,21 @@ pub fn run(args: RunArgs, socket: &Path) -> anyhow::Result<Exit> {
         parent::wait(&mut child).await
     });
     let code = parent::code(ended.context("start the command")?);
+    // Neither must hide the command's own end.
     if !args.quiet {
-        // The summary must not hide the command's own end.
         drop(summarise(socket, &session));
     }
+    if args.rows || (args.observe && !args.quiet) {
+        drop(show_rows(socket, session, json));
+    }
     Ok(Exit::Child(code))
+}
+
+/// Prints what was done with each host. Standard output belongs to the command.
+fn show_rows(socket: &Path, session: String, json: bool) -> anyhow::Result<()> {
+    let rows = rows::ask(&mut Client::connect(socket)?, session)?;
+    let mut screen = Screen::new(Box::new(io::stderr()), json, false);
+    rows::print(&rows, &mut screen)
 }
 
 /// Prints what was denied in this session, grouped, each with the rule that would allow it.
@@ -212,6 +247,8 @@ pub struct EnterArgs {
     tell_holds: bool,
     #[arg(long)]
     set_proxy: bool,
+    #[arg(long)]
+    observe: bool,
     #[arg(required = true, last = true)]
     command: Vec<OsString>,
 }
@@ -227,6 +264,7 @@ pub fn enter(args: &EnterArgs) -> Exit {
         allow_root: args.allow_root,
         tells_holds: args.tell_holds,
         sets_proxy: args.set_proxy,
+        observes: args.observe,
         command: &args.command,
     };
     let started = child::start(&start, &mut complain);

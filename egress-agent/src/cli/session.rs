@@ -7,19 +7,27 @@ use clap::Subcommand;
 use jiff::{Timestamp, Unit};
 
 use super::{
-    Exit, Screen,
+    Exit, Paint, Screen, rows,
     table::{Cell, Table},
 };
-use crate::control::{
-    client::Client,
-    message::{Reply, Request},
-    status::Session,
+use crate::{
+    audit::record::Mode,
+    control::{
+        client::Client,
+        message::{Reply, Request},
+        status::Session,
+    },
 };
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// List the sessions that run.
     List,
+    /// Show what a session did with each host: of one that runs, or of one that ended not long ago.
+    Egress {
+        /// As `session list` or the log shows it.
+        session: String,
+    },
     /// End a session: every process in it is killed.
     End {
         /// As `session list` shows it.
@@ -40,6 +48,10 @@ pub fn run(command: Command, socket: &Path, screen: &mut Screen) -> anyhow::Resu
                 print(&sessions, screen)?;
             }
         }
+        Command::Egress { session } => {
+            let rows = rows::ask(&mut client, session)?;
+            rows::print(&rows, screen)?;
+        }
         Command::End { session } => {
             let Reply::Done(text) = client.request(&Request::End { session })? else {
                 bail!("egressd answered something else");
@@ -57,7 +69,7 @@ pub(super) fn print(sessions: &[Session], screen: &mut Screen) -> anyhow::Result
         return Ok(());
     }
     let mut table = Table::new(&[
-        "SESSION", "GUARD", "PID", "UID", "AGE", "LEASES", "DENIALS", "HELD BY", "COMMAND",
+        "SESSION", "GUARD", "PID", "UID", "AGE", "MODE", "LEASES", "DENIALS", "HELD BY", "COMMAND",
     ]);
     let now = Timestamp::now();
     for session in sessions {
@@ -70,6 +82,7 @@ pub(super) fn print(sessions: &[Session], screen: &mut Screen) -> anyhow::Result
             started,
             denials,
             leases,
+            mode,
             held,
         } = session;
         let is_known = *pid != 0;
@@ -91,6 +104,10 @@ pub(super) fn print(sessions: &[Session], screen: &mut Screen) -> anyhow::Result
             } else {
                 String::new()
             }),
+            match mode {
+                Mode::Enforce => Cell::new("enforce"),
+                Mode::Observe => Cell::painted("observe", Paint::Warn),
+            },
             Cell::new(leases.to_string()),
             Cell::new(denials.to_string()),
             Cell::new(held.as_ref().map(ToString::to_string).unwrap_or_default()),

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | root, outside of every guard | everything |
 //! | who can reach the socket, outside | look at everything, enter, end sessions of the same uid |
-//! | guarded, whatever its uid | `status`, `why`, `denials`, `judge` and `aftermath` of its own session |
+//! | guarded, whatever its uid | `status`, `why`, `denials`, `egress`, `judge` and `aftermath` of its own session |
 //! | guarded, in no session | `judge`: an agent may be guarded without one |
 //! | the connection that entered a session, from inside it | tell once what holds it |
 //!
@@ -49,6 +49,7 @@ pub fn authorise(
                 | Request::Why { .. }
                 | Request::Log { .. }
                 | Request::Denials { .. }
+                | Request::Egress { .. }
                 | Request::Judge { session: None, .. }
                 | Request::Aftermath { .. }
                 | Request::Enter { .. } => None,
@@ -92,6 +93,7 @@ fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<
         Request::Status { session }
         | Request::Why { session, .. }
         | Request::Denials { session }
+        | Request::Egress { session }
         | Request::Aftermath { session, .. } => session,
         // The policy that judges is the one of the cgroup, session or not.
         Request::Judge { session, .. } if own.is_none() && session.is_none() => return Ok(request),
@@ -158,6 +160,7 @@ mod tests {
                 session: None,
                 command: Vec::new(),
                 places: crate::policy::Places::default(),
+                observe: false,
             },
             Request::End {
                 session: "mine".to_owned(),
@@ -264,6 +267,41 @@ mod tests {
         assert!(!told(&Standing::Outside, Some("mine"), Some("mine")));
         let nowhere = Standing::Guarded { session: None };
         assert!(!told(&nowhere, None, None));
+    }
+
+    /// It would be a way out.
+    #[test]
+    fn nobody_inside_has_a_session_that_is_only_observed() {
+        let request = || Request::Enter {
+            guard: None,
+            session: None,
+            command: Vec::new(),
+            places: crate::policy::Places::default(),
+            observe: true,
+        };
+        for uid in [0, 1000] {
+            let peer = Peer::new(9, uid, uid, None);
+            for session in [None, Some("mine".to_owned())] {
+                let inside = Standing::Guarded { session };
+                assert!(authorise(&peer, &inside, None, |_| None, request()).is_err());
+            }
+            assert!(authorise(&peer, &Standing::Outside, None, |_| None, request()).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_guarded_peer_sees_the_rows_of_its_own_session() {
+        let peer = Peer::new(9, 1000, 1000, None);
+        let inside = Standing::Guarded {
+            session: Some("mine".to_owned()),
+        };
+        let ask = |session: Option<&str>| {
+            let session = session.map(str::to_owned);
+            authorise(&peer, &inside, None, |_| None, Request::Egress { session })
+        };
+        let session = Some("mine".to_owned());
+        assert_eq!(ask(None), Ok(Request::Egress { session }));
+        assert!(ask(Some("other")).is_err());
     }
 
     #[test]

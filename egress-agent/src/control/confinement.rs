@@ -190,6 +190,7 @@ mod tests {
             seccomp: Need::Require,
             landlock,
             view: Need::Off,
+            observe: true,
             sockets: Vec::new(),
         }
     }

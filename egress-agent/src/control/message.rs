@@ -10,7 +10,11 @@ use super::{
     status::{Aftermath, Entered, Judged, Session, Status, Why},
 };
 use crate::{
-    audit::{feed::Told, filter::Filter, record::Record},
+    audit::{
+        feed::Told,
+        filter::Filter,
+        record::{Egress, Record},
+    },
     content::Passage,
     policy::Places,
     tools::Call,
@@ -49,6 +53,12 @@ pub enum Request {
     },
     /// The last denials of a session.
     Denials {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// What a session did with each host, up to now or, for a while, up to its end: then the answer
+    /// waits for what its last flows carried.
+    Egress {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
     },
@@ -102,6 +112,9 @@ pub enum Request {
         /// Where the caller's environment says that sockets are.
         #[serde(default, skip_serializing_if = "is_default")]
         places: Places,
+        /// Record denials in it, and refuse nothing.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        observe: bool,
     },
     /// What the process that entered on this connection is held by. Accepted once, and nowhere
     /// else.
@@ -124,6 +137,7 @@ pub enum Reply {
     Sessions(Vec<Session>),
     Why(Box<Why>),
     Denials(Vec<Record>),
+    Egress(Vec<Egress>),
     Judged(Box<Judged>),
     Aftermath(Box<Aftermath>),
     Entered(Entered),
@@ -306,6 +320,7 @@ impl Reply {
             | Self::Sessions(_)
             | Self::Why(_)
             | Self::Denials(_)
+            | Self::Egress(_)
             | Self::Judged(_)
             | Self::Aftermath(_)
             | Self::Line(_)
@@ -363,8 +378,25 @@ mod tests {
                     session: None,
                     command: vec!["claude".to_owned()],
                     places: Places::default(),
+                    observe: false,
                 },
                 r#"{"v":1,"op":"enter","command":["claude"]}"#,
+            ),
+            (
+                Request::Enter {
+                    guard: None,
+                    session: None,
+                    command: vec!["aws".to_owned()],
+                    places: Places::default(),
+                    observe: true,
+                },
+                r#"{"v":1,"op":"enter","command":["aws"],"observe":true}"#,
+            ),
+            (
+                Request::Egress {
+                    session: Some("s1".to_owned()),
+                },
+                r#"{"v":1,"op":"egress","session":"s1"}"#,
             ),
             (
                 Request::Judge {

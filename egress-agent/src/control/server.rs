@@ -270,6 +270,7 @@ impl Connection {
             | Request::Why { .. }
             | Request::Log { .. }
             | Request::Denials { .. }
+            | Request::Egress { .. }
             | Request::Judge { .. }
             | Request::Aftermath { .. }
             | Request::Reload { .. }

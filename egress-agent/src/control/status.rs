@@ -108,6 +108,9 @@ pub struct Session {
     pub started: Time,
     pub denials: u64,
     pub leases: u64,
+    /// Whether its denials are only recorded, by the policy or because that was asked for.
+    #[serde(default = "enforce")]
+    pub mode: Mode,
     /// What it is held by besides the guard of its packets; absent for what `egressctl run` did
     /// not start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,4 +229,8 @@ pub struct Entered {
     /// everybody may read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle: Option<PathBuf>,
+}
+
+fn enforce() -> Mode {
+    Mode::Enforce
 }

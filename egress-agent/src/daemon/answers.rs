@@ -116,6 +116,11 @@ fn session(daemon: &Daemon, guard: &Guard, one: &sessions::Running) -> Session {
             .map_or_else(|_| Time::new(jiff::Timestamp::UNIX_EPOCH), Time::new),
         denials: denials.iter().map(|record| record.count).sum(),
         leases: leases as u64,
+        mode: if one.session.observed {
+            Mode::Observe
+        } else {
+            guard.world().policy().mode().into()
+        },
         held: one.session.held.clone(),
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Errand {
 #[derive(Debug)]
 pub(super) enum Answer {
     Now(Response),
+    /// When something has come about that the one task does not wait for.
+    Later(oneshot::Receiver<Response>),
     /// A tool call with the policy that it is under: judged here, so that names and events do not
     /// wait for it.
     Judge(Box<Hearing>),
@@ -99,6 +101,9 @@ impl Handler for Door {
         }
         match wait.await {
             Ok(Answer::Now(response)) => response,
+            Ok(Answer::Later(answer)) => answer
+                .await
+                .unwrap_or_else(|_| Response::Failed(stopping())),
             Ok(Answer::Judge(hearing)) if hearing.length() <= LONG => hearing.judge(),
             Ok(Answer::Judge(hearing)) => {
                 let judged = spawn_blocking(move || hearing.judge()).await;

@@ -232,7 +232,7 @@ impl Prepared {
         } = self;
         let sessions = Sessions::open(cgroup.clone(), start.sessions.to_path_buf(), hierarchy)?;
         let (journal, entries) = Journal::read(&tables)?;
-        let names = Arc::new(PolicyNames::new(Arc::clone(&start.policy)));
+        let names = PolicyNames::pair(&start.policy);
         let leases = recall(&tables, entries, &sessions);
         let world = World {
             sets: RefCell::new(PortSets::starting_at(tables.next_set())),
@@ -259,6 +259,7 @@ impl Prepared {
             _lock: lock,
         };
         guard.install(start.policy, start.opener)?;
+        guard.recall_observed()?;
         if let Some(links) = links {
             programs.attach(&guard.cgroup, &links)?;
             guard.lsm = programs.lsm();
@@ -333,7 +334,7 @@ impl Guard {
             .with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
         self.gate.replace(Arc::clone(&policy), opener);
-        *world.names.borrow_mut() = Arc::new(PolicyNames::new(policy));
+        *world.names.borrow_mut() = PolicyNames::pair(&policy);
         Ok(())
     }
 
@@ -358,6 +359,28 @@ impl Guard {
         let world = self.world();
         let paths = sockets::of_session(&world.policy(), session, sockets);
         world.tables.borrow_mut().allow_unix(&paths)
+    }
+
+    /// A session that begins is observed, though the policy enforces.
+    pub fn observe(&self, session: u64) -> Result<(), KernelError> {
+        self.world().tables.borrow_mut().observe(session)
+    }
+
+    /// The sessions know who is observed; the kernel is told, and what it knows of others goes.
+    fn recall_observed(&self) -> Result<(), KernelError> {
+        let world = self.world();
+        let mut tables = world.tables.borrow_mut();
+        for session in tables.observed()? {
+            if !world.observes(session) {
+                tables.enforce(session)?;
+            }
+        }
+        for session in world.sessions.borrow().ids() {
+            if world.observes(session) {
+                tables.observe(session)?;
+            }
+        }
+        Ok(())
     }
 
     pub fn world(&self) -> &World {

@@ -19,6 +19,14 @@ pub struct PolicyNames {
 }
 
 impl PolicyNames {
+    /// As the policy says, and as it is for sessions that are observed.
+    pub fn pair(policy: &Arc<Policy>) -> [Arc<Self>; 2] {
+        let running = Self::new(Arc::clone(policy));
+        let mut observing = Self::new(Arc::clone(policy));
+        observing.settings.observe = true;
+        [Arc::new(running), Arc::new(observing)]
+    }
+
     pub fn new(policy: Arc<Policy>) -> Self {
         let dns = policy.dns();
         let settings = Settings {
@@ -80,7 +88,8 @@ impl Names for PolicyNames {
 pub struct World {
     pub tables: RefCell<Tables>,
     pub sets: RefCell<PortSets>,
-    pub names: RefCell<Arc<PolicyNames>>,
+    /// As [`PolicyNames::pair`] makes them: replaced together.
+    pub names: RefCell<[Arc<PolicyNames>; 2]>,
     pub journal: RefCell<Journal>,
     pub sessions: RefCell<Sessions>,
     pub records: Rc<Records>,
@@ -90,7 +99,13 @@ pub struct World {
 
 impl World {
     pub fn policy(&self) -> Arc<Policy> {
-        Arc::clone(&self.names.borrow().policy)
+        let [running, _] = &*self.names.borrow();
+        Arc::clone(&running.policy)
+    }
+
+    /// Whether denials of this session are only recorded, whatever the policy says.
+    pub fn observes(&self, session: u64) -> bool {
+        self.sessions.borrow().observes(session)
     }
 }
 
@@ -106,7 +121,17 @@ impl Host for World {
     }
 
     fn names(&self) -> Arc<PolicyNames> {
-        Arc::clone(&self.names.borrow())
+        let [running, _] = &*self.names.borrow();
+        Arc::clone(running)
+    }
+
+    fn names_for(&self, session: u64) -> Arc<PolicyNames> {
+        let [running, observing] = &*self.names.borrow();
+        Arc::clone(if self.observes(session) {
+            observing
+        } else {
+            running
+        })
     }
 
     fn port_set(&self, rules: &[RuleId]) -> io::Result<PortSet> {

@@ -1,14 +1,22 @@
 //! The daemon's side of the proxy: names for it, and records of what it did.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
-use tokio::task::{AbortHandle, spawn_local};
+use tokio::{
+    task::{AbortHandle, spawn_local},
+    time::{sleep, timeout},
+};
 
 use super::{guard::Guard, records::Records};
 use crate::{
     audit::record::Layer,
-    proxy::{Question, gate::Ends},
+    proxy::{Gate, Question, gate::Ends},
 };
+
+/// For the proxy to take a connection that was made last.
+const ARRIVAL: Duration = Duration::from_millis(20);
+/// For the flows of a session that has ended to end as well: a host may keep its side open.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// Serves the proxy of one guard.
 pub(super) fn serve(guard: &Rc<Guard>, records: &Rc<Records>, ends: Ends) -> [AbortHandle; 2] {
@@ -44,4 +52,17 @@ pub(super) fn serve(guard: &Rc<Guard>, records: &Rc<Records>, ends: Ends) -> [Ab
         }
     });
     [answering.abort_handle(), recording.abort_handle()]
+}
+
+/// Waits until every flow of a session has been told of, though not for long.
+pub(super) async fn settled(gate: &Gate, session: u64) {
+    sleep(ARRIVAL).await;
+    let told = async {
+        while !gate.has_told(session) {
+            sleep(ARRIVAL).await;
+        }
+    };
+    if timeout(SETTLING, told).await.is_err() {
+        tracing::debug!(session, "rows lack flows that are still open");
+    }
 }

@@ -2,19 +2,22 @@
 
 use std::{borrow::Cow, cell::RefCell, net::IpAddr, rc::Rc, sync::Arc};
 
-use egress_common::{Hook, Protocol, Reason, RuleId};
+use egress_common::{Event, Hook, Protocol, Reason, RuleId};
 use hickory_proto::rr::RecordType;
 use tokio::task::spawn_local;
 
-use super::host::World;
+use super::{
+    host::World,
+    rows::{Rows, Seen},
+};
 use crate::{
     audit::{
-        record::{Flow, Kind, Layer, Mode, Process, Record, Rule, Socket, Time, Verdict},
+        record::{Egress, Flow, Kind, Layer, Mode, Process, Record, Rule, Socket, Time, Verdict},
         sink::Sink,
     },
     dns::{Decision, Leases, Outcome},
     kernel::events::Decided,
-    policy::{Host, Name, Policy, suggest},
+    policy::{Host, Level, Name, Policy, suggest},
     proxy::{Told, Traffic, told::Outcome as Passed},
 };
 
@@ -24,6 +27,8 @@ pub struct Records {
     sink: Sink,
     /// Made, and handed to the log by the next task that runs, or before anything else is.
     waiting: Rc<RefCell<Vec<Record>>>,
+    /// Of everything that happened with a host, recorded or not.
+    rows: RefCell<Rows>,
 }
 
 impl Records {
@@ -31,7 +36,28 @@ impl Records {
         Self {
             sink,
             waiting: Rc::default(),
+            rows: RefCell::default(),
         }
+    }
+
+    /// The rows of a session that has ended. They are kept for a while.
+    pub fn end_rows(&self, session: u64, name: &str) -> Vec<Egress> {
+        self.rows.borrow_mut().end(session, name)
+    }
+
+    /// The rows of a session that runs.
+    pub fn running_rows(&self, session: u64) -> Vec<Egress> {
+        self.rows.borrow().running(session)
+    }
+
+    /// The rows of the last session of this name that ended, and its cgroup id.
+    pub fn ended_rows(&self, name: &str) -> Option<(u64, Vec<Egress>)> {
+        self.rows.borrow().ended(name)
+    }
+
+    fn add_row(&self, world: &World, session: u64, seen: &Seen<'_>) {
+        let runs = world.sessions.borrow().by_id(session).is_some();
+        self.rows.borrow_mut().add(session, runs, seen);
     }
 
     pub fn sink(&self) -> &Sink {
@@ -95,6 +121,16 @@ impl Records {
                 record.allow_with = allow_with(&host, event.flow.port, event.flow.protocol);
             }
         }
+        if kind == Kind::Flow && !is_told_by_others(&policy, event) {
+            let address = IpAddr::from(event.flow.destination).to_string();
+            let seen = Seen {
+                host: record.name.as_deref().unwrap_or(&address),
+                verdict: record.verdict.unwrap_or(Verdict::Deny),
+                connections: 1,
+                traffic: None,
+            };
+            self.add_row(world, event.session, &seen);
+        }
         self.sink().record(record);
     }
 
@@ -122,6 +158,15 @@ impl Records {
                 record.reason = Some(Cow::Borrowed(reason.code()));
                 record.rule = rule(&policy, id);
                 record.message = reason_text(&policy, id);
+                if is_about_name(reason) {
+                    let seen = Seen {
+                        host: outcome.name,
+                        verdict: Verdict::Deny,
+                        connections: 0,
+                        traffic: None,
+                    };
+                    self.add_row(world, session, &seen);
+                }
                 if reason == Reason::NameDenied
                     && let Ok(name) = Name::parse(outcome.name)
                 {
@@ -136,10 +181,26 @@ impl Records {
     pub fn proxied(&self, world: &World, told: &Told) {
         let policy = world.policy();
         let (verdict, reason, id) = match told.outcome {
-            Passed::Allowed(_) if !policy.audit().allowed => return,
             Passed::Allowed(rule) | Passed::Noted(rule) => (Verdict::Allow, None, rule),
             Passed::Denied(reason, rule) => (Verdict::Deny, Some(reason), rule),
         };
+        let address = told
+            .destination
+            .map(|destination| destination.ip().to_string());
+        let seen = Seen {
+            host: told
+                .host
+                .as_deref()
+                .or(address.as_deref())
+                .unwrap_or_default(),
+            verdict,
+            connections: 1,
+            traffic: Some(told.traffic),
+        };
+        self.add_row(world, told.session, &seen);
+        if matches!(told.outcome, Passed::Allowed(_)) && !policy.audit().allowed {
+            return;
+        }
         let mut record = of_session(world, Layer::Proxy, Kind::Request, told.session);
         record.process = Some(Process::from(told.process));
         record.mode = Some(mode(told.observed));
@@ -181,6 +242,30 @@ impl Records {
             spawn_local(async move { hand_over(&waiting, &sink) });
         }
     }
+}
+
+/// Whether a flow of the kernel's events is egressd's own, or one that the proxy tells of when it
+/// ends.
+fn is_told_by_others(policy: &Policy, event: &Event) -> bool {
+    if event.allowed != 1 {
+        return false;
+    }
+    let is_proxied = |rule: &crate::policy::Rule| {
+        event.flow.protocol == Protocol::TCP && rule.levels.at(event.flow.port) != Level::Address
+    };
+    policy.rule(RuleId(event.rule)).is_none_or(is_proxied)
+}
+
+/// Whether a name was refused for what it is or leads to, and not for the trouble of resolving it.
+const fn is_about_name(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NameDenied
+            | Reason::DeniedByRule
+            | Reason::SuspiciousName
+            | Reason::NameBudget
+            | Reason::PrivateAnswer
+    )
 }
 
 fn hand_over(waiting: &RefCell<Vec<Record>>, sink: &Sink) {

@@ -7,19 +7,20 @@ use std::{
 };
 
 use egress_common::Counter;
+use tokio::{sync::oneshot, task::spawn_local};
 
 use super::{
     Daemon, answers,
     calls::{self, Heard, Hearing},
     door::Answer,
     guard::Guard,
-    records,
+    proxied, records,
     sessions::Session,
 };
 use crate::{
     audit::{
         feed::{Wanted, feed},
-        record::{Kind, Layer, Record},
+        record::{Kind, Layer, Mode, Record},
     },
     control::{
         confinement::{Confinement, Held},
@@ -56,6 +57,10 @@ impl Daemon {
             Request::Why { target, session } => {
                 answers::why(self, &target, session.as_deref()).map(|why| Reply::Why(Box::new(why)))
             }
+            Request::Egress { session } => match self.egress(session.as_deref()) {
+                Ok(answer) => return answer,
+                Err(failure) => Err(failure),
+            },
             Request::Denials { session } => Ok(self.denials(session.as_deref())),
             Request::Judge {
                 call,
@@ -88,8 +93,9 @@ impl Daemon {
                 session,
                 command,
                 places,
+                observe,
             } => self
-                .enter(peer, guard.as_deref(), session, &command, &places)
+                .enter(peer, guard.as_deref(), session, &command, &places, observe)
                 .map(Reply::Entered),
             Request::Confined { session, held } => self.confined(session.as_deref(), held),
             Request::End { session } => self.end(&session),
@@ -144,6 +150,43 @@ impl Daemon {
             );
         }
         Reply::Denials(denials)
+    }
+
+    /// What a session did with each host. When nothing runs in it any more, what its last flows
+    /// carried is waited for.
+    fn egress(&self, session: Option<&str>) -> Result<Answer, Failure> {
+        let unknown = || {
+            let name = session.unwrap_or_default();
+            let message = format!("no session `{name}` is running, or ended not long ago");
+            Failure::new(Code::NotFound, message)
+                .with_help("its rows are in the log, in its record `session-end`")
+        };
+        let name = session.ok_or_else(unknown)?.to_owned();
+        let records = Rc::clone(&self.records);
+        let found = self.guards.iter().find_map(|running| {
+            let sessions = running.guard.world().sessions.borrow();
+            let running_session = sessions.by_name(&name)?;
+            Some((Rc::clone(&running.guard), running_session.cgroup.clone()))
+        });
+        let Some((guard, cgroup)) = found else {
+            let (_, rows) = records.ended_rows(&name).ok_or_else(unknown)?;
+            return Ok(Answer::Now(Response::One(Reply::Egress(rows))));
+        };
+        let (answer, answered) = oneshot::channel();
+        spawn_local(async move {
+            if !cgroup.is_populated().unwrap_or(false) {
+                proxied::settled(&guard.gate, cgroup.id()).await;
+            }
+            // It may have ended meanwhile.
+            let ended = records.ended_rows(&name);
+            let rows = match ended {
+                Some((id, rows)) if id == cgroup.id() => rows,
+                Some(_) | None => records.running_rows(cgroup.id()),
+            };
+            // The client may have left.
+            drop(answer.send(Response::One(Reply::Egress(rows))));
+        });
+        Ok(Answer::Later(answered))
     }
 
     /// Finds the policy that a tool call is under: the one of the cgroup that the hook runs in.
@@ -248,6 +291,7 @@ impl Daemon {
         session: Option<String>,
         command: &[String],
         places: &Places,
+        observe: bool,
     ) -> Result<Entered, Failure> {
         let index = match (self.chosen(guard)?.as_slice(), guard) {
             ([index], _) => *index,
@@ -301,6 +345,14 @@ impl Daemon {
             return Err(Failure::new(Code::Failed, message)
                 .with_help("try again; `egressctl status` says whether it is guarded by now"));
         }
+        if observe && !guard.world().policy().session().observe {
+            let message = format!(
+                "the policy of {} wants every session enforced",
+                guard.cgroup.path()
+            );
+            return Err(Failure::new(Code::Forbidden, message)
+                .with_help("run without `--observe`, or take `\"observe\": false` out of its section `session`"));
+        }
         let confinement = self.confinement(&guard, places);
         let sockets: Vec<PathBuf> = confinement.socket_paths().map(|path| real(path)).collect();
         let cgroup = guard
@@ -315,6 +367,7 @@ impl Daemon {
                     command: command.to_vec(),
                     started: started.to_string(),
                     sockets: sockets.clone(),
+                    observed: observe,
                     held: None,
                 },
                 &self.hierarchy,
@@ -322,12 +375,23 @@ impl Daemon {
             .map_err(|error| failed(&error))?;
         let entered = guard
             .allow_sockets(cgroup.id(), &sockets)
+            .and_then(|()| {
+                if observe {
+                    guard.observe(cgroup.id())
+                } else {
+                    Ok(())
+                }
+            })
             .map_err(|error| failed(&error))
             .and_then(|()| cgroup.enter(peer.pid).map_err(|error| failed(&error)));
         // Alive after the move: the number still meant this process when it was written.
         let is_there = entered.is_ok() && peer.is_alive();
         if !is_there {
-            guard.world().sessions.borrow_mut().end(cgroup.id());
+            let world = guard.world();
+            world.sessions.borrow_mut().end(cgroup.id());
+            if let Err(error) = world.tables.borrow_mut().enforce(cgroup.id()) {
+                tracing::warn!(session = name, %error, "a session that did not begin stays listed as observed");
+            }
             entered?;
             return Err(Failure::new(
                 Code::Failed,
@@ -341,6 +405,7 @@ impl Daemon {
             record.session = Some(name.clone());
             // Arguments may be secrets, and the log outlives them.
             let program = command.first().map_or("", String::as_str);
+            record.mode = observe.then_some(Mode::Observe);
             record.message = Some(format!("pid {} uid {}: {program}", peer.pid, peer.uid));
         });
         Ok(Entered {

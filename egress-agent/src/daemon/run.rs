@@ -30,7 +30,7 @@ use super::{
     heap,
     notify::notify,
     policies::{Loaded, load_policies},
-    privileges, records,
+    privileges, proxied, records,
     records::Records,
     start::{plans, refuse_nested, start_guards},
 };
@@ -252,6 +252,17 @@ async fn end_command(
     for _ in 0..Events::BATCHES {
         yield_now().await;
     }
+    let mut over = Vec::new();
+    for running in &daemon.guards {
+        for session in running.guard.world().sessions.borrow().empty() {
+            let cgroup = running.guard.cgroup.path().to_owned();
+            over.push((Arc::clone(&running.guard.gate), Ended { cgroup, session }));
+        }
+    }
+    for (gate, ended) in over {
+        proxied::settled(&gate, ended.session).await;
+        daemon.finish(&ended);
+    }
     while let Ok(ended) = endings.try_recv() {
         daemon.finish(&ended);
     }
@@ -348,6 +359,7 @@ fn start_command(command: &OneShot, socket: &Path) -> anyhow::Result<Child> {
         allow_root: command.allow_root,
         tells_holds: io::stderr().is_terminal(),
         sets_proxy: false,
+        observes: false,
         command: &command.command,
     });
     parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")

@@ -31,6 +31,9 @@ pub struct Session {
     /// their directories followed.
     #[serde(default)]
     pub sockets: Vec<PathBuf>,
+    /// Denials are only recorded, whatever the policy says: whoever started it asked for that.
+    #[serde(default)]
+    pub observed: bool,
     /// What it is held by, once it has told.
     #[serde(default)]
     pub held: Option<Held>,
@@ -192,6 +195,12 @@ impl Sessions {
         self.running.get(&id)
     }
 
+    /// Whether denials of this session are only recorded, whatever the policy says.
+    pub fn observes(&self, id: u64) -> bool {
+        self.by_id(id)
+            .is_some_and(|running| running.session.observed)
+    }
+
     pub fn by_name(&self, name: &str) -> Option<&Running> {
         self.running
             .values()
@@ -251,6 +260,7 @@ impl Sessions {
                 command: Vec::new(),
                 started: String::new(),
                 sockets: Vec::new(),
+                observed: false,
                 held: None,
             })
     }

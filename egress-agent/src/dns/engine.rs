@@ -11,6 +11,7 @@ use crate::policy::Name;
 use std::{
     collections::{BTreeMap, HashMap},
     net::SocketAddr,
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -19,9 +20,9 @@ use egress_common::{Client, ClientKey, Protocol, Reason, RuleId};
 use hickory_proto::op::Message;
 
 use super::{
-    Host, Names,
+    Host, Names, Settings,
     budget::Budgets,
-    cache::Cache,
+    cache::{Cache, Cached},
     leases::Leases,
     local::{self, Local},
     outcome::{Decision, Outcome},
@@ -71,6 +72,8 @@ pub struct Engine<N, R> {
     /// The policy by which the cache was filled.
     names: Option<Arc<N>>,
     cache: Cache,
+    /// What those get who are only observed.
+    observed: Cache,
     leases: Leases,
     budgets: Budgets,
     waiting: BTreeMap<Lookup, Vec<Waiter<R>>>,
@@ -126,6 +129,7 @@ impl<N: Names, R> Engine<N, R> {
         Self {
             names: None,
             cache: Cache::new(),
+            observed: Cache::new(),
             leases,
             budgets: Budgets::default(),
             waiting: BTreeMap::new(),
@@ -148,7 +152,7 @@ impl<N: Names, R> Engine<N, R> {
 
     /// Answers in the cache.
     pub fn cached(&self) -> usize {
-        self.cache.len()
+        self.cache.len() + self.observed.len()
     }
 
     /// The session is over: its leases go, and nobody waits in it.
@@ -209,7 +213,7 @@ impl<N: Names, R> Engine<N, R> {
             return Step::Reply;
         };
         let asker = Asker { from, client };
-        let names = self.renew(host);
+        let names = self.renew(host, client.session);
         let step = match self.decide(host, &*names, asker, &question, out) {
             Ok(Some(judged)) => self.enqueue(asker, &question, &judged, reply_to),
             Ok(None) => Ok(Step::Reply),
@@ -238,36 +242,35 @@ impl<N: Names, R> Engine<N, R> {
         if waiters.is_empty() {
             return Vec::new();
         }
-        let names = self.renew(host);
-        let (origin, cached) = match result {
-            Ok(upstream) => {
-                let origin = Origin {
-                    cached: false,
-                    upstream: Some((upstream.server, upstream.latency)),
-                };
-                (
-                    origin,
-                    self.learn_answer(host, &*names, lookup, &upstream.message),
-                )
-            }
-            Err(error) => {
-                let origin = Origin {
-                    cached: false,
-                    upstream: None,
-                };
-                (
-                    origin,
-                    Err(Denial::with_text(Reason::UpstreamFailed, error.to_string())),
-                )
-            }
+        let origin = Origin {
+            cached: false,
+            upstream: result
+                .as_ref()
+                .ok()
+                .map(|upstream| (upstream.server, upstream.latency)),
         };
         let mut replies = Vec::with_capacity(waiters.len());
+        let mut learned: Option<(Arc<N>, Result<Rc<Cached>, Denial>)> = None;
         for Waiter {
             head,
             asker,
             reply_to,
         } in waiters
         {
+            // What one session is given is not what another may have.
+            let names = self.renew(host, asker.client.session);
+            let (_, cached) = match learned.take() {
+                Some(known) if Arc::ptr_eq(&known.0, &names) => learned.insert(known),
+                Some(_) | None => {
+                    let answer = match &result {
+                        Ok(upstream) => self.learn_answer(host, &*names, lookup, &upstream.message),
+                        Err(error) => {
+                            Err(Denial::with_text(Reason::UpstreamFailed, error.to_string()))
+                        }
+                    };
+                    learned.insert((Arc::clone(&names), answer))
+                }
+            };
             if let Some(open) = self.open.get_mut(&asker.client.session) {
                 *open = open.saturating_sub(1);
                 if *open == 0 {
@@ -275,7 +278,7 @@ impl<N: Names, R> Engine<N, R> {
                 }
             }
             let mut out = Vec::new();
-            let finished = match &cached {
+            let finished = match &*cached {
                 Ok(cached) => self
                     .finish(host, names.settings(), asker, cached, origin)
                     .map(|ttl| (cached, ttl)),
@@ -309,7 +312,7 @@ impl<N: Names, R> Engine<N, R> {
         lookup: &Lookup,
         message: &Message,
     ) {
-        let names = self.renew(host);
+        let names = self.renew(host, client.session);
         let asker = Asker { from, client };
         let origin = Origin {
             cached: false,
@@ -345,8 +348,8 @@ impl<N: Names, R> Engine<N, R> {
         }
     }
 
-    /// The running policy. The cache is of one policy and goes with it.
-    fn renew(&mut self, host: &impl Host<Names = N>) -> Arc<N> {
+    /// The running policy, as it is for a session. The cache is of one policy and goes with it.
+    fn renew(&mut self, host: &impl Host<Names = N>, session: u64) -> Arc<N> {
         let names = host.names();
         if !self
             .names
@@ -354,9 +357,19 @@ impl<N: Names, R> Engine<N, R> {
             .is_some_and(|known| Arc::ptr_eq(known, &names))
         {
             self.cache.clear();
-            self.names = Some(Arc::clone(&names));
+            self.observed.clear();
+            self.names = Some(names);
         }
-        names
+        host.names_for(session)
+    }
+
+    /// The answers that may be given under these settings: those who are only observed get more.
+    fn cache(&mut self, settings: &Settings) -> &mut Cache {
+        if settings.observe {
+            &mut self.observed
+        } else {
+            &mut self.cache
+        }
     }
 
     /// Answers at once, or says for which judged name an upstream is needed.
@@ -369,7 +382,8 @@ impl<N: Names, R> Engine<N, R> {
         out: &mut Vec<u8>,
     ) -> Result<Option<Judged>, Denial> {
         let now = host.now();
-        if let Some(cached) = self.cache.get(&question.key, now) {
+        let found = self.cache(names.settings()).get(&question.key, now);
+        if let Some(cached) = found {
             self.admit(names, asker, &cached.judged)?;
             let origin = Origin {
                 cached: true,

@@ -19,6 +19,7 @@ pub struct Flows {
     clients: HashMap<MapData, ClientKey, Client>,
     originals: HashMap<MapData, u64, Original>,
     journal: HashMap<MapData, JournalKey, JournalEntry>,
+    observed: HashMap<MapData, u64, u32>,
 }
 
 impl Flows {
@@ -26,11 +27,13 @@ impl Flows {
         clients: HashMap<MapData, ClientKey, Client>,
         originals: HashMap<MapData, u64, Original>,
         journal: HashMap<MapData, JournalKey, JournalEntry>,
+        observed: HashMap<MapData, u64, u32>,
     ) -> Self {
         Self {
             clients,
             originals,
             journal,
+            observed,
         }
     }
 
@@ -43,6 +46,11 @@ impl Flows {
     /// Where the socket with this cookie wanted to go when the kernel led it here.
     pub fn original(&self, cookie: u64) -> Option<Original> {
         self.originals.get(&cookie, 0).ok()
+    }
+
+    /// Whether denials of this session are only recorded, whatever the policy says.
+    pub fn observes(&self, session: u64) -> bool {
+        self.observed.get(&session, 0).is_ok()
     }
 
     /// Whether the guard resolver told this session that the name leads to the address, and the

@@ -46,7 +46,7 @@ pub const HOOKS: [&str; 11] = [
 ];
 
 /// Every map that outlives the daemon.
-const MAPS: [&str; 13] = [
+const MAPS: [&str; 14] = [
     "CONFIG",
     "GENERATION",
     "NETWORKS",
@@ -55,6 +55,7 @@ const MAPS: [&str; 13] = [
     "CLIENTS",
     "ORIGINALS",
     "UNIX_PATHS",
+    "OBSERVED",
     "NOTES",
     "SERVERS",
     "EVENTS",

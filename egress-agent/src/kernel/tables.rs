@@ -42,6 +42,7 @@ pub struct Tables {
     ports: LpmTrie<MapData, PortKey, u32>,
     leases: HashMap<MapData, LeaseKey, Lease>,
     unix_paths: HashMap<MapData, UnixKey, u32>,
+    observed: HashMap<MapData, u64, u32>,
     journal: HashMap<MapData, JournalKey, JournalEntry>,
     clients: HashMap<MapData, ClientKey, Client>,
     counters: PerCpuArray<MapData, u64>,
@@ -80,7 +81,13 @@ impl Tables {
         let events = take(programs, "EVENTS")?;
         let (clients, clients_again) = twice(programs, "CLIENTS")?;
         let (journal, journal_again) = twice(programs, "JOURNAL")?;
-        let flows = Flows::new(clients_again, take(programs, "ORIGINALS")?, journal_again);
+        let (observed, observed_again) = twice(programs, "OBSERVED")?;
+        let flows = Flows::new(
+            clients_again,
+            take(programs, "ORIGINALS")?,
+            journal_again,
+            observed_again,
+        );
         let mut tables = Self {
             config: take(programs, "CONFIG")?,
             generation: take(programs, "GENERATION")?,
@@ -88,6 +95,7 @@ impl Tables {
             ports: take(programs, "PORTS")?,
             leases: take(programs, "LEASES")?,
             unix_paths: take(programs, "UNIX_PATHS")?,
+            observed,
             journal,
             clients,
             counters: take(programs, "COUNTERS")?,
@@ -224,6 +232,26 @@ impl Tables {
             gone(self.unix_paths.remove(key)).map_err(named("UNIX_PATHS"))?;
         }
         Ok(())
+    }
+
+    /// From now on denials of this session are only recorded, whatever the policy says.
+    pub fn observe(&mut self, session: u64) -> Result<(), KernelError> {
+        self.observed
+            .insert(session, 1, 0)
+            .map_err(named("OBSERVED"))
+    }
+
+    /// Enforces again for a session that was observed.
+    pub fn enforce(&mut self, session: u64) -> Result<(), KernelError> {
+        gone(self.observed.remove(&session)).map_err(named("OBSERVED"))
+    }
+
+    /// The sessions that are observed.
+    pub fn observed(&self) -> Result<Vec<u64>, KernelError> {
+        self.observed
+            .keys()
+            .collect::<Result<_, _>>()
+            .map_err(named("OBSERVED"))
     }
 
     /// Adds port entries; sets are never changed once they are in use.

@@ -70,6 +70,8 @@ pub struct Start<'a> {
     pub tells_holds: bool,
     /// Whether the variables that lead to a proxy are set.
     pub sets_proxy: bool,
+    /// Whether the session is to be observed, though the policy enforces.
+    pub observes: bool,
     pub command: &'a [OsString],
 }
 
@@ -138,6 +140,7 @@ fn enter(start: &Start<'_>) -> Result<(Client, Entered), StartError> {
                 .map(|part| part.to_string_lossy().into_owned())
                 .collect(),
             places: Places::of_environment(),
+            observe: start.observes,
         })
         .map_err(|error| StartError::Control(error.into()))?;
     let entered = reply

@@ -19,6 +19,7 @@ pub fn enter_arguments(start: &Start<'_>) -> Vec<OsString> {
         allow_root,
         tells_holds,
         sets_proxy,
+        observes,
         command,
     } = start;
     let mut arguments: Vec<OsString> = vec!["enter".into(), "--socket".into(), socket.into()];
@@ -38,6 +39,9 @@ pub fn enter_arguments(start: &Start<'_>) -> Vec<OsString> {
     }
     if *sets_proxy {
         arguments.push("--set-proxy".into());
+    }
+    if *observes {
+        arguments.push("--observe".into());
     }
     arguments.push("--".into());
     arguments.extend(command.iter().cloned());

@@ -684,6 +684,8 @@ pub(crate) struct Session {
     pub(crate) landlock: Need,
     /// A private view of the file system: the UNIX sockets of other programs are hidden.
     pub(crate) view: Need,
+    /// Whether `egressctl run --observe` may start a session that is only observed.
+    pub(crate) observe: bool,
     /// UNIX sockets of other programs that the session may reach: an absolute path, `$SSH_AUTH_SOCK`, `$XDG_RUNTIME_DIR/…`, `~/…`, or `@name` for an abstract one.
     pub(crate) unix_sockets: Vec<String>,
 }
@@ -696,6 +698,7 @@ impl Default for Session {
             seccomp: Need::Require,
             landlock: Need::BestEffort,
             view: Need::Require,
+            observe: true,
             unix_sockets: Vec::new(),
         }
     }

@@ -21,6 +21,8 @@ pub struct SessionSettings {
     pub seccomp: Need,
     pub landlock: Need,
     pub view: Need,
+    /// Whether a session may be started that is only observed.
+    pub observe: bool,
     pub sockets: Vec<ListedSocket>,
 }
 
@@ -59,7 +61,8 @@ pub struct Places {
     pub home: Option<PathBuf>,
 }
 
-/// Settings of this file, else those of the policy that it extends; the sockets of both.
+/// Settings of this file, else those of the policy that it extends; the sockets of both, and no
+/// observation that one of them forbids.
 pub(super) fn settings(
     c: &mut Checker<'_>,
     session: Option<&file::Session>,
@@ -105,6 +108,8 @@ pub(super) fn settings(
         seccomp: session.seccomp.into(),
         landlock: session.landlock.into(),
         view: session.view.into(),
+        // What one forbids, the other does not allow again.
+        observe: session.observe && base.is_none_or(|base| base.session().observe),
         sockets,
     }
 }

@@ -18,8 +18,23 @@ fn screen() -> Screen {
 
 #[test]
 fn every_shipped_policy_is_valid_and_passes_its_cases() {
+    let expected = [
+        "anthropic-storage-db.json",
+        "anthropic.json",
+        "cluster.json",
+        "default.json",
+        "development.json",
+        "requests.json",
+    ];
+    assert_eq!(checked(&folder()), expected);
+    let profiles = ["brew.json", "cargo.json", "npm.json", "pip.json"];
+    assert_eq!(checked(&folder().join("profiles")), profiles);
+}
+
+/// The names of the policies in a folder, each of which is good.
+fn checked(folder: &Path) -> Vec<String> {
     let mut names = Vec::new();
-    for entry in folder().read_dir().unwrap() {
+    for entry in folder.read_dir().unwrap() {
         let file = entry.unwrap().path();
         let name = file.file_name().unwrap().to_str().unwrap().to_owned();
         let ["json", stem] = *name.rsplitn(2, '.').collect::<Vec<_>>() else {
@@ -40,15 +55,7 @@ fn every_shipped_policy_is_valid_and_passes_its_cases() {
         names.push(name);
     }
     names.sort();
-    let expected = [
-        "anthropic-storage-db.json",
-        "anthropic.json",
-        "cluster.json",
-        "default.json",
-        "development.json",
-        "requests.json",
-    ];
-    assert_eq!(names, expected);
+    names
 }
 
 #[test]

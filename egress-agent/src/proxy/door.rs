@@ -49,7 +49,7 @@ pub(super) async fn steered(place: &Place, stream: TcpStream, peer: SocketAddr) 
         ..client
     };
     let flow = Flow::new(place, client, Some(destination));
-    let Some(_seat) = gate.seat() else {
+    let Some(_seat) = gate.seat(client.session) else {
         flow.denied(&Denial::new(Reason::ProxyFull));
         return reset(stream);
     };
@@ -66,7 +66,7 @@ pub(super) async fn explicit(place: &Place, stream: TcpStream, peer: SocketAddr)
         return reset(stream);
     };
     let flow = Flow::new(place, client, None);
-    let Some(_seat) = place.gate.seat() else {
+    let Some(_seat) = place.gate.seat(client.session) else {
         flow.denied(&Denial::new(Reason::ProxyFull));
         return reset(stream);
     };
@@ -112,7 +112,7 @@ pub(super) async fn open(
             flow.level = way.level;
             Outcome::Allowed(way.rule)
         }
-        Err(denial) if flow.gate().observes() => Outcome::Denied(denial.reason, denial.rule),
+        Err(denial) if flow.observes() => Outcome::Denied(denial.reason, denial.rule),
         Err(denial) => {
             flow.denied(&denial);
             return refuse_tls(stream, &bytes, &denial).await;

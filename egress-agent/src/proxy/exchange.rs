@@ -235,7 +235,7 @@ impl<'p> Exchange<'p> {
         };
         let (level, outcome) = match judged {
             Ok(way) => (way.level, Outcome::Allowed(way.rule)),
-            Err(denial) if self.flow.gate().observes() => {
+            Err(denial) if self.flow.observes() => {
                 (Level::Name, Outcome::Denied(denial.reason, denial.rule))
             }
             Err(denial) => return Err(denial),
@@ -257,7 +257,7 @@ impl<'p> Exchange<'p> {
             let decided = gate.allowed_address(SocketAddr::new(address, port));
             let outcome = match decided {
                 Ok(rule) => Outcome::Allowed(rule),
-                Err((reason, rule)) if gate.observes() => Outcome::Denied(reason, rule),
+                Err((reason, rule)) if self.flow.observes() => Outcome::Denied(reason, rule),
                 Err(denied) => return Err(denied.into()),
             };
             return Ok(Way {
@@ -271,7 +271,9 @@ impl<'p> Exchange<'p> {
         let (name, level, outcome) = match gate.allowed(host, port) {
             Ok(way) => (way.name, way.level, Outcome::Allowed(way.rule)),
             Err((reason, rule)) => match Name::parse(host) {
-                Ok(name) if gate.observes() => (name, Level::Name, Outcome::Denied(reason, rule)),
+                Ok(name) if self.flow.observes() => {
+                    (name, Level::Name, Outcome::Denied(reason, rule))
+                }
                 Ok(_) | Err(_) => return Err((reason, rule).into()),
             },
         };

@@ -100,7 +100,7 @@ impl Witness {
             destination: self.destination,
             host: self.host.clone(),
             outcome,
-            observed: self.gate.observes(),
+            observed: self.gate.observes(self.client.session),
             traffic: Traffic {
                 up,
                 down,
@@ -233,6 +233,11 @@ impl<'p> Flow<'p> {
         &self.place.gate
     }
 
+    /// Whether a denial is only recorded.
+    pub fn observes(&self) -> bool {
+        self.gate().observes(self.client.session)
+    }
+
     pub fn denied(&self, denial: &Denial) {
         self.witness().denied(denial);
     }
@@ -262,7 +267,7 @@ impl<'p> Flow<'p> {
         let (Some(host), Some(destination)) = (&self.host, self.destination) else {
             return Ok(());
         };
-        if self.gate().observes() {
+        if self.observes() {
             return Ok(());
         }
         match self.gate().allowed(host, destination.port()) {

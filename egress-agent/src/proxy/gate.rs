@@ -1,6 +1,7 @@
 //! What the proxy of one guard knows, and whom it asks and tells.
 
 use std::{
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
@@ -32,6 +33,8 @@ pub struct Gate {
     told: mpsc::Sender<Told>,
     questions: mpsc::Sender<Question>,
     open: AtomicUsize,
+    /// Open flows of each session that has some.
+    by_session: Mutex<HashMap<u64, usize>>,
     /// What found the queue full.
     lost: AtomicU64,
 }
@@ -55,7 +58,10 @@ pub struct Question {
 
 /// One of the flows that may be open at a time.
 #[derive(Debug)]
-pub struct Seat(Arc<Gate>);
+pub struct Seat {
+    gate: Arc<Gate>,
+    session: u64,
+}
 
 /// Where a flow goes, and by which rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +86,7 @@ impl Gate {
             told,
             questions,
             open: AtomicUsize::new(0),
+            by_session: Mutex::default(),
             lost: AtomicU64::new(0),
         };
         let ends = Ends {
@@ -121,9 +128,9 @@ impl Gate {
         self.policy.subscribe()
     }
 
-    /// Whether denials are only recorded.
-    pub fn observes(&self) -> bool {
-        self.policy.borrow().mode() == Mode::Observe
+    /// Whether denials of this session are only recorded.
+    pub fn observes(&self, session: u64) -> bool {
+        self.policy.borrow().mode() == Mode::Observe || self.flows.observes(session)
     }
 
     /// Who connected from this address; `None` for a process outside the guard.
@@ -135,16 +142,38 @@ impl Gate {
         self.flows.original(cookie)
     }
 
-    /// Room for one more flow; `None` when there is none.
-    pub fn seat(self: &Arc<Self>) -> Option<Seat> {
+    /// Room for one more flow of this session; `None` when there is none.
+    pub fn seat(self: &Arc<Self>, session: u64) -> Option<Seat> {
         let taken = self.open.fetch_add(1, Ordering::Relaxed);
-        let seat = Seat(Arc::clone(self));
+        self.count(session, 1);
+        let seat = Seat {
+            gate: Arc::clone(self),
+            session,
+        };
         (taken < MOST_FLOWS).then_some(seat)
     }
 
     /// Flows that are open now.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether no flow of this session is open, and the daemon has heard of all that were. What was
+    /// told by one that has ended is in the queue before its seat is free.
+    pub fn has_told(&self, session: u64) -> bool {
+        let by_session = self.by_session.lock();
+        let open = by_session.unwrap_or_else(PoisonError::into_inner);
+        !open.contains_key(&session) && self.told.capacity() == self.told.max_capacity()
+    }
+
+    fn count(&self, session: u64, change: isize) {
+        let by_session = self.by_session.lock();
+        let mut by_session = by_session.unwrap_or_else(PoisonError::into_inner);
+        let open = by_session.entry(session).or_default();
+        *open = open.saturating_add_signed(change);
+        if *open == 0 {
+            by_session.remove(&session);
+        }
     }
 
     /// Decides about a flow to an address for which the client names this host: the policy allows
@@ -222,7 +251,8 @@ impl Gate {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.gate.open.fetch_sub(1, Ordering::Relaxed);
+        self.gate.count(self.session, -1);
     }
 }
 

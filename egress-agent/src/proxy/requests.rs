@@ -426,7 +426,7 @@ impl<'p> Judge<'p> {
     /// In a policy that observes, a denial is recorded and the request goes on.
     fn hold(&self, judged: Result<(), Denial>) -> Result<(), Denial> {
         match judged {
-            Err(denial) if self.flow.gate().observes() => {
+            Err(denial) if self.flow.observes() => {
                 self.flow.denied(&denial);
                 Ok(())
             }

@@ -84,7 +84,7 @@ impl<N: Names, R> Engine<N, R> {
             is_private,
         });
         if ttl > 0 {
-            self.cache.insert(&key, &cached);
+            self.cache(settings).insert(&key, &cached);
         }
         Ok(cached)
     }

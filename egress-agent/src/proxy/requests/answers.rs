@@ -119,7 +119,7 @@ impl Judge<'_> {
     /// What is done about orders, where the policy does more than observe.
     pub(super) fn of_answers(&self) -> OfAnswer {
         let act = self.policy.proxy().responses;
-        if self.flow.gate().observes() {
+        if self.flow.observes() {
             act.min(OfAnswer::Warn)
         } else {
             act

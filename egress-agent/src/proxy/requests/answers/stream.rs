@@ -92,7 +92,7 @@ impl Answer {
                 memory: Rc::clone(&judge.flow.place.memory),
                 pair: (judge.flow.client.session, judge.host.clone()),
                 budget: judge.http.budget,
-                observes: judge.flow.gate().observes(),
+                observes: judge.flow.observes(),
             },
             out: BytesMut::new(),
             trailers: None,
