@@ -9,6 +9,7 @@
 mod answers;
 mod calls;
 mod door;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod guard;
