@@ -3,6 +3,8 @@
 //! Every name of `*.allowed.test` leads to one address, as on a shared server; the policy allows
 //! one of them.
 
+mod robust;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
