@@ -4,6 +4,7 @@
 //! one of them.
 
 mod requests;
+mod robust;
 mod rows;
 
 use std::time::Duration;

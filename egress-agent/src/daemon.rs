@@ -10,6 +10,7 @@ mod answers;
 mod bundle;
 mod calls;
 mod door;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod guard;

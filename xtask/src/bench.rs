@@ -18,6 +18,7 @@ mod mcp;
 mod names;
 mod nft;
 mod policies;
+mod proxy;
 mod rest;
 mod rounds;
 mod scale;
@@ -48,7 +49,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 13] = [
+const MEASUREMENTS: [(&str, Measure); 18] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -62,6 +63,11 @@ const MEASUREMENTS: [(&str, Measure); 13] = [
     ("judgement", hook::judgement),
     ("inspect", inspect::inspect),
     ("mcp", mcp::mcp),
+    ("proxy-connect", proxy::connect),
+    ("proxy-tunnel", proxy::tunnel),
+    ("proxy-get", proxy::get),
+    ("proxy-first-byte", proxy::first_byte),
+    ("proxy-idle", proxy::idle),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {

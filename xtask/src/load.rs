@@ -10,6 +10,7 @@ mod denial;
 mod dns;
 mod mcp;
 mod probe;
+mod proxy;
 mod tcp;
 mod udp;
 
@@ -71,6 +72,48 @@ pub(crate) enum Load {
     },
     /// Connects until that is denied; prints the time of the first denial
     UntilDenied { address: SocketAddr },
+    /// Answers HTTP with a small page and counts what TLS clients send, until killed
+    Answer { address: SocketAddr },
+    /// Asks a proxy so often for a tunnel, which must be answered with this status; prints the
+    /// medians of the request, and of the connection and the request
+    AskTunnel {
+        proxy: SocketAddr,
+        target: String,
+        status: String,
+        count: usize,
+    },
+    /// Connects so often and greets the server; prints the median until its first byte
+    FirstByte {
+        address: SocketAddr,
+        name: String,
+        count: usize,
+    },
+    /// Streams for so long behind a hello of TLS; prints bytes per second
+    Tunnel {
+        address: SocketAddr,
+        name: String,
+        millis: u64,
+        /// What to ask for with CONNECT, when the address is a proxy's
+        #[arg(long)]
+        target: Option<String>,
+    },
+    /// Gets a small page for so long over connections that are kept; prints requests per second
+    Get {
+        address: SocketAddr,
+        host: String,
+        connections: usize,
+        millis: u64,
+        /// The address is a proxy's
+        #[arg(long)]
+        absolute: bool,
+    },
+    /// Opens so many tunnels and keeps them until standard input ends; prints how many still live
+    Idle {
+        proxy: SocketAddr,
+        name: String,
+        target: String,
+        count: usize,
+    },
 }
 
 impl Load {
@@ -134,6 +177,37 @@ impl Load {
                 time(millis),
             )?,
             Self::UntilDenied { address } => denial::until_denied(address)?.to_string(),
+            Self::Answer { address } => return proxy::answer(address),
+            Self::AskTunnel {
+                proxy,
+                target,
+                status,
+                count,
+            } => proxy::ask_tunnel(proxy, &target, &status, count)?.join(" "),
+            Self::FirstByte {
+                address,
+                name,
+                count,
+            } => proxy::first_byte(address, &name, count)?.to_string(),
+            Self::Tunnel {
+                address,
+                name,
+                millis,
+                target,
+            } => proxy::tunnel(address, &name, target.as_deref(), time(millis))?.to_string(),
+            Self::Get {
+                address,
+                host,
+                connections,
+                millis,
+                absolute,
+            } => proxy::get(address, &host, absolute, connections, time(millis))?.to_string(),
+            Self::Idle {
+                proxy,
+                name,
+                target,
+                count,
+            } => proxy::idle(proxy, &name, &target, count)?,
         };
         println!("{line}");
         Ok(())

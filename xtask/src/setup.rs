@@ -19,7 +19,7 @@ pub(crate) const NIGHTLY: &str = "nightly";
 const BPF_LINKER: &str = "0.10.4";
 
 /// What is looked for, and the Debian package that has it.
-const PACKAGES: [(Sought, &str); 23] = [
+const PACKAGES: [(Sought, &str); 25] = [
     (Sought::Program("ip"), "iproute2"),
     (Sought::Program("nsenter"), "util-linux"),
     (Sought::Program("nft"), "nftables"),
@@ -39,6 +39,8 @@ const PACKAGES: [(Sought, &str); 23] = [
     (Sought::Program("nc"), "netcat-openbsd"),
     (Sought::Program("musl-gcc"), "musl-tools"),
     (Sought::Program("npm"), "npm"),
+    (Sought::Program("squid"), "squid"),
+    (Sought::Program("tinyproxy"), "tinyproxy-bin"),
     (
         Sought::File("/var/lib/dpkg/info/busybox-static.list"),
         "busybox-static",

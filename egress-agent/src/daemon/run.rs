@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Rlimit};
 use tokio::{
     process::Child,
     signal::unix::{SignalKind, signal},
@@ -26,6 +27,7 @@ use super::{
     Daemon, Ended, SetVerbosity,
     calls::Calls,
     door::{Door, Errand, Known},
+    files,
     guard::Guard,
     heap,
     notify::notify,
@@ -120,6 +122,7 @@ async fn serve(
     hierarchy: Hierarchy,
     set_verbosity: SetVerbosity,
 ) -> anyhow::Result<Outcome> {
+    let files = files::raise();
     let audit = policies
         .first()
         .context("no policy")?
@@ -176,7 +179,7 @@ async fn serve(
     }));
 
     let mut child = match &options.command {
-        Some(command) => Some(start_command(command, &socket_path)?),
+        Some(command) => Some(start_command(command, &socket_path, files)?),
         None => None,
     };
     privileges::drop_unneeded().context("drop capabilities")?;
@@ -350,7 +353,7 @@ fn open_log(audit: &AuditSettings) -> anyhow::Result<(Sink, Writer)> {
 }
 
 /// Starts the command as a child that enters the guard by itself.
-fn start_command(command: &OneShot, socket: &Path) -> anyhow::Result<Child> {
+fn start_command(command: &OneShot, socket: &Path, files: Rlimit) -> anyhow::Result<Child> {
     let arguments = parent::enter_arguments(&Start {
         socket,
         guard: None,
@@ -362,5 +365,10 @@ fn start_command(command: &OneShot, socket: &Path) -> anyhow::Result<Child> {
         observes: false,
         command: &command.command,
     });
-    parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")
+    let child = parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")?;
+    // It waits for an answer of this daemon before it becomes the command.
+    let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    files::restore(pid.context("the command ended at once")?, files)
+        .context("give the command its limit for open files")?;
+    Ok(child)
 }
