@@ -9,6 +9,7 @@ use std::{
 };
 
 use egress_common::{Client, ClientKey, Flow, Mode, Original, Protocol, Reason, RuleId, Verdict};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::told::Told;
@@ -20,6 +21,9 @@ use crate::{
 
 /// Flows of one guard at a time. One holds two sockets and some kilobytes.
 const MOST_FLOWS: usize = 16_384;
+/// Files that no flow takes: those of the daemon itself, which must be able to reload, to record and
+/// to answer while the proxy is full, and pipes of tunnels that move something.
+const OTHER_FILES: u64 = 1_024;
 /// What may wait for the daemon.
 const QUEUE: usize = 4_096;
 
@@ -31,6 +35,8 @@ pub struct Gate {
     told: mpsc::Sender<Told>,
     questions: mpsc::Sender<Question>,
     open: AtomicUsize,
+    /// How many may be.
+    most: usize,
     /// What found the queue full.
     lost: AtomicU64,
 }
@@ -74,6 +80,7 @@ impl Gate {
             told,
             questions,
             open: AtomicUsize::new(0),
+            most: most_flows(getrlimit(Resource::Nofile).current),
             lost: AtomicU64::new(0),
         };
         let ends = Ends {
@@ -115,7 +122,7 @@ impl Gate {
     pub fn seat(self: &Arc<Self>) -> Option<Seat> {
         let taken = self.open.fetch_add(1, Ordering::Relaxed);
         let seat = Seat(Arc::clone(self));
-        (taken < MOST_FLOWS).then_some(seat)
+        (taken < self.most).then_some(seat)
     }
 
     /// Flows that are open now.
@@ -198,6 +205,34 @@ impl Drop for Seat {
     }
 }
 
+/// Flows for which there are files, where this many may be open; `None` for no limit.
+fn most_flows(files: Option<u64>) -> usize {
+    let fit = files.map_or(usize::MAX, |files| {
+        // Under a limit too low for both, half of it is the daemon's.
+        let free = files.saturating_sub(OTHER_FILES).max(files / 2);
+        usize::try_from(free / 2).unwrap_or(usize::MAX)
+    });
+    fit.min(MOST_FLOWS)
+}
+
 fn client_key(peer: SocketAddr) -> ClientKey {
     ClientKey::new(Protocol::TCP, peer.ip().into(), peer.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_leave_files_for_the_daemon() {
+        for (files, flows) in [
+            (Some(20_000), 9_488),
+            (Some(1_024), 256),
+            (Some(3_024), 1_000),
+            (Some(131_072), MOST_FLOWS),
+            (None, MOST_FLOWS),
+        ] {
+            assert_eq!(most_flows(files), flows, "{files:?}");
+        }
+    }
 }
