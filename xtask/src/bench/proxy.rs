@@ -36,6 +36,8 @@ const PORT: u16 = 4443;
 const HOST: &str = "n0.allowed.test";
 const SQUID: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3128);
 const TINYPROXY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8888);
+/// The name of squid's shared memory.
+const SERVICE: &str = "egressbench";
 /// Of one arm in one round.
 const TUNNELS: &str = "150";
 const MILLIS: &str = "250";
@@ -55,6 +57,13 @@ enum Arm {
     Nobody,
     Squid,
     Tinyproxy,
+}
+
+impl Drop for Lanes<'_> {
+    fn drop(&mut self) {
+        // Squid is killed after this; its memory stays mapped as long as it lives.
+        forget_squid().ok();
+    }
 }
 
 /// A guard, the other proxies, and a server for all of them.
@@ -249,7 +258,8 @@ impl<'a> Lanes<'a> {
         let conf = directory.join("squid.conf");
         fs::write(&conf, squid_conf(most_files()))?;
         let mut squid = world.command("squid");
-        squid.args(["-N", "-f"]).arg(&conf);
+        forget_squid()?;
+        squid.args(["-N", "-n", SERVICE, "-f"]).arg(&conf);
         let squid = Server::start(squid)?;
         let conf = directory.join("tinyproxy.conf");
         let hosts = directory.join("hosts");
@@ -363,6 +373,18 @@ fn most_files() -> u32 {
         Some(_) | None => u64::from(WANTED),
     };
     u32::try_from(hard).unwrap_or(WANTED)
+}
+
+/// Removes the shared memory of a squid that was killed: the next one does not start beside it.
+fn forget_squid() -> Result<()> {
+    for entry in fs::read_dir("/dev/shm").context("reading /dev/shm")? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(SERVICE) {
+            fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 fn slab() -> Result<f64> {
