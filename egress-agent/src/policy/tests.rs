@@ -564,7 +564,7 @@ fn a_list_is_no_object_though_serde_would_take_it_for_one() {
         (r#"{ "version": 1, "inspect": ["c", "d"] }"#, "inspect"),
         (r#"{ "version": 1, "proxy": ["c", "d"] }"#, "proxy"),
         (
-            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "requests": [["c", "d"]] }] } }"#,
+            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "level": "http", "requests": [["c", "d"]] }] } }"#,
             "network.allow[0].requests[0]",
         ),
         (

@@ -10,6 +10,7 @@ use std::{
 };
 
 use egress_common::{Client, ClientKey, Flow, Mode, Original, Protocol, Reason, RuleId, Verdict};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{open::Opener, told::Told};
@@ -21,6 +22,9 @@ use crate::{
 
 /// Flows of one guard at a time. One holds two sockets and some kilobytes.
 const MOST_FLOWS: usize = 16_384;
+/// Files that no flow takes: those of the daemon itself, which must be able to reload, to record and
+/// to answer while the proxy is full, and pipes of tunnels that move something.
+const OTHER_FILES: u64 = 1_024;
 /// What may wait for the daemon.
 const QUEUE: usize = 4_096;
 
@@ -35,6 +39,8 @@ pub struct Gate {
     open: AtomicUsize,
     /// Open flows of each session that has some.
     by_session: Mutex<HashMap<u64, usize>>,
+    /// How many may be.
+    most: usize,
     /// What found the queue full.
     lost: AtomicU64,
 }
@@ -87,6 +93,7 @@ impl Gate {
             questions,
             open: AtomicUsize::new(0),
             by_session: Mutex::default(),
+            most: most_flows(getrlimit(Resource::Nofile).current),
             lost: AtomicU64::new(0),
         };
         let ends = Ends {
@@ -150,7 +157,7 @@ impl Gate {
             gate: Arc::clone(self),
             session,
         };
-        (taken < MOST_FLOWS).then_some(seat)
+        (taken < self.most).then_some(seat)
     }
 
     /// Flows that are open now.
@@ -256,6 +263,34 @@ impl Drop for Seat {
     }
 }
 
+/// Flows for which there are files, where this many may be open; `None` for no limit.
+fn most_flows(files: Option<u64>) -> usize {
+    let fit = files.map_or(usize::MAX, |files| {
+        // Under a limit too low for both, half of it is the daemon's.
+        let free = files.saturating_sub(OTHER_FILES).max(files / 2);
+        usize::try_from(free / 2).unwrap_or(usize::MAX)
+    });
+    fit.min(MOST_FLOWS)
+}
+
 fn client_key(peer: SocketAddr) -> ClientKey {
     ClientKey::new(Protocol::TCP, peer.ip().into(), peer.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_leave_files_for_the_daemon() {
+        for (files, flows) in [
+            (Some(20_000), 9_488),
+            (Some(1_024), 256),
+            (Some(3_024), 1_000),
+            (Some(131_072), MOST_FLOWS),
+            (None, MOST_FLOWS),
+        ] {
+            assert_eq!(most_flows(files), flows, "{files:?}");
+        }
+    }
 }

@@ -239,7 +239,8 @@ fn host_failed(name: &str, error: &io::Error) -> String {
                 "its certificate is not valid yet"
             }
             CertificateError::Revoked => "its certificate was revoked",
-            CertificateError::UnknownIssuer => {
+            // An issuer that is trusted has the same name, and did not sign it.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "its certificate is from an issuer that this system does not trust"
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -93,9 +93,10 @@ pub(super) fn head(content: &Content, host: &str, parts: &Parts) -> Looked {
     let address = format!("{SCHEME}{host}{target}");
     looked.add(
         content.leaves(Form::Text, address.as_bytes()),
-        |finding| match finding.range.start {
-            at if at >= query_at => Spot::Query,
-            at if at >= path_at => Spot::Path,
+        // Where it ends: what is coded may be told with the text before it.
+        |finding| match finding.range.end {
+            end if end > query_at => Spot::Query,
+            end if end > path_at => Spot::Path,
             _ => Spot::Host,
         },
     );
@@ -123,6 +124,9 @@ pub(super) fn decode(fields: &HeaderMap, body: &[u8], longest: u64) -> Result<Ve
         ratio: RATIO,
     };
     let mut decoder = Decoder::new(&joined(fields, &CONTENT_ENCODING)?, budget)?;
+    if decoder.is_identity() {
+        return Ok(body.to_vec());
+    }
     let mut out = Vec::new();
     decoder.push(body, &mut out)?;
     decoder.finish()?;
