@@ -295,7 +295,7 @@ impl Daemon {
                     );
                 }
                 let policy = Arc::new(policy);
-                guard.install(Arc::clone(&policy), opener)?;
+                guard.install(&policy, opener)?;
                 Ok(policy)
             });
             let path = guard.cgroup.path().to_owned();

@@ -109,8 +109,7 @@ pub trait Host {
     fn names(&self) -> Arc<Self::Names>;
     /// The policy as it is for this session; the running one, if it is nothing special. Replaced
     /// together with that.
-    fn names_for(&self, session: u64) -> Arc<Self::Names> {
-        let _same_for_all = session;
+    fn names_for(&self, _session: u64) -> Arc<Self::Names> {
         self.names()
     }
 

@@ -159,7 +159,8 @@ fn judge(
         // denial there would be one that nobody attempted. The packet hook holds what is sent.
         if hook as u8 == Hook::Connect as u8
             && flow.protocol.0 == Protocol::UDP.0
-            && ruling.reason == Reason::PortNotAllowed as u32
+            && (ruling.reason == Reason::PortNotAllowed as u32
+                || maps::observes(config, note.session))
         {
             return ALLOW;
         }

@@ -176,7 +176,10 @@ fn a_start_that_is_killed_opens_nothing() {
 fn a_transfer_goes_on_over_kill_and_restart() {
     let mut world = TestWorld::guarded(serde_json::json!({
         "version": 1,
-        "network": { "allow": [{ "name": "web", "hosts": ["web.allowed.test"], "ports": ["80/tcp"] }] },
+        "network": { "allow": [
+            // What the proxy carries ends with the daemon.
+            { "name": "web", "hosts": ["web.allowed.test"], "ports": ["80/tcp"], "level": "address" },
+        ] },
     }));
     let rate = (web::BIG / 3).to_string();
     let fetch = [

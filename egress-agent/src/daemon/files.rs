@@ -24,7 +24,7 @@ pub(super) fn raise() -> Rlimit {
                 maximum: wanted,
             };
             setrlimit(Resource::Nofile, further).or_else(|_forbidden| {
-                tracing::info!(
+                tracing::debug!(
                     most,
                     "fewer files may be open than a full proxy takes; raise LimitNOFILE to {WANTED}"
                 );

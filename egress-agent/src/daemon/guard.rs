@@ -258,7 +258,7 @@ impl Prepared {
             upstreams: start.upstreams.to_vec(),
             _lock: lock,
         };
-        guard.install(start.policy, start.opener)?;
+        guard.install(&start.policy, start.opener)?;
         guard.recall_observed()?;
         if let Some(links) = links {
             programs.attach(&guard.cgroup, &links)?;
@@ -279,7 +279,7 @@ impl Guard {
     /// that same instant, and the flows that it led to are cut.
     pub fn install(
         &self,
-        policy: Arc<Policy>,
+        policy: &Arc<Policy>,
         opener: Option<Arc<Opener>>,
     ) -> Result<(), GuardError> {
         bundle::keep(&self.bundle, opener.as_deref()).map_err(|source| GuardError::Bundle {
@@ -306,7 +306,7 @@ impl Guard {
                 let set = if rules.is_empty() {
                     PortSet::EMPTY
                 } else {
-                    let (set, entries) = sets.for_rules(&policy, &rules);
+                    let (set, entries) = sets.for_rules(policy, &rules);
                     ports.extend(
                         entries
                             .iter()
@@ -322,9 +322,9 @@ impl Guard {
         });
         let leases: Vec<_> = rejudged.image().collect();
         let networks: Vec<(Address, u8, Network)> = compiled.networks;
-        let unix_paths = self.unix_paths(&policy);
+        let unix_paths = self.unix_paths(policy);
         world.tables.borrow_mut().install(&Generation {
-            config: self.config(&policy),
+            config: self.config(policy),
             networks: &networks,
             ports: &ports,
             leases: &leases,
@@ -333,8 +333,8 @@ impl Guard {
         self.resolver
             .with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
-        self.gate.replace(Arc::clone(&policy), opener);
-        *world.names.borrow_mut() = PolicyNames::pair(&policy);
+        self.gate.replace(Arc::clone(policy), opener);
+        *world.names.borrow_mut() = PolicyNames::pair(policy);
         Ok(())
     }
 

@@ -105,6 +105,9 @@ struct Asked<'a> {
     kind: u16,
 }
 
+/// What an answer is under one policy.
+type Learned<N> = (Arc<N>, Result<Rc<Cached>, Denial>);
+
 /// How an answer came about.
 #[derive(Clone, Copy, Debug)]
 struct Origin {
@@ -232,6 +235,10 @@ impl<N: Names, R> Engine<N, R> {
     }
 
     /// Takes what an upstream answered to a [`Step::Ask`], and says who gets which reply.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an answer is given away, and learnt from once"
+    )]
     pub fn answered<E: std::fmt::Display>(
         &mut self,
         host: &impl Host<Names = N>,
@@ -250,7 +257,7 @@ impl<N: Names, R> Engine<N, R> {
                 .map(|upstream| (upstream.server, upstream.latency)),
         };
         let mut replies = Vec::with_capacity(waiters.len());
-        let mut learned: Option<(Arc<N>, Result<Rc<Cached>, Denial>)> = None;
+        let mut learned: Option<Learned<N>> = None;
         for Waiter {
             head,
             asker,

@@ -67,11 +67,11 @@ const BUNDLES: &[&str] = &[
 /// What makes the usual clients trust the certificates of this file, and the variables among them
 /// that named another one. One that stayed would fail wherever TLS is opened; what it added to the
 /// system's is for the administrator to add there.
-pub(super) fn bundle<'a>(
-    file: &'a Path,
+pub(super) fn bundle(
+    file: &Path,
     get: impl Fn(&str) -> Option<OsString>,
 ) -> (
-    impl Iterator<Item = (&'static str, &'a Path)>,
+    impl Iterator<Item = (&'static str, &Path)>,
     Vec<&'static str>,
 ) {
     let names_another = |name: &&str| get(name).is_some_and(|value| value != *file);

@@ -41,7 +41,7 @@ pub const DIRECTORY: &str = "/etc/egressd/ca";
 const KEY: &str = "ca.key";
 const CERTIFICATE: &str = "ca.pem";
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 /// How long an authority lasts.
 const LIFE: Duration = Duration::from_secs(3650 * DAY.as_secs());
 /// How long a certificate of a host lasts.

@@ -17,7 +17,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     time::{Instant, timeout_at},
 };
@@ -43,7 +43,7 @@ use body::{Inlet, RequestBody, Shared};
 /// For a head to be complete once it has begun.
 const HEAD: Duration = Duration::from_secs(10);
 /// For the next request to begin.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 /// What is read in one go.
 const PIECE: usize = 8 << 10;
 
@@ -104,8 +104,10 @@ struct Conversation<'p, S> {
 /// Serves one client until it leaves. `bytes` were read already.
 pub(super) async fn hold<S: Stream>(flow: Flow<'_>, stream: S, bytes: Vec<u8>, via: Via) {
     let shared = Shared::new(stream);
+    let inlet = Inlet::new(shared.clone(), &bytes);
+    drop(bytes);
     let mut conversation = Conversation {
-        inlet: Rc::new(RefCell::new(Inlet::new(shared.clone(), bytes))),
+        inlet: Rc::new(RefCell::new(inlet)),
         stream: shared,
         exchange: Exchange::new(flow, via),
         out: Vec::new(),
@@ -162,23 +164,30 @@ impl<'p, S: Stream> Conversation<'p, S> {
     async fn head(&mut self) -> io::Result<Option<Result<Head, BadRequest>>> {
         // What is left of the last response; TLS may hold some of it back.
         self.stream.flush().await?;
-        let mut inlet = self.inlet.borrow_mut();
-        let Inlet { stream, buffer, .. } = &mut *inlet;
-        let mut deadline = Instant::now() + if buffer.is_empty() { IDLE } else { HEAD };
+        let mut deadline = Instant::now()
+            + if self.inlet.borrow().buffer.is_empty() {
+                IDLE
+            } else {
+                HEAD
+            };
         loop {
-            if !buffer.is_empty() {
-                match http1::read(buffer) {
-                    Ok(Progress::Head { head, length }) => {
-                        buffer.advance(length);
-                        return Ok(Some(Ok(head)));
+            let was_empty = {
+                let buffer = &mut self.inlet.borrow_mut().buffer;
+                if !buffer.is_empty() {
+                    match http1::read(buffer) {
+                        Ok(Progress::Head { head, length }) => {
+                            buffer.advance(length);
+                            return Ok(Some(Ok(head)));
+                        }
+                        Ok(Progress::More) => {}
+                        Err(bad) => return Ok(Some(Err(bad))),
                     }
-                    Ok(Progress::More) => {}
-                    Err(bad) => return Ok(Some(Err(bad))),
                 }
-            }
-            let was_empty = buffer.is_empty();
-            buffer.reserve(PIECE);
-            match timeout_at(deadline, stream.read_buf(buffer)).await {
+                buffer.is_empty()
+            };
+            let inlet = &self.inlet;
+            let read = poll_fn(|cx| inlet.borrow_mut().poll_fill(cx));
+            match timeout_at(deadline, read).await {
                 Ok(Ok(0)) | Err(_) => return Ok(None),
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Err(error),
@@ -351,26 +360,25 @@ impl<'p, S: Stream> Conversation<'p, S> {
                 })
             })
             .await;
-            let frame = match ready {
-                Some(frame) => frame,
-                None => {
-                    if !self.out.is_empty() {
-                        self.stream.write_all(&self.out).await?;
-                        self.out.clear();
-                    }
-                    self.stream.flush().await?;
-                    tokio::select! {
-                        frame = body.frame() => frame,
-                        _changed = policies.changed() => {
-                            let upstream = self.exchange.upstream.as_ref();
-                            if let Some(Err(denial)) = upstream.map(|it| it.flow.still_allowed()) {
-                                if let Some(upstream) = self.exchange.upstream.take() {
-                                    upstream.flow.denied(&denial);
-                                }
-                                return Ok(Some("the policy no longer allows the host".to_owned()));
+            let frame = if let Some(frame) = ready {
+                frame
+            } else {
+                if !self.out.is_empty() {
+                    self.stream.write_all(&self.out).await?;
+                    self.out.clear();
+                }
+                self.stream.flush().await?;
+                tokio::select! {
+                    frame = body.frame() => frame,
+                    _changed = policies.changed() => {
+                        let upstream = self.exchange.upstream.as_ref();
+                        if let Some(Err(denial)) = upstream.map(|it| it.flow.still_allowed()) {
+                            if let Some(upstream) = self.exchange.upstream.take() {
+                                upstream.flow.denied(&denial);
                             }
-                            continue;
+                            return Ok(Some("the policy no longer allows the host".to_owned()));
                         }
+                        continue;
                     }
                 }
             };

@@ -99,14 +99,15 @@ pub(super) async fn open(
     let judged = match opened {
         Ok(Opening::Http) => {
             let via = Via::Steered { destination, named };
-            return conversation::hold(flow, stream, bytes, via).await;
+            // Boxed, as what opens TLS is: a tunnel is to be small.
+            return Box::pin(conversation::hold(flow, stream, bytes, via)).await;
         }
         Ok(Opening::Tls(hello)) => judge_hello(&mut flow, destination, hello, named.as_deref()),
         Err(denial) => Err(denial),
     };
     let outcome = match judged {
         Ok(way) if way.level == Level::Http => {
-            return open::open(flow, destination, stream, bytes, way).await;
+            return Box::pin(open::open(flow, destination, stream, bytes, way)).await;
         }
         Ok(way) => {
             flow.level = way.level;

@@ -309,8 +309,9 @@ impl<'p> Exchange<'p> {
     async fn begin(&mut self, way: &Way) -> Result<bool, Denial> {
         self.finish();
         let (upstream, is_fresh) = match &self.hosts {
-            None => (self.dial(way).await?, true),
-            Some(hosts) => hosts.get(&way.host, self.dial(way)).await?,
+            // Boxed: the state of a handshake is large, and most flows have none.
+            None => (Box::pin(self.dial(way)).await?, true),
+            Some(hosts) => hosts.get(&way.host, Box::pin(self.dial(way))).await?,
         };
         self.upstream = Some(upstream);
         Ok(is_fresh)

@@ -211,7 +211,7 @@ impl Gate {
             .map_or(Level::Name, |rule| rule.levels.at(port));
         let level = match level {
             Level::Http if policy.is_exempt(&name) => Level::Name,
-            level => level,
+            Level::Address | Level::Name | Level::Http => level,
         };
         Ok(Way { name, rule, level })
     }

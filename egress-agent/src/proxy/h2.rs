@@ -4,7 +4,7 @@
 //! the business of hyper and h2, within the bounds below. All streams of a connection are for the
 //! host that its TLS was opened for; a request for another is answered 421, and belongs on a
 //! connection of its own. Trailers pass in both directions. Neither CONNECT nor its extended form
-//! (RFC 8441, WebSockets over HTTP/2) is offered: clients take HTTP/1 for those.
+//! (RFC 8441, web sockets over HTTP/2) is offered: clients take HTTP/1 for those.
 
 use std::{convert::Infallible, io, pin::Pin, rc::Rc, time::Duration};
 
@@ -38,9 +38,9 @@ const STREAMS: u32 = 100;
 /// for errors of the client.
 const RESETS: usize = 20;
 /// For the next request to begin.
-const IDLE: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_mins(2);
 /// A client that is silent for so long is asked whether it still lives.
-const PING: Duration = Duration::from_secs(60);
+const PING: Duration = Duration::from_mins(1);
 /// What one stream, and what one connection, may send ahead.
 const STREAM_WINDOW: u32 = 1 << 20;
 const WINDOW: u32 = 4 << 20;

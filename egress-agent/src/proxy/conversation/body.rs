@@ -19,7 +19,7 @@ use tokio::{
 use crate::proxy::http1::{BadBody, Decoder, Framing, Piece};
 
 /// For the next bytes of a body.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What is read of a body in one go.
 const PIECE: usize = 64 << 10;
 
@@ -96,10 +96,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shared<S> {
 }
 
 impl<S> Inlet<S> {
-    pub(super) fn new(stream: Shared<S>, bytes: Vec<u8>) -> Self {
+    pub(super) fn new(stream: Shared<S>, bytes: &[u8]) -> Self {
         Self {
             stream,
-            buffer: BytesMut::from(bytes.as_slice()),
+            buffer: BytesMut::from(bytes),
             decoder: Decoder::new(Framing::None),
             number: 0,
             bad: None,
@@ -192,6 +192,13 @@ impl<S: AsyncRead + Unpin> Body for RequestBody<S> {
 
     fn size_hint(&self) -> SizeHint {
         self.length.map_or_else(SizeHint::new, SizeHint::with_exact)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Inlet<S> {
+    /// Reads once into the buffer; gives how many bytes.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        poll_fill(&mut self.stream, &mut self.buffer, cx)
     }
 }
 

@@ -121,7 +121,7 @@ impl<'p> Upstream<'p> {
                 is_http2_welcome,
             }) => {
                 let connecting = opener.connect(&host, is_http2_welcome, counted);
-                let stream = timeout(DIAL, connecting).await.map_err(|_| {
+                let stream = timeout(DIAL, connecting).await.map_err(|_elapsed| {
                     let seconds = DIAL.as_secs();
                     let message = format!("{host} did not finish TLS within {seconds} s");
                     Denial::with(Reason::TooSlow, message)

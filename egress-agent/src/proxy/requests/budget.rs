@@ -159,7 +159,7 @@ mod tests {
         let later = now + Duration::from_secs(20);
         let told = spending.take(&pair("a"), &budget, ONE, later).unwrap_err();
         assert_eq!(told.again, Some(Duration::from_secs(40)));
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         spending.take(&pair("a"), &budget, ONE, later).unwrap();
     }
 

@@ -324,7 +324,9 @@ mod tests {
         assert_eq!(look("a.test", "/x?y=z", &[("accept", "*/*")]), []);
         assert_eq!(look("a.test", &format!("/x/{TOKEN}"), &[]), [Spot::Path]);
         assert_eq!(look("a.test", &format!("/x?y={TOKEN}"), &[]), [Spot::Query]);
-        let coded: String = TOKEN.bytes().map(|b| format!("%{b:02x}")).collect();
+        let coded = TOKEN
+            .bytes()
+            .fold(String::new(), |coded, byte| format!("{coded}%{byte:02x}"));
         assert_eq!(look("a.test", &format!("/x?y={coded}"), &[]), [Spot::Query]);
         let name = HeaderName::from_static("x-note");
         let spot = [Spot::Header(name)];
