@@ -286,7 +286,7 @@ fn a_policy_that_opens_tls_without_a_ca_is_refused() {
     );
 }
 
-/// A server of HTTP/1 and HTTP/2 that says what it was sent, with trailers, and WebSockets.
+/// A server of HTTP/1 and HTTP/2 that says what it was sent, with trailers, and web sockets.
 struct Server(Child);
 
 impl Server {

@@ -97,7 +97,7 @@ impl AppWorld {
 
     /// The whole log, when everything is written.
     fn log(&self) -> String {
-        self.world.ctl(&["log", "--json"]).outcome.stdout.clone()
+        self.world.ctl(&["log", "--json"]).outcome.stdout
     }
 }
 
@@ -108,6 +108,10 @@ impl Drop for AppWorld {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what is given is made where it is given"
+)]
 fn rule(name: &str, more: Value) -> Value {
     let mut rule = json!({
         "name": name,
@@ -120,6 +124,10 @@ fn rule(name: &str, more: Value) -> Value {
     rule
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what is given is made where it is given"
+)]
 fn policy(proxy: Value, rules: &[Value]) -> Value {
     let mut all = vec![rule("open", json!({}))];
     all.extend_from_slice(rules);

@@ -564,15 +564,15 @@ fn a_list_is_no_object_though_serde_would_take_it_for_one() {
         (r#"{ "version": 1, "inspect": ["c", "d"] }"#, "inspect"),
         (r#"{ "version": 1, "proxy": ["c", "d"] }"#, "proxy"),
         (
-            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "level": "http", "requests": [["c", "d"]] }] } }"#,
+            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "hosts": ["a.test"], "ports": [443], "level": "http", "requests": [["c", "d"]] }] } }"#,
             "network.allow[0].requests[0]",
         ),
         (
-            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "budget": ["c", "d"] }] } }"#,
+            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "hosts": ["a.test"], "ports": [443], "level": "http", "budget": ["c", "d"] }] } }"#,
             "network.allow[0].budget",
         ),
         (
-            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "credential": ["c"] }] } }"#,
+            r#"{ "version": 1, "network": { "allow": [{ "name": "n", "hosts": ["a.test"], "ports": [443], "level": "http", "credential": ["c"] }] } }"#,
             "network.allow[0].credential",
         ),
     ] {
