@@ -72,7 +72,7 @@ pub(crate) fn config() -> Option<&'static Config> {
 #[inline(always)]
 pub(crate) fn observes(config: &Config, session: u64) -> bool {
     // SAFETY: the value is not looked at, only whether there is one.
-    config.is_observing() || unsafe { OBSERVED.get(&session) }.is_some()
+    config.is_observing() || unsafe { OBSERVED.get(session) }.is_some()
 }
 
 #[inline(always)]

@@ -91,7 +91,7 @@ pub(crate) fn lead(
         port: flow.port,
         reserved: 0,
     };
-    ORIGINALS.insert(&cookie_of(ctx), &original, 0).ok()?;
+    ORIGINALS.insert(cookie_of(ctx), original, 0).ok()?;
     let is_v4 = family == Family::V4 || flow.destination.is_v4();
     let proxy = if is_v4 {
         Address::LOOPBACK_V4
@@ -122,7 +122,7 @@ pub(crate) fn undo(ctx: &SockAddrContext, family: Family) -> i32 {
     let port = u16::from_be(unsafe { (*ctx.sock_addr).user_port } as u16);
     if config.is_steered(&address_of(ctx, family), port) {
         // SAFETY: written whole before the connection began, by its own socket alone.
-        if let Some(original) = unsafe { ORIGINALS.get(&cookie_of(ctx)) } {
+        if let Some(original) = unsafe { ORIGINALS.get(cookie_of(ctx)) } {
             write(ctx, family, original.destination, original.port);
         }
         return ALLOW;

@@ -1,4 +1,4 @@
-//! The view without disguise: what [`fold`](crate::inspect::fold) changes, and what is near it.
+//! The view without disguise: what [`fold`] changes, and what is near it.
 
 use std::ops::Range;
 
