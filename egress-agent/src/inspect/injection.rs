@@ -8,7 +8,7 @@
 //! Each detector is data in `injection/detectors.rs`. One walk looks for the keywords of all; only
 //! what stands around a keyword is read by a detector's patterns, each of which takes linear time
 //! and is tried only where its first signs stand. A text about such orders (a security guide, an
-//! issue) holds them too: what is only mentioned ([`mention`]) is reported as less sure and less
+//! issue) holds them too: what is only mentioned (`mention`) is reported as less sure and less
 //! bad.
 //!
 //! # Known gaps

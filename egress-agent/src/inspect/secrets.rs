@@ -94,7 +94,7 @@ pub enum Search {
     Given(&'static str, &'static str),
     /// By hand from where a keyword begins.
     Hand(fn(&[u8], usize) -> Option<Range<usize>>),
-    /// At each word with a digit that has [`SHORTEST_CODE`] signs, or begins [`SHORTEST_NUMBER`]
+    /// At each word with a digit that has `SHORTEST_CODE` signs, or begins `SHORTEST_NUMBER`
     /// signs of a number: the text, the word.
     Word(fn(&[u8], &Range<usize>) -> Option<Range<usize>>),
     /// Words in a row from a list.

@@ -133,7 +133,7 @@ pub struct Reach {
 }
 
 /// Where the simple commands of a text stand, those in substitutions with what they stand in: bytes
-/// of it, in order, and not more than [`MOST_PLACES`].
+/// of it, in order, and not more than `MOST_PLACES`.
 pub fn places(command: &str, cwd: Option<&Path>) -> Vec<Range<usize>> {
     let mut shell = Shell::new(cwd, command.len());
     shell.read(command);
