@@ -215,6 +215,7 @@ impl<'p, S: Stream> Conversation<'p, S> {
         };
         let mut flow = Flow::new(self.exchange.flow.place, self.exchange.flow.client, None);
         flow.host = Some(way.host.clone());
+        flow.level = way.level;
         let (host, destination) = match reach(&way).await {
             Ok(reached) => reached,
             Err(denial) => return self.deny(&denial, head, port).await,

@@ -22,6 +22,7 @@ use super::{
     dial::dial,
     door,
     flow::{Denial, Flow},
+    gate::literal,
     open::Opener,
     requests::Judge,
     told::Outcome,
@@ -252,8 +253,7 @@ impl<'p> Exchange<'p> {
     /// A request of a client that came by itself: the guard resolver says where its host is.
     async fn asked(&self, host: &str, port: u16, peer: SocketAddr) -> Result<Way, Denial> {
         let gate = self.flow.gate();
-        let literal = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = literal.parse::<IpAddr>() {
+        if let Some(address) = literal(host) {
             let decided = gate.allowed_address(SocketAddr::new(address, port));
             let outcome = match decided {
                 Ok(rule) => Outcome::Allowed(rule),
@@ -285,13 +285,28 @@ impl<'p> Exchange<'p> {
             };
             Denial::with(reason, no.message)
         })?;
-        Ok(Way {
+        let mut refused = None;
+        let mut way = Way {
             host: name.as_str().to_owned(),
             port,
             level,
             addresses,
             outcome,
-        })
+        };
+        for address in std::mem::take(&mut way.addresses) {
+            match gate.led_to(SocketAddr::new(address, port)) {
+                Ok(()) => way.addresses.push(address),
+                Err((reason, rule)) if self.flow.observes() => {
+                    way.outcome = Outcome::Denied(reason, rule);
+                    way.addresses.push(address);
+                }
+                Err(denied) => refused = Some(denied),
+            }
+        }
+        match refused {
+            Some(denied) if way.addresses.is_empty() => Err(denied.into()),
+            Some(_) | None => Ok(way),
+        }
     }
 
     async fn has_upstream(&mut self, way: &Way) -> bool {
@@ -321,6 +336,7 @@ impl<'p> Exchange<'p> {
         let (stream, destination) = reach(way).await?;
         let mut flow = Flow::new(self.flow.place, self.flow.client, Some(destination));
         flow.host = Some(way.host.clone());
+        flow.level = way.level;
         let secure = match &self.via {
             Via::Explicit { .. } | Via::Steered { .. } => None,
             Via::Opened {

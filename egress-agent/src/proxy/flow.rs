@@ -270,10 +270,10 @@ impl<'p> Flow<'p> {
         if self.observes() {
             return Ok(());
         }
-        match self.gate().allowed(host, destination.port()) {
-            Ok(way) if way.level > self.level => {
+        match self.gate().judge_again(host, destination) {
+            Ok(level) if level > self.level => {
                 let message = "the policy has changed, and looks deeper into this host";
-                Err(Denial::from((Reason::Revoked, way.rule)).saying(message))
+                Err(Denial::with(Reason::Revoked, message))
             }
             Ok(_) => Ok(()),
             Err((_, rule)) => Err((Reason::Revoked, rule).into()),

@@ -184,7 +184,8 @@ impl Gate {
     }
 
     /// Decides about a flow to an address for which the client names this host: the policy allows
-    /// the name on this port, and the guard resolver led this session from the name to the address.
+    /// the name on this port, and the address; and the guard resolver led this session from the name
+    /// to the address.
     pub fn judge(
         &self,
         session: u64,
@@ -198,7 +199,32 @@ impl Gate {
         {
             return Err((Reason::NameMismatch, way.rule));
         }
+        self.led_to(destination)?;
         Ok(way)
+    }
+
+    /// Decides about a flow that goes on: as [`Self::judge`], but that what led there may have been
+    /// forgotten. `host` may be an address.
+    pub fn judge_again(
+        &self,
+        host: &str,
+        destination: SocketAddr,
+    ) -> Result<Level, (Reason, RuleId)> {
+        if literal(host).is_some() {
+            return self.allowed_address(destination).map(|_| Level::Address);
+        }
+        self.led_to(destination)?;
+        self.allowed(host, destination.port()).map(|way| way.level)
+    }
+
+    /// What the kernel says of an address that an allowed name led to: a lease opens neither what a
+    /// rule denies nor loopback, and the proxy dials from outside the guard.
+    pub fn led_to(&self, destination: SocketAddr) -> Result<(), (Reason, RuleId)> {
+        match self.allowed_address(destination) {
+            // No rule about addresses speaks, and the lease decides (`egress_common::decide`).
+            Ok(_) | Err((Reason::NoRule | Reason::PortNotAllowed, _)) => Ok(()),
+            Err(denied) => Err(denied),
+        }
     }
 
     /// What the policy alone says about this host and port.
@@ -271,6 +297,12 @@ fn most_flows(files: Option<u64>) -> usize {
         usize::try_from(free / 2).unwrap_or(usize::MAX)
     });
     fit.min(MOST_FLOWS)
+}
+
+/// The host of a request, where it is an address.
+pub fn literal(host: &str) -> Option<IpAddr> {
+    let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    bare.unwrap_or(host).parse().ok()
 }
 
 fn client_key(peer: SocketAddr) -> ClientKey {

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+    ops::RangeInclusive,
 };
 
 use rustix::net::{
@@ -11,7 +12,11 @@ use rustix::net::{
 
 /// Connections that may wait to be taken; the kernel's own bound is `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// Port numbers that are tried for one door.
+/// Where a port is looked for first: those that only root may take (ip(7),
+/// `ip_unprivileged_port_start`), so that nobody else answers there while the daemon is away.
+/// Services that have a name keep to the lower ones.
+const ROOTS: RangeInclusive<u16> = 1001..=1023;
+/// Port numbers that are tried beyond them.
 const TRIES: usize = 64;
 
 /// Where the proxy listens, on 127.0.0.1 and `::1`. 0 for nowhere.
@@ -45,7 +50,7 @@ pub enum BindError {
 
 impl Sockets {
     /// Binds both doors: to the preferred ports (of a previous run; 0 for none) where they are
-    /// free, else to ones that the kernel picks. Without IPv6 in the kernel, IPv4 alone is served.
+    /// free, else to ones of root's, else to ones that the kernel picks. Without IPv6 in the kernel, IPv4 alone is served.
     pub fn bind(preferred: Ports) -> Result<Self, BindError> {
         let (explicit_port, explicit) = door(preferred.explicit)?;
         let (steered_port, steered) = door(preferred.steered)?;
@@ -62,12 +67,12 @@ impl Sockets {
 
 fn door(preferred: u16) -> Result<(u16, Vec<TcpListener>), BindError> {
     let first = (preferred != 0).then_some(preferred);
-    for port in first.into_iter().chain([0; TRIES]) {
+    for port in first.into_iter().chain(ROOTS.rev()).chain([0; TRIES]) {
         match pair(port) {
             Ok(bound) => return Ok(bound),
             Err(BindError::Address { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
             }
-            // A preferred port may be one that this process may not have.
+            // A port may be one that this process may not have.
             Err(BindError::Address { .. }) if port != 0 => {}
             Err(error) => return Err(error),
         }
@@ -110,4 +115,24 @@ fn is_without_ipv6(error: &io::Error) -> bool {
         .raw_os_error()
         .map(rustix::io::Errno::from_raw_os_error);
     error == Some(rustix::io::Errno::ADDRNOTAVAIL) || error == Some(rustix::io::Errno::AFNOSUPPORT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tests run as root.
+    #[test]
+    fn ports_are_roots_and_stay_where_they_were() {
+        let first = Sockets::bind(Ports::default()).unwrap();
+        let Ports { explicit, steered } = first.ports;
+        assert!(ROOTS.contains(&explicit) && ROOTS.contains(&steered));
+        assert_ne!(explicit, steered);
+        // They are taken, so another guard gets others.
+        let second = Sockets::bind(first.ports).unwrap();
+        assert_ne!(second.ports.explicit, explicit);
+        let ports = first.ports;
+        drop(first);
+        assert_eq!(Sockets::bind(ports).unwrap().ports, ports);
+    }
 }
