@@ -7,7 +7,7 @@
 
 mod packet;
 
-use crate::{audit, control, daemon, dns, kernel, mcp, policy, proxy, rules, tools};
+use crate::{audit, control, daemon, dns, kernel, mcp, policy, proxy, rules, sse, tools};
 
 /// A parser, and what must hold for it.
 #[derive(Clone, Copy, Debug)]
@@ -17,19 +17,19 @@ pub struct Target {
     check: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 24] = [
     Target::new("audit_log", audit::fuzz::log),
     Target::new("control_reply", control::fuzz::reply),
     Target::new("control_request", control::fuzz::request),
     Target::new("dns_answer", dns::fuzz::answer),
     Target::new("dns_question", dns::fuzz::question),
     Target::new("dns_snoop", dns::fuzz::snoop),
+    Target::new("event_stream", sse::fuzz),
     Target::new("foreign_pack", rules::fuzz::foreign),
     Target::new("hook_event", tools::fuzz::hook_event),
     Target::new("journal", daemon::fuzz::journal),
     Target::new("kernel_event", kernel::fuzz::event),
     Target::new("mcp_message", mcp::fuzz::message),
-    Target::new("mcp_stream", mcp::fuzz::stream),
     Target::new("mountinfo", kernel::fuzz::mountinfo),
     Target::new("pack", rules::fuzz::pack),
     Target::new("packet", packet::check),
@@ -39,7 +39,6 @@ pub const TARGETS: [Target; 25] = [
     Target::new("proxy_hello", proxy::hello::fuzz),
     Target::new("proxy_multipart", proxy::multipart::fuzz),
     Target::new("proxy_request", proxy::http1::fuzz::request),
-    Target::new("proxy_sse", proxy::sse::fuzz),
     Target::new("proxy_websocket", proxy::websocket::fuzz),
     Target::new("resolv_conf", dns::fuzz::resolv),
     Target::new("shell", tools::fuzz::shell),

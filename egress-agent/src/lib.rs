@@ -27,6 +27,7 @@
 //! | [`cli`] | the verbs of `egressctl` |
 //! | [`proxy`] | what is asked of a host that was reached: names, and what is said |
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
+//! | [`sse`] | streams of events, for the MCP guard and the proxy; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
 //! | [`trust`] | whether someone else could change a file |
 //!
@@ -50,5 +51,6 @@ pub mod mcp;
 pub mod policy;
 pub mod proxy;
 pub mod rules;
+pub mod sse;
 pub mod tools;
 pub mod trust;

@@ -29,6 +29,5 @@ pub mod message;
 pub mod revision;
 pub mod ruling;
 pub mod session;
-pub mod sse;
 pub mod stdio;
 pub mod store;

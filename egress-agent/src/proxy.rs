@@ -36,7 +36,6 @@ mod prefixed;
 mod requests;
 pub mod server;
 pub mod sockets;
-pub mod sse;
 pub mod told;
 mod tunnel;
 pub mod websocket;

@@ -82,12 +82,12 @@ replays! {
     dns_answer
     dns_question
     dns_snoop
+    event_stream
     foreign_pack
     hook_event
     journal
     kernel_event
     mcp_message
-    mcp_stream
     mountinfo
     pack
     packet
@@ -97,7 +97,6 @@ replays! {
     proxy_hello
     proxy_multipart
     proxy_request
-    proxy_sse
     proxy_websocket
     resolv_conf
     shell

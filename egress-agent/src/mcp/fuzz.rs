@@ -1,11 +1,10 @@
-//! What must hold for any bytes in the place of a message, or of a stream of events.
+//! What must hold for any bytes in the place of a message.
 
 use serde_json::Value;
 
 use super::{
     glimpse::{Glimpse, Glimpsed},
     message::{Framing, Incoming, Kind, Message, read},
-    sse::Events,
 };
 
 /// Two readers of a message agree; what is only glimpsed is what is read.
@@ -44,23 +43,4 @@ fn agreed(message: &Message, bytes: &[u8]) {
         (_, Glimpsed::Unknown) => {}
         (kind, seen) => assert_eq!(format!("{kind:?}"), format!("{seen:?}"), "they disagree"),
     }
-}
-
-/// Nothing of a stream is lost or invented, however it comes in pieces.
-pub(crate) fn stream(bytes: &[u8]) {
-    let read = |size: usize| {
-        let mut events = Events::default();
-        let mut all = Vec::new();
-        for piece in bytes.chunks(size) {
-            all.extend(events.take(piece).into_iter().flatten());
-        }
-        all.extend(events.end());
-        all
-    };
-    let (whole, pieces) = (read(bytes.len().max(1)), read(1));
-    let raw: Vec<u8> = whole.iter().flat_map(|event| event.raw.clone()).collect();
-    assert!(bytes.starts_with(&raw));
-    let data = |event: &super::sse::Event| event.data.clone();
-    let texts = |events: &[super::sse::Event]| events.iter().filter_map(data).collect::<Vec<_>>();
-    assert_eq!(texts(&whole), texts(&pieces));
 }

@@ -12,6 +12,8 @@ use serde_json::{Map, Value, json};
 
 /// Bytes of the longest message.
 pub const LONGEST: usize = 16 << 20;
+/// Bytes of an event that carries a message.
+pub const LONGEST_EVENT: usize = LONGEST + (64 << 10);
 /// Lists and objects inside each other.
 pub const DEEPEST: usize = 100;
 /// Values of one message: what it takes in memory is bounded by them.

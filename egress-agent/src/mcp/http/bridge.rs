@@ -34,13 +34,15 @@ use tokio::{
 pub use self::told::{InvalidHeader, header};
 use self::told::{Told, coded};
 use super::{Answer, CONNECT, Proxy, body::Body, connections, headers, lock};
-use crate::mcp::{
-    gate::{Block, NO_ANSWER},
-    glimpse::{Glimpse, Glimpsed},
-    lines::{Line, Lines},
-    message::{self, Framing, Id, Incoming, Invalid},
-    revision::Revision,
-    session::error,
+use crate::{
+    mcp::{
+        gate::{Block, NO_ANSWER},
+        glimpse::{Glimpse, Glimpsed},
+        lines::{Line, Lines},
+        message::{self, Framing, Id, Incoming, Invalid, LONGEST_EVENT},
+        revision::Revision,
+        session::error,
+    },
     sse::{Event, Events},
 };
 
@@ -315,15 +317,16 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Bridge<W> {
         mut endpoint: Option<oneshot::Sender<Uri>>,
     ) -> Ended {
         let mut ended = Ended::default();
-        let mut events = Events::default();
+        let mut events = Events::new(LONGEST_EVENT);
         let mut done = Vec::new();
         loop {
             let piece = pieces.recv().await;
             match &piece {
-                Some(piece) => match events.take(piece) {
-                    Ok(more) => done.extend(more),
-                    Err(_) => return ended,
-                },
+                Some(piece) => {
+                    if events.take(piece, &mut done).is_err() {
+                        return ended;
+                    }
+                }
                 None => done.extend(events.end()),
             }
             for event in done.drain(..) {

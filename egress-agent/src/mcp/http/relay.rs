@@ -15,9 +15,11 @@ use super::{
     body::{Body, Held, Problem, Room},
     headers, lock,
 };
-use crate::mcp::{
-    message::Id,
-    session::{Action, Step},
+use crate::{
+    mcp::{
+        message::{Id, LONGEST_EVENT},
+        session::{Action, Step},
+    },
     sse::{Event, Events},
 };
 
@@ -174,7 +176,7 @@ impl Exchange {
 
     /// Passes a stream on, event by event.
     async fn stream(self, mut incoming: Incoming, to: mpsc::Sender<Bytes>) {
-        let mut events = Events::default();
+        let mut events = Events::new(LONGEST_EVENT);
         let mut room = Room::of(&self.proxy.room);
         let mut announced = None;
         let mut is_resumable = false;
@@ -203,9 +205,10 @@ impl Exchange {
             let Ok(data) = frame.into_data() else {
                 continue;
             };
-            let Ok(done) = events.take(&data) else {
+            let mut done = Vec::new();
+            if events.take(&data, &mut done).is_err() {
                 break Ended::Server(Failed::Unreadable("with more than a message may have"));
-            };
+            }
             let held = events.held() + done.iter().map(|event| event.raw.len()).sum::<usize>();
             if held > SHORT && room.hold(held).is_err() {
                 break Ended::Server(Failed::Busy);

@@ -28,8 +28,8 @@ use crate::{
             budget::{Pair, Use},
             look,
         },
-        sse::Events,
     },
+    sse::{Event, Events},
 };
 
 /// Bytes of an event that can be judged.
@@ -334,12 +334,7 @@ impl Desk {
     }
 
     /// Passes an event on, or what may be passed on of it.
-    fn event(
-        &self,
-        event: &crate::proxy::sse::Event,
-        act: OfAnswer,
-        out: &mut BytesMut,
-    ) -> io::Result<()> {
+    fn event(&self, event: &Event, act: OfAnswer, out: &mut BytesMut) -> io::Result<()> {
         let data = event.data.as_deref().unwrap_or_default();
         let sight = self.policy.content().comes(look::form(data), data);
         if sight.findings.is_empty() && sight.is_complete {
