@@ -20,6 +20,16 @@ fn is_found(text: &str) -> bool {
 }
 
 #[test]
+fn every_list_that_a_pattern_names_is_there() {
+    let named = regex::Regex::new("<[A-Z][A-Z0-9]*>").unwrap();
+    for detector in detectors() {
+        for (_, text, _) in written(detector, Spacing::Kept) {
+            assert!(!named.is_match(&text), "{}: {text}", detector.id);
+        }
+    }
+}
+
+#[test]
 fn every_detector_finds_its_cases_and_nothing_else() {
     let mut wrong = Vec::new();
     for detector in detectors() {
