@@ -89,6 +89,8 @@ pub enum Outcome {
 const COMMAND: &str = "command";
 /// For what a command left running to go, once it was killed.
 const KILL: Duration = Duration::from_secs(5);
+/// Turns in which the proxy is still heard when it has stopped: more than its queue is long.
+const LAST_WORDS: usize = 8_192;
 /// For flows through the proxy to end by themselves when the daemon stops.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -294,9 +296,14 @@ async fn close(
             proxy.stop(patience);
         }
     }
-    // What the proxy told last.
-    yield_now().await;
     for running in &daemon.guards {
+        // What the proxy told last: nothing more can come.
+        for _turn in 0..LAST_WORDS {
+            if running.guard.gate.is_heard() {
+                break;
+            }
+            yield_now().await;
+        }
         for task in &running.tasks {
             task.abort();
         }

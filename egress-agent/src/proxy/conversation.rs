@@ -350,8 +350,6 @@ impl<'p, S: Stream> Conversation<'p, S> {
         body: &mut LocalBody,
         framing: write::Body,
     ) -> io::Result<Option<String>> {
-        let mut policies = self.exchange.flow.gate().watch();
-        policies.mark_unchanged();
         loop {
             // A piece that is there goes out with the head; one that is not does not hold it.
             let ready = poll_fn(|cx| {
@@ -369,17 +367,14 @@ impl<'p, S: Stream> Conversation<'p, S> {
                     self.out.clear();
                 }
                 self.stream.flush().await?;
-                tokio::select! {
-                    frame = body.frame() => frame,
-                    _changed = policies.changed() => {
-                        let upstream = self.exchange.upstream.as_ref();
-                        if let Some(Err(denial)) = upstream.map(|it| it.flow.still_allowed()) {
-                            if let Some(upstream) = self.exchange.upstream.take() {
-                                upstream.flow.denied(&denial);
-                            }
-                            return Ok(Some("the policy no longer allows the host".to_owned()));
-                        }
-                        continue;
+                let flow = self.exchange.upstream.as_ref().map(|it| it.flow.clone());
+                let flow = flow.unwrap_or_else(|| self.exchange.flow.clone());
+                match flow.while_allowed(body.frame()).await {
+                    Ok(frame) => frame,
+                    Err(denial) => {
+                        self.exchange.upstream = None;
+                        flow.denied(&denial);
+                        return Ok(Some("the policy no longer allows the host".to_owned()));
                     }
                 }
             };

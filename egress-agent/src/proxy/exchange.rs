@@ -176,7 +176,16 @@ impl<'p> Exchange<'p> {
             let Some(upstream) = &mut self.upstream else {
                 return Err(Denial::new(Reason::DialFailed));
             };
-            match timeout(within, upstream.send(request)).await {
+            let flow = upstream.flow.clone();
+            let sent = flow.while_allowed(timeout(within, upstream.send(request)));
+            let sent = match sent.await {
+                Ok(sent) => sent,
+                Err(denial) => {
+                    self.finish();
+                    return Err(denial);
+                }
+            };
+            match sent {
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(Unanswered::Unsent(unsent))) if !is_fresh => {
                     self.finish();
@@ -316,7 +325,9 @@ impl<'p> Exchange<'p> {
         let leads = |destination: SocketAddr| {
             destination.port() == way.port && way.addresses.contains(&destination.ip())
         };
-        upstream.flow.destination.is_some_and(leads) && upstream.serves(&way.host).await
+        upstream.flow.level == way.level
+            && upstream.flow.destination.is_some_and(leads)
+            && upstream.serves(&way.host).await
     }
 
     /// A connection for this way: a new one, unless another request has one to share. Whether it is

@@ -3,6 +3,7 @@
 use std::{
     cell::RefCell,
     net::SocketAddr,
+    pin::pin,
     rc::Rc,
     sync::{
         Arc,
@@ -259,6 +260,26 @@ impl<'p> Flow<'p> {
             host: self.host.clone(),
             begun: self.begun,
             counts: self.counts.clone(),
+        }
+    }
+
+    /// Does this for as long as the policy allows the flow. One that was judged and has begun since
+    /// is judged again first: the policy may have been replaced in between.
+    pub async fn while_allowed<T>(&self, work: impl Future<Output = T>) -> Result<T, Denial> {
+        let mut policies = self.gate().watch();
+        policies.mark_unchanged();
+        self.still_allowed()?;
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                changed = policies.changed() => {
+                    if changed.is_err() {
+                        return Err(Denial::new(Reason::NotConfigured));
+                    }
+                    self.still_allowed()?;
+                }
+            }
         }
     }
 

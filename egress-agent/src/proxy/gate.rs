@@ -170,7 +170,12 @@ impl Gate {
     pub fn has_told(&self, session: u64) -> bool {
         let by_session = self.by_session.lock();
         let open = by_session.unwrap_or_else(PoisonError::into_inner);
-        !open.contains_key(&session) && self.told.capacity() == self.told.max_capacity()
+        !open.contains_key(&session) && self.is_heard()
+    }
+
+    /// Whether the daemon has heard of all that was told.
+    pub fn is_heard(&self) -> bool {
+        self.told.capacity() == self.told.max_capacity()
     }
 
     fn count(&self, session: u64, change: isize) {

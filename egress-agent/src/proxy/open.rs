@@ -179,7 +179,8 @@ pub(super) async fn open(
     if is_http2 {
         h2::hold(flow, stream, via).await;
     } else {
-        conversation::hold(flow, stream, Vec::new(), via).await;
+        // Boxed: its memory need not be there during the handshake.
+        Box::pin(conversation::hold(flow, stream, Vec::new(), via)).await;
     }
 }
 

@@ -3,9 +3,8 @@
 //! An idle tunnel holds no buffer: pipes come from a pool when there is something to move, and go
 //! back when it has been moved.
 
-use std::{cell::RefCell, io, os::fd::OwnedFd, pin::pin, rc::Rc};
+use std::{cell::RefCell, io, os::fd::OwnedFd, rc::Rc};
 
-use egress_common::Reason;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 use tokio::{
     io::{AsyncRead, AsyncWrite, Interest, copy_bidirectional},
@@ -14,7 +13,7 @@ use tokio::{
 
 use super::{
     dial::reset,
-    flow::{Counts, Denial, Flow},
+    flow::{Counts, Flow},
     told::Outcome,
 };
 
@@ -91,27 +90,18 @@ pub(super) async fn copy(
 }
 
 /// Tells what passed. Whether it came to a good end.
-async fn until_ended(
-    flow: &Flow<'_>,
+async fn until_ended<'f>(
+    flow: &'f Flow<'f>,
     joined: impl Future<Output = io::Result<()>>,
     outcome: Outcome,
 ) -> bool {
-    let mut policies = flow.gate().watch();
-    policies.mark_unchanged();
-    let mut joined = pin!(joined);
-    let ended = loop {
-        tokio::select! {
-            ended = &mut joined => break Ok(ended),
-            changed = policies.changed() => {
-                if changed.is_err() {
-                    break Err(Denial::new(Reason::NotConfigured));
-                }
-                if let Err(denial) = flow.still_allowed() {
-                    break Err(denial);
-                }
-            }
-        }
+    // Told when egressd stops and drops it, too.
+    let mut cut = Cut {
+        flow,
+        outcome: Some(outcome),
     };
+    let ended = flow.while_allowed(joined).await;
+    cut.outcome = None;
     match ended {
         Ok(Ok(())) => {
             flow.told(outcome, None);
@@ -124,6 +114,22 @@ async fn until_ended(
         Err(denial) => {
             flow.denied(&denial);
             false
+        }
+    }
+}
+
+/// A flow that nothing has been told of.
+struct Cut<'f> {
+    flow: &'f Flow<'f>,
+    /// `None` once it has ended by itself.
+    outcome: Option<Outcome>,
+}
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome.take() {
+            let message = "egressd stopped, and the connection with it";
+            self.flow.told(outcome, Some(message.to_owned()));
         }
     }
 }

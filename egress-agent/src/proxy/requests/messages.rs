@@ -48,8 +48,6 @@ impl Judge<'_> {
     {
         let (mut from_client, mut to_client) = split(client);
         let (mut from_host, mut to_host) = split(host);
-        let mut policies = flow.gate().watch();
-        policies.mark_unchanged();
         let ended = {
             let up = self.pump(counts, Sender::Client, rest, &mut from_client, &mut to_host);
             let down = self.pump(
@@ -60,18 +58,8 @@ impl Judge<'_> {
                 &mut to_client,
             );
             let both = async { tokio::try_join!(up, down).map(drop) };
-            let revoked = async {
-                while policies.changed().await.is_ok() {
-                    if let Err(denial) = flow.still_allowed() {
-                        return denial;
-                    }
-                }
-                std::future::pending().await
-            };
-            tokio::select! {
-                ended = both => ended,
-                denial = revoked => Err(Ended::Refused(POLICY_VIOLATION, Box::new(denial))),
-            }
+            let ended = flow.while_allowed(both).await;
+            ended.unwrap_or_else(|denial| Err(Ended::Refused(POLICY_VIOLATION, Box::new(denial))))
         };
         match ended {
             Ok(()) => flow.told(outcome, None),
