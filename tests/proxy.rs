@@ -258,39 +258,3 @@ fn a_name_opens_no_address_that_a_rule_denies_and_no_loopback() {
     direct.is_refused_within(AT_ONCE);
     world.records_a_denial_of("that-net");
 }
-
-/// Whatever the door, a reload holds for what goes on.
-#[test]
-fn a_rule_about_addresses_that_comes_with_a_reload_ends_what_it_denies() {
-    let mut world = TestWorld::guarded(policy());
-    let proxy = proxy_address(&world);
-    let script = format!(
-        "(sleep 1; sleep 8) | timeout 9 openssl s_client -quiet -proxy {} -connect one.allowed.test:443 \
-         -servername one.allowed.test; echo ended after $SECONDS",
-        proxy.trim_start_matches("http://")
-    );
-    let child = world
-        .guarded(&["bash", "-c", &script])
-        .expect("a client")
-        .command()
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    std::thread::sleep(Duration::from_secs(2));
-    let mut denying = policy();
-    denying["network"]["deny"] = json!([
-        { "name": "that-net", "cidrs": ["203.0.113.0/28", "2001:db8:10::/48"] },
-    ]);
-    world
-        .with_daemon(0, |daemon, _| daemon.write_policy(&denying))
-        .expect("it is written");
-    world.ctl(&["reload"]).works();
-    let output = child.wait_with_output().expect("it ends");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let records = world.ctl(&["log", "--denied", "--json"]);
-    assert!(
-        records.works().outcome.stdout.contains("revoked"),
-        "{said}\n{}",
-        records.outcome
-    );
-}

@@ -14,7 +14,7 @@
 //! | [`gate`], [`ruling`] | the questions that a session asks, and the policy that answers |
 //! | [`store`] | the file in which tools are remembered |
 //! | [`lines`], [`stdio`] | a server that is started, between pipes |
-//! | [`sse`], [`http`] | a server that listens, behind a reverse proxy or on the far side of pipes |
+//! | [`http`] | a server that listens, behind a reverse proxy or on the far side of pipes |
 
 pub mod budget;
 pub mod drift;

@@ -486,6 +486,24 @@ fn flows_end_with_a_daemon_that_is_killed() {
 
 #[test]
 fn a_policy_without_the_rule_ends_what_it_had_let_through() {
+    let mut without = policy();
+    without["network"]["allow"][0]["hosts"] = json!(["two.allowed.test"]);
+    ended_by(&without);
+}
+
+/// The name is still allowed; where it led is not.
+#[test]
+fn a_policy_that_denies_the_address_ends_what_it_had_let_through() {
+    let mut denying = policy();
+    denying["network"]["deny"] = json!([
+        { "name": "that-net", "cidrs": ["203.0.113.0/28", "2001:db8:10::/48"] },
+    ]);
+    ended_by(&denying);
+}
+
+/// A flow that has begun ends when this policy comes.
+#[track_caller]
+fn ended_by(policy_then: &Value) {
     let world = TestWorld::guarded(policy());
     let told = talkative(&world);
     let program = format!("{PRELUDE}{LISTEN}");
@@ -494,12 +512,7 @@ fn a_policy_without_the_rule_ends_what_it_had_let_through() {
     let mut child = child.spawn().expect("python starts");
     told.recv_timeout(Duration::from_secs(20))
         .expect("a flow has begun");
-    let mut without = policy();
-    without["network"]["allow"][0]["hosts"] = json!(["two.allowed.test"]);
-    let daemon = world.daemon().expect("there is an egressd");
-    daemon.write_policy(&without).expect("the file is ours");
-    let begun = Instant::now();
-    daemon.signal("HUP").expect("it runs");
+    let begun = reload(&world, policy_then);
     let last = told
         .recv_timeout(Duration::from_secs(10))
         .expect("the flow has ended");
@@ -508,7 +521,51 @@ fn a_policy_without_the_rule_ends_what_it_had_let_through() {
     world.records_a_denial_of("revoked");
 }
 
-/// The daemon takes more files than it was started with; what it starts does not.
+fn reload(world: &TestWorld, policy: &Value) -> Instant {
+    let daemon = world.daemon().expect("there is an egressd");
+    daemon.write_policy(policy).expect("the file is ours");
+    daemon.signal("HUP").expect("it runs");
+    Instant::now()
+}
+
+/// Judged and sent, and not yet answered.
+#[test]
+fn a_request_that_waits_for_its_answer_ends_with_its_rule() {
+    let world = TestWorld::guarded(policy());
+    let (asked, told) = channel();
+    serve(&world, move |mut stream| {
+        let mut head = [0; 1024];
+        if stream.read(&mut head).is_ok_and(|length| length > 0) {
+            asked.send(Instant::now()).ok();
+            thread::sleep(Duration::from_secs(20));
+        }
+    });
+    let program = format!(
+        "{PRELUDE}
+s = dial()
+s.sendall(b'GET / HTTP/1.1\r\nHost: one.allowed.test:4443\r\n\r\n')
+say(rest(s).decode())
+"
+    );
+    let client = world.guarded(&["/usr/bin/python3", "-c", &program]);
+    let mut child = client.expect("a guard").command();
+    let child = child.stdout(Stdio::piped()).spawn().expect("python starts");
+    told.recv_timeout(Duration::from_secs(20))
+        .expect("the request has come");
+    let mut without = policy();
+    without["network"]["allow"][0]["hosts"] = json!(["two.allowed.test"]);
+    let begun = reload(&world, &without);
+    wait_for("the record", Duration::from_secs(5), || {
+        let denials = world.ctl(&["log", "--denied", "--json"]);
+        denials.works().outcome.stdout.contains("revoked")
+    })
+    .expect("the request is given up");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    let said = child.wait_with_output().expect("it was our child").stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("403") && said.contains("revoked"), "{said}");
+}
+
 #[test]
 fn a_guarded_command_keeps_its_limit_for_open_files() {
     let world = TestWorld::unguarded();
