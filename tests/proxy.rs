@@ -3,6 +3,7 @@
 //! Every name of `*.allowed.test` leads to one address, as on a shared server; the policy allows
 //! one of them.
 
+mod clients;
 mod requests;
 mod robust;
 mod rows;

@@ -29,11 +29,18 @@ fn policy() -> Value {
             {
                 "name": "opened",
                 "hosts": [
-                    "one.allowed.test", "three.allowed.test", "pinned.allowed.test",
-                    "npm.allowed.test", UNTRUSTED, MISNAMED,
+                    "one.allowed.test", "three.allowed.test", "npm.allowed.test",
+                    UNTRUSTED, MISNAMED,
                 ],
                 "ports": ["443/tcp", "80/tcp"],
                 "level": "http",
+            },
+            {
+                "name": "pinned",
+                "hosts": ["pinned.allowed.test"],
+                "ports": ["443/tcp", "80/tcp"],
+                "level": "http",
+                "requests": [{ "methods": ["GET"] }],
             },
             { "name": "spoken", "hosts": ["h2.allowed.test"], "ports": ["9443/tcp"], "level": "http" },
             { "name": "named", "hosts": ["edge.cdn.test"], "ports": ["443/tcp"] },
@@ -203,6 +210,14 @@ fn an_exempt_host_is_not_opened_and_status_says_so() {
     world
         .ctl(&["status"])
         .says("proxy.exempt: TLS is not opened for pinned.allowed.test");
+    // What is not in TLS needs no opening, and is judged as that of any other host.
+    let plain = "http://pinned.allowed.test/";
+    world.run(&curl(&[plain])).works();
+    world
+        .run(&curl(&["-i", "-X", "DELETE", plain]))
+        .works()
+        .says(" 403")
+        .says("egressd: request-denied");
 }
 
 #[test]
@@ -287,10 +302,10 @@ fn a_policy_that_opens_tls_without_a_ca_is_refused() {
 }
 
 /// A server of HTTP/1 and HTTP/2 that says what it was sent, with trailers, and web sockets.
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
-    fn start(world: &TestWorld) -> Self {
+    pub(crate) fn start(world: &TestWorld) -> Self {
         let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests");
         let mut child = world
             .internet()

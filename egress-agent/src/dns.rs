@@ -45,7 +45,7 @@ use std::{io, sync::Arc};
 
 use egress_common::{Address, Client, ClientKey, PortSet, Reason, RuleId};
 
-pub use ask::NoAddress;
+pub use ask::{Addresses, NoAddress};
 pub use engine::{Engine, Lookup, Step, Upstream};
 pub use leases::{Changes, Leases, Terms};
 pub use outcome::{Decision, Outcome};

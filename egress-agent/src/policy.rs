@@ -367,11 +367,11 @@ impl Policy {
         self.exempt.find(name).next().is_some()
     }
 
-    /// Whether any rule opens TLS.
+    /// Whether any rule opens TLS. On port 80 there is none to be opened.
     pub fn opens_tls(&self) -> bool {
         let allows = |rule: &&Rule| rule.effect == Effect::Allow && !rule.hosts.is_empty();
         let mut rules = self.rules().iter().filter(allows);
-        rules.any(|rule| rule.levels.http == Level::Http || rule.levels.other == Level::Http)
+        rules.any(|rule| rule.levels.opens_tls(&rule.ports))
     }
 
     /// The kernel tables, with port sets numbered by `sets`.

@@ -30,6 +30,7 @@ pub mod gate;
 mod h2;
 pub mod hello;
 pub mod http1;
+mod known;
 pub mod multipart;
 pub mod open;
 mod prefixed;

@@ -19,7 +19,7 @@ use std::{
 
 use rustix::{
     net::sockopt,
-    process::{Resource, Rlimit, getrlimit, setrlimit},
+    process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit},
     time::{ClockId, clock_gettime},
 };
 use serde_json::{Value, json};
@@ -564,6 +564,48 @@ say(rest(s).decode())
     let said = child.wait_with_output().expect("it was our child").stdout;
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(said.contains("403") && said.contains("revoked"), "{said}");
+}
+
+/// Tunnels that are open when the last descriptor is gone have no pipes, and move on all the same.
+#[test]
+fn a_tunnel_goes_on_when_the_daemon_has_no_descriptor_left() {
+    const LENGTH: usize = 1 << 20;
+    let world = TestWorld::guarded(policy());
+    let (begun, told) = channel();
+    serve(&world, move |mut stream| {
+        hello(&mut stream);
+        begun.send(()).ok();
+        let mut bytes = vec![0; LENGTH];
+        stream.read_exact(&mut bytes).expect("all of it");
+        stream.write_all(&bytes).expect("it listens");
+    });
+    let program = format!(
+        "{PRELUDE}
+s = tunnel()
+sys.stdin.readline()
+s.sendall(bytes({LENGTH}))
+s.shutdown(socket.SHUT_WR)
+say('had back', len(rest(s)))"
+    );
+    let client = world.guarded(&["/usr/bin/python3", "-c", &program]);
+    let mut command = client.expect("a guard").command();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("python starts");
+    told.recv_timeout(Duration::from_secs(20))
+        .expect("the tunnel is open");
+    let pid = world.daemon().and_then(Daemon::pid).expect("it runs");
+    let none_left = Rlimit {
+        current: Some(4),
+        maximum: getrlimit(Resource::Nofile).maximum,
+    };
+    let daemon = Pid::from_raw(pid.try_into().expect("a number"));
+    prlimit(daemon, Resource::Nofile, none_left).expect("root may");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(b"go\n").expect("it waits");
+    drop(stdin);
+    let said = child.wait_with_output().expect("it was our child").stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains(&format!("had back {LENGTH}")), "{said}");
 }
 
 #[test]

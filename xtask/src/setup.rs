@@ -19,7 +19,7 @@ pub(crate) const NIGHTLY: &str = "nightly";
 const BPF_LINKER: &str = "0.10.4";
 
 /// What is looked for, and the Debian package that has it.
-const PACKAGES: [(Sought, &str); 25] = [
+const PACKAGES: [(Sought, &str); 30] = [
     (Sought::Program("ip"), "iproute2"),
     (Sought::Program("nsenter"), "util-linux"),
     (Sought::Program("nft"), "nftables"),
@@ -39,6 +39,9 @@ const PACKAGES: [(Sought, &str); 25] = [
     (Sought::Program("nc"), "netcat-openbsd"),
     (Sought::Program("musl-gcc"), "musl-tools"),
     (Sought::Program("npm"), "npm"),
+    (Sought::File("/usr/share/nodejs/ws/package.json"), "node-ws"),
+    (Sought::Program("go"), "golang-go"),
+    (Sought::Program("javac"), "default-jdk-headless"),
     (Sought::Program("squid"), "squid"),
     (Sought::Program("tinyproxy"), "tinyproxy-bin"),
     (
@@ -49,6 +52,14 @@ const PACKAGES: [(Sought, &str); 25] = [
     (
         Sought::File("/usr/lib/python3/dist-packages/requests/__init__.py"),
         "python3-requests",
+    ),
+    (
+        Sought::File("/usr/lib/python3/dist-packages/httpx/__init__.py"),
+        "python3-httpx",
+    ),
+    (
+        Sought::File("/usr/lib/python3/dist-packages/h2/__init__.py"),
+        "python3-h2",
     ),
     (
         Sought::File("/usr/lib/python3/dist-packages/pip/__init__.py"),

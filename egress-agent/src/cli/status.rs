@@ -177,10 +177,13 @@ fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
         },
     );
     if let Some(proxy) = proxy {
+        let opens = proxy.ca.as_ref().map_or_else(String::new, |ca| {
+            format!("; opens TLS with the CA in {}", ca.display())
+        });
         row(
             "proxy",
             format!(
-                "127.0.0.1:{}; {} flows led to it, {} open",
+                "127.0.0.1:{}; {} flows led to it, {} open{opens}",
                 proxy.port,
                 count("proxied"),
                 proxy.flows

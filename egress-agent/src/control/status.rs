@@ -77,12 +77,15 @@ pub struct Hook {
 }
 
 /// The egress proxy of a guard.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Proxy {
     /// Its port on 127.0.0.1 and `::1` for clients that ask it by themselves.
     pub port: u16,
     /// Flows that are open.
     pub flows: u64,
+    /// The directory of the local CA, where the policy opens TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
 }
 
 /// Programs where the kernel's security modules stand: families, sockets from outside, UNIX sockets.

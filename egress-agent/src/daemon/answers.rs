@@ -173,6 +173,7 @@ fn guard_status(guard: &Guard) -> GuardStatus {
         proxy: Some(Proxy {
             port: guard.proxy_port(),
             flows: guard.gate.open() as u64,
+            ca: guard.ca(),
         }),
         counters,
         leases: leases as u64,

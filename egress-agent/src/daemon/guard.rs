@@ -413,6 +413,12 @@ impl Guard {
         self.proxy_ports.explicit
     }
 
+    /// The directory of the local CA that TLS is opened with; `None` where none is.
+    pub fn ca(&self) -> Option<PathBuf> {
+        let is_there = self.gate.opener().is_some();
+        is_there.then(|| self.world().policy().proxy().ca.clone())
+    }
+
     /// The certificates that sessions are to trust; `None` where no TLS is opened.
     pub fn bundle(&self) -> Option<&Path> {
         let is_there = self.gate.opener().is_some();

@@ -1,7 +1,7 @@
 //! A name's addresses for a client that is led through the proxy: the same engine, the same
 //! policy and the same leases as for a question that came over a socket.
 
-use std::{net::IpAddr, rc::Rc};
+use std::{net::IpAddr, rc::Rc, time::Duration};
 
 use egress_common::ClientKey;
 use hickory_proto::{
@@ -17,6 +17,15 @@ use super::{
 };
 use crate::policy::Name;
 
+/// Where a name leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// IPv4 first.
+    pub addresses: Vec<IpAddr>,
+    /// How long that may be remembered: the shortest of the records'.
+    pub ttl: Duration,
+}
+
 /// Why there is no address, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoAddress {
@@ -30,15 +39,16 @@ pub(super) async fn addresses<H: Host + 'static>(
     shared: &Rc<Shared<H>>,
     from: ClientKey,
     name: &Name,
-) -> Result<Vec<IpAddr>, NoAddress> {
+) -> Result<Addresses, NoAddress> {
     let (v4, v6) = tokio::join!(
         ask(shared, from, name, RecordType::A),
         ask(shared, from, name, RecordType::AAAA),
     );
     match (v4, v6) {
         (Ok(mut v4), Ok(v6)) => {
-            v4.extend(v6);
-            if v4.is_empty() {
+            v4.addresses.extend(v6.addresses);
+            v4.ttl = v4.ttl.min(v6.ttl);
+            if v4.addresses.is_empty() {
                 return Err(NoAddress {
                     message: format!("{name} has no address"),
                     is_denial: false,
@@ -46,7 +56,7 @@ pub(super) async fn addresses<H: Host + 'static>(
             }
             Ok(v4)
         }
-        (Ok(one), Err(_)) | (Err(_), Ok(one)) if !one.is_empty() => Ok(one),
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) if !one.addresses.is_empty() => Ok(one),
         (Err(why), _) | (_, Err(why)) => Err(why),
     }
 }
@@ -56,7 +66,7 @@ async fn ask<H: Host + 'static>(
     from: ClientKey,
     name: &Name,
     kind: RecordType,
-) -> Result<Vec<IpAddr>, NoAddress> {
+) -> Result<Addresses, NoAddress> {
     let broken = |what: String| NoAddress {
         message: what,
         is_denial: false,
@@ -83,7 +93,7 @@ async fn ask<H: Host + 'static>(
     read(&bytes).map_err(|error| broken(error.to_string()))?
 }
 
-fn read(bytes: &[u8]) -> Result<Result<Vec<IpAddr>, NoAddress>, hickory_proto::ProtoError> {
+fn read(bytes: &[u8]) -> Result<Result<Addresses, NoAddress>, hickory_proto::ProtoError> {
     let message = Message::from_vec(bytes)?;
     let code = message.metadata.response_code;
     if code != ResponseCode::NoError {
@@ -101,7 +111,12 @@ fn read(bytes: &[u8]) -> Result<Result<Vec<IpAddr>, NoAddress>, hickory_proto::P
             None
         }
     });
-    Ok(Ok(addresses.collect()))
+    // A type that the name does not have says nothing about how long the other is good for.
+    let ttl = message.answers.iter().map(|record| record.ttl).min();
+    Ok(Ok(Addresses {
+        addresses: addresses.collect(),
+        ttl: ttl.map_or(Duration::MAX, |ttl| Duration::from_secs(ttl.into())),
+    }))
 }
 
 /// The text of the Extended DNS Error (RFC 8914 section 2), which is the engine's own.

@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{
-    Host, NoAddress, ask,
+    Addresses, Host, NoAddress, ask,
     engine::{Engine, Step},
     leases::Leases,
     tcp::{self, Connections},
@@ -228,7 +228,7 @@ impl<H: Host + 'static> Server<H> {
 
     /// The addresses of a name, for a client that the kernel wrote down: judged, leased and recorded
     /// as if it had asked by itself. Must run in a [`tokio::task::LocalSet`].
-    pub async fn addresses(&self, from: ClientKey, name: &Name) -> Result<Vec<IpAddr>, NoAddress> {
+    pub async fn addresses(&self, from: ClientKey, name: &Name) -> Result<Addresses, NoAddress> {
         ask::addresses(&self.shared, from, name).await
     }
 

@@ -101,12 +101,9 @@ pub(super) fn unusual(text: &str) -> impl Iterator<Item = (usize, char)> {
 
 /// How many bytes from the first on stand for themselves in every form.
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    // In steps, without a branch for each byte.
     let (steps, _) = bytes.as_chunks::<32>();
-    let is_plain_step = |step: &&[u8; 32]| {
-        let strange = step.map(|byte| u8::from(!is_plain(byte)));
-        strange.iter().fold(0, |all, byte| all | byte) == 0
-    };
+    let is_plain_step =
+        |step: &&[u8; 32]| step.iter().fold(true, |all, byte| all & is_plain(*byte));
     let at = steps.iter().take_while(is_plain_step).count() * 32;
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|byte| is_plain(**byte)).count()
@@ -501,8 +498,13 @@ impl Folder {
 }
 
 /// Bytes that stand for themselves in every form.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without a branch many bytes are compared at once"
+)]
 fn is_plain(byte: u8) -> bool {
-    matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~')
+    let is_printable = byte.wrapping_sub(b' ') <= b'~' - b' ';
+    is_printable | (byte == b'\t') | (byte == b'\n') | (byte == b'\r')
 }
 
 /// The Latin letter or the digit that a character looks like.

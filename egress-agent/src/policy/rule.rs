@@ -71,6 +71,16 @@ impl Levels {
         self.other == Level::Http
             || self.http == Level::Http && (ports.is_empty() || holds(80) || holds(443))
     }
+
+    /// Whether TLS to one of these ports is opened: to any that requests are read on, but to 80.
+    pub(crate) fn opens_tls(self, ports: &[PortRange]) -> bool {
+        let plain = PortRange {
+            protocol: Protocol::TCP,
+            first: 80,
+            last: 80,
+        };
+        self.reads(ports) && (ports.is_empty() || ports.iter().any(|range| *range != plain))
+    }
 }
 
 /// The ports that HTTP is spoken on by default (RFC 9110 sections 4.2.1 and 4.2.2).

@@ -652,3 +652,20 @@ fn sockets_that_lead_out_of_the_guard_are_warned_of() {
         assert_eq!(policy.warnings().len(), 1, "{socket}");
     }
 }
+
+/// Nothing on port 80 is TLS: rules for it alone ask for no local CA.
+#[test]
+fn tls_is_opened_where_a_rule_reads_requests_on_another_port_than_80() {
+    for (ports, opens) in [
+        (r#"["443/tcp"]"#, true),
+        (r#"["80/tcp"]"#, false),
+        (r#"["80/tcp", "443/tcp"]"#, true),
+        (r#"["8443/tcp"]"#, true),
+        (r#"["1-1024/tcp"]"#, true),
+    ] {
+        let text = rule(&format!(
+            r#""hosts": ["a.test"], "ports": {ports}, "level": "http""#
+        ));
+        assert_eq!(parse(&text).opens_tls(), opens, "{ports}");
+    }
+}

@@ -7,7 +7,13 @@
 mod body;
 
 use std::{
-    cell::RefCell, future::poll_fn, io, net::SocketAddr, pin::Pin, rc::Rc, task::Poll,
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
     time::Duration,
 };
 
@@ -441,14 +447,21 @@ impl<'p, S: Stream> Conversation<'p, S> {
         let host = head.authority.host();
         let mut flow = self.exchange.flow.clone();
         flow.host = Some(host.to_owned());
-        flow.denied(denial);
         let answer = self.exchange.answer(denial, host, port, &head.fields);
         let mut asked = write::Asked::from(head);
         // Its body is not read.
         if head.framing != Framing::None {
             asked = asked.at_last();
         }
-        self.answer(&answer, asked).await
+        // The client does not wait for the record to be handed over, nor the record for a client
+        // that does not read.
+        let mut answering = pin!(self.answer(&answer, asked));
+        let answered = poll_fn(|cx| Poll::Ready(answering.as_mut().poll(cx))).await;
+        flow.denied(denial);
+        match answered {
+            Poll::Ready(answered) => answered,
+            Poll::Pending => answering.await,
+        }
     }
 
     async fn answer(&mut self, answer: &Answer, asked: write::Asked) -> io::Result<Next<'p>> {

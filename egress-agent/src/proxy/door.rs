@@ -106,13 +106,16 @@ pub(super) async fn open(
         Err(denial) => Err(denial),
     };
     let outcome = match judged {
-        Ok(way) if way.level == Level::Http => {
-            return Box::pin(open::open(flow, destination, stream, bytes, way)).await;
-        }
-        Ok(way) => {
-            flow.level = way.level;
-            Outcome::Allowed(way.rule)
-        }
+        Ok(way) => match flow.gate().level_in_tls(&way) {
+            Level::Http => {
+                return Box::pin(open::open(flow, destination, stream, bytes, way)).await;
+            }
+            level @ (Level::Address | Level::Name) => {
+                flow.level = level;
+                flow.is_shut = true;
+                Outcome::Allowed(way.rule)
+            }
+        },
         Err(denial) if flow.observes() => Outcome::Denied(denial.reason, denial.rule),
         Err(denial) => {
             flow.denied(&denial);

@@ -286,14 +286,17 @@ impl<'p> Exchange<'p> {
                 Ok(_) | Err(_) => return Err((reason, rule).into()),
             },
         };
-        let addresses = gate.resolve(peer, name.clone()).await.map_err(|no| {
-            let reason = if no.is_denial {
-                Reason::NameDenied
-            } else {
-                Reason::UpstreamFailed
-            };
-            Denial::with(reason, no.message)
-        })?;
+        let addresses = gate
+            .resolve(self.flow.client.session, peer, name.clone())
+            .await
+            .map_err(|no| {
+                let reason = if no.is_denial {
+                    Reason::NameDenied
+                } else {
+                    Reason::UpstreamFailed
+                };
+                Denial::with(reason, no.message)
+            })?;
         let mut refused = None;
         let mut way = Way {
             host: name.as_str().to_owned(),

@@ -62,6 +62,8 @@ pub struct Flow<'p> {
     pub host: Option<String>,
     /// How deep it is looked into. One that is passed on unread ends when the policy wants more.
     pub level: Level,
+    /// TLS that is not opened.
+    pub is_shut: bool,
     pub begun: Instant,
     pub counts: Counts,
 }
@@ -225,6 +227,7 @@ impl<'p> Flow<'p> {
             destination,
             host: None,
             level: Level::Http,
+            is_shut: false,
             begun: Instant::now(),
             counts: Counts::default(),
         }
@@ -291,7 +294,7 @@ impl<'p> Flow<'p> {
         if self.observes() {
             return Ok(());
         }
-        match self.gate().judge_again(host, destination) {
+        match self.gate().judge_again(host, destination, self.is_shut) {
             Ok(level) if level > self.level => {
                 let message = "the policy has changed, and looks deeper into this host";
                 Err(Denial::with(Reason::Revoked, message))

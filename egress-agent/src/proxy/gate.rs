@@ -4,18 +4,21 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use egress_common::{Client, ClientKey, Flow, Mode, Original, Protocol, Reason, RuleId, Verdict};
 use rustix::process::{Resource, getrlimit};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::Instant,
+};
 
-use super::{open::Opener, told::Told};
+use super::{known::Known, open::Opener, told::Told};
 use crate::{
-    dns::NoAddress,
+    dns::{Addresses, NoAddress},
     kernel::flows::Flows,
     policy::{Level, Name, Policy},
 };
@@ -36,6 +39,7 @@ pub struct Gate {
     opener: Mutex<Option<Arc<Opener>>>,
     told: mpsc::Sender<Told>,
     questions: mpsc::Sender<Question>,
+    known: Mutex<Known>,
     open: AtomicUsize,
     /// Open flows of each session that has some.
     by_session: Mutex<HashMap<u64, usize>>,
@@ -58,8 +62,7 @@ pub struct Question {
     /// Who asks, as the kernel wrote it down.
     pub client: ClientKey,
     pub name: Name,
-    /// The addresses, IPv4 first; or why there are none, for people.
-    pub answer: oneshot::Sender<Result<Vec<IpAddr>, NoAddress>>,
+    pub answer: oneshot::Sender<Result<Addresses, NoAddress>>,
 }
 
 /// One of the flows that may be open at a time.
@@ -91,6 +94,7 @@ impl Gate {
             opener: Mutex::new(opener),
             told,
             questions,
+            known: Mutex::default(),
             open: AtomicUsize::new(0),
             by_session: Mutex::default(),
             most: most_flows(getrlimit(Resource::Nofile).current),
@@ -115,6 +119,7 @@ impl Gate {
             set(opener);
         }
         self.policy.send_replace(policy);
+        self.known().clear();
         if goes {
             set(None);
         }
@@ -209,17 +214,24 @@ impl Gate {
     }
 
     /// Decides about a flow that goes on: as [`Self::judge`], but that what led there may have been
-    /// forgotten. `host` may be an address.
+    /// forgotten. `host` may be an address; `is_shut` is TLS that is not opened. How deep the policy
+    /// looks into it.
     pub fn judge_again(
         &self,
         host: &str,
         destination: SocketAddr,
+        is_shut: bool,
     ) -> Result<Level, (Reason, RuleId)> {
         if literal(host).is_some() {
             return self.allowed_address(destination).map(|_| Level::Address);
         }
         self.led_to(destination)?;
-        self.allowed(host, destination.port()).map(|way| way.level)
+        let way = self.allowed(host, destination.port())?;
+        Ok(if is_shut {
+            self.level_in_tls(&way)
+        } else {
+            way.level
+        })
     }
 
     /// What the kernel says of an address that an allowed name led to: a lease opens neither what a
@@ -240,11 +252,15 @@ impl Gate {
         let level = policy
             .rule(rule)
             .map_or(Level::Name, |rule| rule.levels.at(port));
-        let level = match level {
-            Level::Http if policy.is_exempt(&name) => Level::Name,
-            Level::Address | Level::Name | Level::Http => level,
-        };
         Ok(Way { name, rule, level })
+    }
+
+    /// How deep a flow is looked into that begins with TLS: that of an exempt host stays shut.
+    pub fn level_in_tls(&self, way: &Way) -> Level {
+        match way.level {
+            Level::Http if self.policy().is_exempt(&way.name) => Level::Name,
+            level @ (Level::Address | Level::Name | Level::Http) => level,
+        }
     }
 
     /// What the policy says about an address that no name led to.
@@ -256,8 +272,19 @@ impl Gate {
         }
     }
 
-    /// Asks the guard resolver, for the session of this client.
-    pub async fn resolve(&self, peer: SocketAddr, name: Name) -> Result<Vec<IpAddr>, NoAddress> {
+    /// Asks the guard resolver, for the session of this client; or remembers what it said, for as
+    /// long as that is good and still leads there.
+    pub async fn resolve(
+        &self,
+        session: u64,
+        peer: SocketAddr,
+        name: Name,
+    ) -> Result<Vec<IpAddr>, NoAddress> {
+        let leads = |address: &IpAddr| self.flows.leads(session, name.as_str(), (*address).into());
+        let known = self.known().get(session, &name, Instant::now());
+        if let Some(addresses) = known.filter(|known| known.iter().all(leads)) {
+            return Ok(addresses);
+        }
         let gone = || NoAddress {
             message: "the guard resolver does not answer".to_owned(),
             is_denial: false,
@@ -265,13 +292,25 @@ impl Gate {
         let (answer, answered) = oneshot::channel();
         let question = Question {
             client: client_key(peer),
-            name,
+            name: name.clone(),
             answer,
         };
+        let policy = self.policy();
         if self.questions.send(question).await.is_err() {
             return Err(gone());
         }
-        answered.await.unwrap_or_else(|_| Err(gone()))
+        let answer = answered.await.unwrap_or_else(|_| Err(gone()))?;
+        let mut known = self.known();
+        // Looked at while no policy can clear what is known: one that came while the resolver was
+        // asked has not answered.
+        if Arc::ptr_eq(&policy, &self.policy()) {
+            known.add(session, name, &answer, Instant::now());
+        }
+        Ok(answer.addresses)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands over what happened. What finds no room is counted.

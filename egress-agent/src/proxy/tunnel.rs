@@ -19,6 +19,8 @@ use super::{
 
 /// Bytes that are moved in one go.
 const CHUNK: usize = 256 << 10;
+/// Bytes that are moved in one go without a pipe.
+const COPIED: usize = 16 << 10;
 /// Pipes that are kept for the next tunnel with something to say.
 const KEPT: usize = 64;
 
@@ -142,7 +144,18 @@ async fn carry(
 ) -> io::Result<()> {
     loop {
         from.readable().await?;
-        let pipe = pipes.take()?;
+        let pipe = match pipes.take() {
+            Ok(pipe) => pipe,
+            Err(error) if is_out_of_files(&error) => {
+                match copy_piece(from, to).await? {
+                    Some(0) => return shut(to),
+                    Some(length) => count(length),
+                    None => {}
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         let filled = from.try_io(Interest::READABLE, || {
             Ok(splice(from, None, &pipe.write, None, CHUNK, flags)?)
@@ -161,6 +174,36 @@ async fn carry(
         }
         pipes.give(pipe);
     }
+}
+
+/// Neither this process nor the machine has a descriptor left.
+fn is_out_of_files(error: &io::Error) -> bool {
+    let errno = rustix::io::Errno::from_io_error(error);
+    matches!(
+        errno,
+        Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE)
+    )
+}
+
+/// Moves what is there through memory, where no pipe is to be had: slower, and it goes on. How much;
+/// `None` when nothing was there.
+async fn copy_piece(from: &TcpStream, to: &TcpStream) -> io::Result<Option<usize>> {
+    let mut piece = vec![0; COPIED];
+    let length = match from.try_read(&mut piece) {
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut left = piece.get(..length).unwrap_or_default();
+    while !left.is_empty() {
+        to.writable().await?;
+        match to.try_write(left) {
+            Ok(written) => left = left.get(written..).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(length))
 }
 
 async fn empty(pipe: &Pipe, to: &TcpStream, mut left: usize) -> io::Result<()> {
