@@ -223,6 +223,40 @@ fn a_client_may_ask_the_proxy_by_itself() {
     assert!(!world.resolver().saw("two.allowed.test"));
 }
 
+/// HTTP/3 would pass the proxy by: its first packet fails at once, so that clients fall back.
+#[test]
+fn udp_to_the_web_is_refused_at_once_unless_a_rule_allows_it() {
+    let mut quick = policy();
+    quick["network"]["allow"]
+        .as_array_mut()
+        .expect("rules")
+        .push(json!({ "name": "quick", "hosts": ["edge.cdn.test"], "ports": ["443/udp"] }));
+    let world = TestWorld::guarded(quick);
+    let send = |host: &str| {
+        let program = format!(
+            "import socket\n\
+             for f, _, _, _, a in socket.getaddrinfo('{host}', 443, type=socket.SOCK_DGRAM):\n\
+             \x20 s = socket.socket(f, socket.SOCK_DGRAM)\n\
+             \x20 try: s.sendto(b'initial', a); print('sent')\n\
+             \x20 except PermissionError: print('refused')"
+        );
+        world.run(&["/usr/bin/python3", "-c", &program])
+    };
+    let refused = send("one.allowed.test");
+    refused.works().says("refused");
+    refused.must(
+        !refused.outcome.stdout.contains("sent"),
+        "should have sent nothing",
+    );
+    let sent = send("edge.cdn.test");
+    sent.works().says("sent");
+    world.records_a_denial_of("443");
+    world
+        .run(&curl(&["https://one.allowed.test/"]))
+        .works()
+        .says("hello from one.allowed.test");
+}
+
 #[test]
 fn the_proxy_serves_nobody_outside_the_guard() {
     let world = TestWorld::guarded(policy());

@@ -156,6 +156,45 @@ fn another_host_is_not_had_inside() {
     world.records_a_denial_of("two.allowed.test");
 }
 
+/// A client that uses a connection for every name of its certificate is sent to one of its own.
+#[test]
+fn a_client_that_coalesces_is_told_to_connect_again() {
+    let world = world();
+    let client = r"
+        const { connect } = require('http2');
+        const get = (session, host) => new Promise((done, failed) => {
+          const r = session.request({ ':path': '/', ':authority': host });
+          let body = '';
+          r.on('response', (head) => { r.status = head[':status']; });
+          r.on('data', (data) => { body += data; });
+          r.on('end', () => done(`${host} ${r.status} ${body.trim()}`));
+          r.on('error', failed);
+        });
+        (async () => {
+          const one = connect('https://one.allowed.test');
+          console.log(await get(one, 'one.allowed.test'));
+          console.log(await get(one, 'three.allowed.test'));
+          console.log(await get(one, 'one.allowed.test'));
+          const three = connect('https://three.allowed.test');
+          console.log(await get(three, 'three.allowed.test'));
+          one.close(); three.close();
+        })();
+    ";
+    world
+        .run_unguarded(&["node", "-e", client])
+        .works()
+        .says("three.allowed.test 200 hello from three.allowed.test");
+    let run = world.run(&["node", "-e", client]);
+    run.works()
+        .says("three.allowed.test 421 egressd: name-mismatch")
+        .says("three.allowed.test 200 hello from three.allowed.test");
+    let same = run
+        .outcome
+        .stdout
+        .matches("one.allowed.test 200 hello from one");
+    run.must(same.count() == 2, "should have gone on with its own host");
+}
+
 #[test]
 fn a_host_whose_certificate_cannot_be_trusted_is_502_with_the_reason() {
     let world = world();

@@ -54,9 +54,10 @@ const CLIENTS: [Client; 12] = [
         "curl -sS -m 20 --http2 -w 'HTTP/%{http_version}' https://HOST/",
         "HTTP/2",
     ),
+    // It knows no variable for whom it trusts.
     client(
         "wget",
-        "wget -q -t 1 -T 20 -O - https://HOST/",
+        "wget -q -t 1 -T 20 --ca-certificate=$CURL_CA_BUNDLE -O - https://HOST/",
         "hello from",
     ),
     client(

@@ -1,6 +1,6 @@
 //! Reaching an address that was allowed.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, time::Duration};
 
 use rustix::net::sockopt;
 use tokio::{net::TcpStream, time::timeout};
@@ -21,10 +21,10 @@ pub(super) async fn dial(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// What every socket of a tunnel is set to: small messages leave at once, and a peer that is gone
 /// is noticed.
-pub(super) fn ready(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, KEEP_ALIVE)?;
+pub(super) fn ready(socket: impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE)?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     conversation,
-    dial::{dial, ready, reset},
+    dial::{dial, reset},
     exchange::Via,
     flow::{Denial, Flow, Place},
     gate::Way,
@@ -53,10 +53,6 @@ pub(super) async fn steered(place: &Place, stream: TcpStream, peer: SocketAddr) 
         flow.denied(&Denial::new(Reason::ProxyFull));
         return reset(stream);
     };
-    if let Err(error) = ready(&stream) {
-        tracing::debug!(%error, "a connection was gone before it was looked at");
-        return;
-    }
     open(flow, destination, stream, Vec::new(), None).await;
 }
 
@@ -70,10 +66,6 @@ pub(super) async fn explicit(place: &Place, stream: TcpStream, peer: SocketAddr)
         flow.denied(&Denial::new(Reason::ProxyFull));
         return reset(stream);
     };
-    if let Err(error) = ready(&stream) {
-        tracing::debug!(%error, "a connection was gone before it was looked at");
-        return;
-    }
     conversation::hold(flow, stream, Vec::new(), Via::Explicit { peer }).await;
 }
 

@@ -10,6 +10,8 @@ use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt,
 };
 
+use super::dial::ready;
+
 /// Connections that may wait to be taken; the kernel's own bound is `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 /// Where a port is looked for first: those that only root may take (ip(7),
@@ -105,6 +107,8 @@ fn listener(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
     // A restarted daemon finds its old connections in TIME_WAIT.
     sockopt::set_socket_reuseaddr(&socket, true)?;
+    // What is accepted has the same settings (net/ipv4/tcp_minisocks.c: a child is a copy).
+    ready(&socket)?;
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
     Ok(TcpListener::from(socket))
@@ -119,7 +123,22 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
+
+    #[test]
+    fn what_is_accepted_says_small_things_at_once_and_notices_a_peer_that_is_gone() {
+        let sockets = Sockets::bind(Ports::default()).unwrap();
+        let listener = sockets.steered.first().unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(sockopt::tcp_nodelay(&accepted).unwrap());
+        assert!(sockopt::socket_keepalive(&accepted).unwrap());
+        let silent = sockopt::tcp_keepidle(&accepted).unwrap();
+        assert_eq!(silent.as_secs(), 60);
+    }
 
     /// The tests run as root.
     #[test]

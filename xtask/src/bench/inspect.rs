@@ -42,7 +42,11 @@ pub(crate) fn inspect(stage: &Stage) -> Result<Vec<Figure>> {
     let clean = filled(&format!("{prose}{code}"), length);
     let prose = filled(&prose, length);
     let (mut secrets, mut orders) = (Vec::new(), Vec::new());
+    let mut squeezed = [Vec::new(), Vec::new()];
     for _ in 0..stage.rounds(7) {
+        for (text, rates) in [&clean, &prose].into_iter().zip(&mut squeezed) {
+            rates.push(rate(text, compressed(text)?));
+        }
         secrets.push(rate(&clean, scanned(stage, &clean, true)?));
         // What the look for orders takes beyond the look for secrets.
         let both = scanned(stage, &prose, false)?;
@@ -63,17 +67,26 @@ pub(crate) fn inspect(stage: &Stage) -> Result<Vec<Figure>> {
         selftest.push(started.elapsed().as_secs_f64() * 1e3);
     }
     let megabytes = |rates: &[f64]| Unit::BytesPerSecond.of(quantile(rates, 0.5));
+    // How quick this machine is.
+    let beside = |rates: &[f64]| Some(("`gzip -1`".to_owned(), megabytes(rates)));
+    let [clean, prose] = &squeezed;
     Ok(vec![
-        Figure::alone(
-            "secrets: clean text, one core",
-            megabytes(&secrets),
-            Target::AtLeast(Unit::BytesPerSecond.of(150e6)),
-        ),
-        Figure::alone(
-            "orders to a model: clean prose, one core",
-            megabytes(&orders),
-            Target::AtLeast(Unit::BytesPerSecond.of(80e6)),
-        ),
+        Figure {
+            against: beside(clean),
+            ..Figure::alone(
+                "secrets: clean text, one core",
+                megabytes(&secrets),
+                Target::AtLeast(Unit::BytesPerSecond.of(150e6)),
+            )
+        },
+        Figure {
+            against: beside(prose),
+            ..Figure::alone(
+                "orders to a model: clean prose, one core",
+                megabytes(&orders),
+                Target::AtLeast(Unit::BytesPerSecond.of(80e6)),
+            )
+        },
         Figure::alone(
             "4 KB of nested base64 in a command, judged",
             Unit::Millis.of(quantile(&hostile, 0.5) / 1e3),
@@ -150,6 +163,27 @@ fn scanned(stage: &Stage, text: &str, outgoing: bool) -> Result<f64> {
     let told: Value = serde_json::from_slice(&output.stdout).context("what scan said")?;
     let micros = told.get("micros").and_then(Value::as_f64);
     micros.context("scan said no time")
+}
+
+/// Microseconds that gzip takes for a text at its quickest.
+fn compressed(text: &str) -> Result<f64> {
+    let started = Instant::now();
+    let mut child = Command::new("gzip")
+        .args(["-1", "-c"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .context("starting gzip")?;
+    let mut stdin = child.stdin.take().context("a pipe")?;
+    stdin
+        .write_all(text.as_bytes())
+        .context("telling the text")?;
+    drop(stdin);
+    ensure!(
+        child.wait().context("waiting for gzip")?.success(),
+        "gzip failed"
+    );
+    Ok(started.elapsed().as_secs_f64() * 1e6)
 }
 
 /// Bytes a second.

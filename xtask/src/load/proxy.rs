@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     thread,
     time::Duration,
 };
@@ -19,6 +19,8 @@ use super::{median, monotonic, per_second};
 const WARM: usize = 20;
 /// What one write of a stream carries.
 const WRITE: usize = 1 << 17;
+/// Ends what is counted. An end of the client's side would do, if squid passed it on.
+const LAST: u8 = 1;
 /// The server's answer to a TLS client: an alert in form, nothing in meaning.
 const WELCOME: [u8; 7] = [21, 3, 3, 0, 2, 1, 0];
 const PAGE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 64\r\n\r\n\
@@ -29,7 +31,7 @@ const STACK: usize = 48 << 10;
 const HEAD: usize = 8 << 10;
 
 /// Answers requests with a small page. A client that begins with TLS is welcomed, and what it sends
-/// until its end is counted and told.
+/// until its last byte is counted and told.
 pub(super) fn answer(address: SocketAddr) -> Result<()> {
     raise_files()?;
     let listener = TcpListener::bind(address).with_context(|| format!("binding {address}/tcp"))?;
@@ -76,7 +78,12 @@ fn attend(mut stream: TcpStream) -> Result<()> {
     loop {
         match stream.read(&mut buffer)? {
             0 => break,
-            read => count += read as u64,
+            read => {
+                count += read as u64;
+                if buffer.get(read - 1) == Some(&LAST) {
+                    break;
+                }
+            }
         }
     }
     stream.write_all(&count.to_be_bytes())?;
@@ -149,7 +156,8 @@ pub(super) fn tunnel(
         stream.write_all(&payload)?;
         sent += payload.len() as u64;
     }
-    stream.shutdown(Shutdown::Write)?;
+    stream.write_all(&[LAST])?;
+    sent += 1;
     let mut count = [0; 8];
     stream
         .read_exact(&mut count)
@@ -221,9 +229,9 @@ pub(super) fn idle(proxy: SocketAddr, name: &str, target: &str, count: usize) ->
     // Both ways still work.
     let mut alive = 0;
     for stream in &mut tunnels {
-        stream.shutdown(Shutdown::Write)?;
-        let mut count = [1; 8];
-        if stream.read_exact(&mut count).is_ok() && count == [0; 8] {
+        stream.write_all(&[LAST])?;
+        let mut count = [0; 8];
+        if stream.read_exact(&mut count).is_ok() && u64::from_be_bytes(count) == 1 {
             alive += 1;
         }
     }

@@ -72,3 +72,10 @@ impl<'p> Hosts<'p> {
         }
     }
 }
+
+/// What a client had open when egressd stopped is told of as well.
+impl Drop for Hosts<'_> {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
