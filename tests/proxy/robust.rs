@@ -543,7 +543,7 @@ fn a_request_that_waits_for_its_answer_ends_with_its_rule() {
     let program = format!(
         "{PRELUDE}
 s = dial()
-s.sendall(b'GET / HTTP/1.1\\r\\nHost: one.allowed.test:4443\\r\\n\\r\\n')
+s.sendall(b'GET / HTTP/1.1\\r\\nHost: one.allowed.test:4443\\r\\nConnection: close\\r\\n\\r\\n')
 say(rest(s).decode())
 "
     );
