@@ -10,6 +10,7 @@ mod clients;
 mod faults;
 mod guarantees;
 mod kernel;
+mod learn;
 mod mcp;
 mod proxy;
 mod proxy_tls;

@@ -106,6 +106,41 @@ fn a_client_that_names_no_host_is_refused() {
     records.works().says("no-server-name");
 }
 
+/// A `ClientHello` whose outer name is allowed and whose inner one cannot be read (RFC 9849,
+/// section 5).
+const ENCRYPTED_HELLO: &str = r"
+import socket, struct
+def counted(b): return struct.pack('>H', len(b)) + b
+def extension(number, body): return struct.pack('>H', number) + counted(body)
+name = extension(0, counted(b'\0' + counted(b'one.allowed.test')))
+versions = extension(43, b'\2\3\4')
+hidden = extension(0xfe0d, b'\0\0\1\0\1\x2a' + counted(b'\5' * 32) + counted(b'\6' * 128))
+def ask(extensions):
+    body = b'\3\3' + b'\7' * 32 + b'\0\0\2\x13\1\1\0' + counted(extensions)
+    s = socket.create_connection(('one.allowed.test', 443))
+    s.settimeout(10)
+    s.sendall(b'\x16\3\1' + counted(b'\1\0' + counted(body)))
+    return s.recv(7)
+print('hidden', ask(name + versions + hidden))
+print('shown', ask(name + versions))
+";
+
+#[test]
+fn a_name_that_may_hide_another_is_refused_with_an_alert() {
+    let world = TestWorld::guarded(policy());
+    let run = world.run(&["/usr/bin/python3", "-c", ENCRYPTED_HELLO]);
+    // access_denied (RFC 8446, section 6); without the extension the server's own word comes back.
+    run.works().says(r"hidden b'\x15\x03\x03\x00\x02\x021'");
+    run.must(
+        !run.outcome
+            .stdout
+            .contains(r"shown b'\x15\x03\x03\x00\x02\x021'"),
+        "should have reached the server",
+    );
+    let records = world.ctl(&["log", "--denied", "--json"]);
+    records.works().says("encrypted-hello");
+}
+
 #[test]
 fn what_is_no_tls_is_refused_on_a_port_for_it() {
     let world = TestWorld::guarded(policy());

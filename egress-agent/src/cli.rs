@@ -22,6 +22,7 @@ pub mod scan;
 pub mod selftest;
 pub mod session;
 pub mod status;
+pub mod suggest;
 pub mod table;
 pub mod why;
 pub mod wrap;

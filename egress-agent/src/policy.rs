@@ -34,6 +34,7 @@ pub(crate) mod fuzz;
 mod glob;
 mod import;
 mod inspect;
+mod learn;
 mod lint;
 mod name;
 pub mod net;
@@ -89,6 +90,7 @@ pub use self::{
     glob::{Glob, Globs, InvalidGlob},
     import::{Imported, InvalidImport, from_cpeg},
     inspect::{Action, InspectSettings, PackSource},
+    learn::{CannotAdd, Needs, Suggestion, with_rules},
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
     path::{InvalidPath, InvalidPathPattern, PathPattern, RequestPath},

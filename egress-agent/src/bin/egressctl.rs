@@ -100,7 +100,7 @@ fn main() -> ExitCode {
         Verb::Log(args) => log::run(args, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
-        Verb::Policy(command) => policy::run(command, &mut screen),
+        Verb::Policy(command) => policy::run(command, &socket, &mut screen),
         Verb::Rules(command) => rules::run(command, &mut screen),
         Verb::Replay(args) => replay::run(&args, &mut screen),
         Verb::Scan(args) => Inspector::new(Options::default())

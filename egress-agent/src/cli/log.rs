@@ -21,7 +21,7 @@ use crate::{
         self,
         filter::{Filter, Host, Since},
         reader::{Entry, ReadError, Records},
-        record::{Layer, Sealed},
+        record::{Layer, Record, Sealed},
     },
     control::{
         self,
@@ -126,11 +126,11 @@ struct ExportArgs {
     file: Option<PathBuf>,
 }
 
-/// How records are shown.
-#[derive(Debug)]
-enum Shape {
+/// What is done with records.
+enum Shape<'a> {
     Human(Human),
     Export(Exporter),
+    Take(&'a mut dyn FnMut(&Record)),
 }
 
 /// Records that a followed log begins with.
@@ -207,13 +207,24 @@ fn export(args: ExportArgs, socket: &Path, screen: &mut Screen) -> anyhow::Resul
     Ok(exit)
 }
 
+/// Hands over what is written, as [`show_all`] would show it.
+pub(super) fn each(
+    file: Option<PathBuf>,
+    socket: &Path,
+    filter: Filter,
+    take: &mut dyn FnMut(&Record),
+    screen: &mut Screen,
+) -> anyhow::Result<()> {
+    show_all(file, socket, filter, None, &mut Shape::Take(take), screen).map(drop)
+}
+
 /// Shows what is written, from the files where that is allowed, else from the daemon.
 fn show_all(
     file: Option<PathBuf>,
     socket: &Path,
     filter: Filter,
     last: Option<u64>,
-    shape: &mut Shape,
+    shape: &mut Shape<'_>,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
     let is_named = file.is_some();
@@ -238,7 +249,7 @@ fn show_from_files(
     records: Records,
     filter: &Filter,
     last: Option<u64>,
-    shape: &mut Shape,
+    shape: &mut Shape<'_>,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
     let mut kept = VecDeque::new();
@@ -272,7 +283,7 @@ fn show_from_files(
 fn show_from_daemon(
     socket: &Path,
     request: &Request,
-    shape: &mut Shape,
+    shape: &mut Shape<'_>,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
     for reply in Client::connect(socket)?.stream(request)? {
@@ -301,9 +312,13 @@ fn show_from_daemon(
     Ok(Exit::Ok)
 }
 
-fn print(entry: &Entry, shape: &mut Shape, screen: &mut Screen) -> io::Result<()> {
+fn print(entry: &Entry, shape: &mut Shape<'_>, screen: &mut Screen) -> io::Result<()> {
     let human = match shape {
         Shape::Export(exporter) => return exporter.write(entry, screen.writer()),
+        Shape::Take(take) => {
+            take(&entry.sealed.record);
+            return Ok(());
+        }
         Shape::Human(human) => human,
     };
     if screen.is_json() {

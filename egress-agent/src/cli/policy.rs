@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Exit, Paint, Screen};
+use super::{Exit, Paint, Screen, suggest::SuggestArgs};
 use crate::content::ContentError;
 use crate::policy::{
     Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, from_cpeg, schema,
@@ -37,6 +37,8 @@ pub enum Command {
         /// HOST:PORT[/PROTO], such as `github.com:443` or `[2001:db8::1]:53/udp`.
         target: Target,
     },
+    /// Say which rules would have allowed what was denied or observed, as a change of the policy.
+    Suggest(SuggestArgs),
     /// Print a policy of another tool in the words of this one; standard error says what is not
     /// the same.
     Import {
@@ -56,11 +58,12 @@ pub enum Foreign {
     Cpeg,
 }
 
-pub fn run(command: Command, screen: &mut Screen) -> anyhow::Result<Exit> {
+pub fn run(command: Command, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
     match command {
         Command::Check { files } => check(&files, screen),
         Command::Test { file, cases } => test(&file, cases, screen),
         Command::Explain { file, target } => explain(&file, &target, screen),
+        Command::Suggest(args) => super::suggest::run(args, socket, screen),
         Command::Import { from, file } => import(from, &file, screen),
         Command::Schema => {
             screen.line(serde_json::to_string_pretty(&schema())?)?;
@@ -399,7 +402,7 @@ fn outcome(verdict: &str, rule: Option<&str>, reason: Option<&str>) -> String {
 }
 
 /// The policy, or nothing when it is invalid and the screen says so.
-fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Policy>> {
+pub(super) fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Policy>> {
     match Policy::load(file) {
         Ok(policy) => Ok(Some(policy)),
         Err(
@@ -482,7 +485,7 @@ mod tests {
         fn run(&self, command: Command, json: bool) -> (anyhow::Result<Exit>, String) {
             let out = Shared::default();
             let mut screen = Screen::new(Box::new(out.clone()), json, false);
-            let exit = run(command, &mut screen);
+            let exit = run(command, Path::new("/nonexistent"), &mut screen);
             let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
             let dir = format!("{}/", self.dir.path().display());
             (exit, text.replace(&dir, ""))

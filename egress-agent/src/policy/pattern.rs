@@ -162,7 +162,8 @@ const PRIVATE_USE: &[&str] = &[
     "test",
 ];
 
-fn is_public_suffix(base: &str) -> bool {
+/// Whether strangers register what stands directly below this name.
+pub(super) fn is_public_suffix(base: &str) -> bool {
     use psl::Psl as _;
     // Asked for a name below, the list also answers for entries such as `*.compute.example`,
     // which make every name under `compute.example` a suffix of its own.

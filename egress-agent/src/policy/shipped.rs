@@ -50,7 +50,12 @@ fn checked(folder: &Path) -> Vec<String> {
             policy.warnings()
         );
         assert_eq!(policy.name(), stem);
-        let exit = run(Command::Test { file, cases: None }, &mut screen()).unwrap();
+        let exit = run(
+            Command::Test { file, cases: None },
+            Path::new("/nonexistent"),
+            &mut screen(),
+        )
+        .unwrap();
         assert_eq!(exit, Exit::Ok, "{name}");
         names.push(name);
     }

@@ -1,6 +1,6 @@
 //! The rule that would allow a flow, as one line to add to `network.allow`.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use egress_common::{Address, Protocol};
 use serde_json::json;
@@ -51,13 +51,39 @@ fn rule_name(host: &Host, port: u16, protocol: Protocol) -> String {
         Host::Name(name) => name.to_string(),
         Host::Address(address) => reached(*address).to_string().replace(':', "-"),
     };
-    let from = host.len().saturating_sub(LONGEST);
-    let host = host.get(from..).unwrap_or("host");
+    let host = tail(&host);
     match (protocol, port) {
         (Protocol::TCP, 443) => host.to_owned(),
         (Protocol::TCP, port) => format!("{host}-{port}"),
         (protocol, port) => format!("{host}-{port}-{protocol}"),
     }
+}
+
+/// A name for a rule about this host and these ports, which is taken from then on.
+pub(crate) fn free_name(
+    host: &str,
+    ports: &BTreeSet<&str>,
+    taken: &mut BTreeSet<String>,
+) -> String {
+    let mut base = tail(host).to_owned();
+    if !ports.iter().eq([&"443/tcp"]) {
+        for port in ports {
+            let port = port.strip_suffix("/tcp").unwrap_or(port);
+            base.push('-');
+            base.push_str(&port.replace('/', "-"));
+        }
+    }
+    let numbered = (2..).map(|number: u32| format!("{base}-{number}"));
+    let mut names = std::iter::once(base.clone()).chain(numbered);
+    let free = names.find(|name| !taken.contains(name)).unwrap_or(base);
+    taken.insert(free.clone());
+    free
+}
+
+/// The end of a host that is too long for a name.
+fn tail(host: &str) -> &str {
+    let from = host.len().saturating_sub(LONGEST);
+    host.get(from..).unwrap_or("host")
 }
 
 /// The address by which rules judge this one.
