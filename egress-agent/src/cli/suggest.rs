@@ -116,7 +116,7 @@ fn show(
     }
     for (reason, count) in &denials.others {
         complain(&format!(
-            "{count} denials ({reason}) are nothing that a rule of network.allow allows; see `egressctl log --denied`"
+            "left out: what no rule of network.allow allows ({reason}, {count} times); see `egressctl log --denied`"
         ));
     }
     if suggestions.is_empty() {
