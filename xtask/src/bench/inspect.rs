@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write as _,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     time::Instant,
 };
 
@@ -149,17 +149,7 @@ fn scanned(stage: &Stage, text: &str, outgoing: bool) -> Result<f64> {
     if outgoing {
         command.arg("--outgoing");
     }
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting egressctl scan")?;
-    let mut stdin = child.stdin.take().context("a pipe")?;
-    stdin
-        .write_all(text.as_bytes())
-        .context("telling the text")?;
-    drop(stdin);
-    let output = child.wait_with_output().context("waiting for scan")?;
+    let output = fed(command.stdout(Stdio::piped()), text)?;
     let told: Value = serde_json::from_slice(&output.stdout).context("what scan said")?;
     let micros = told.get("micros").and_then(Value::as_f64);
     micros.context("scan said no time")
@@ -167,23 +157,26 @@ fn scanned(stage: &Stage, text: &str, outgoing: bool) -> Result<f64> {
 
 /// Microseconds that gzip takes for a text at its quickest.
 fn compressed(text: &str) -> Result<f64> {
+    let mut command = Command::new("gzip");
+    command.args(["-1", "-c"]).stdout(Stdio::null());
     let started = Instant::now();
-    let mut child = Command::new("gzip")
-        .args(["-1", "-c"])
+    let output = fed(&mut command, text)?;
+    ensure!(output.status.success(), "gzip failed");
+    Ok(started.elapsed().as_secs_f64() * 1e6)
+}
+
+/// What a program says that is given this text.
+fn fed(command: &mut Command, text: &str) -> Result<Output> {
+    let mut child = command
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
         .spawn()
-        .context("starting gzip")?;
+        .with_context(|| format!("starting {}", command.get_program().display()))?;
     let mut stdin = child.stdin.take().context("a pipe")?;
     stdin
         .write_all(text.as_bytes())
         .context("telling the text")?;
     drop(stdin);
-    ensure!(
-        child.wait().context("waiting for gzip")?.success(),
-        "gzip failed"
-    );
-    Ok(started.elapsed().as_secs_f64() * 1e6)
+    child.wait_with_output().context("waiting for its end")
 }
 
 /// Bytes a second.
