@@ -11,15 +11,12 @@ use std::{
 
 use egress_common::{Client, ClientKey, Flow, Mode, Original, Protocol, Reason, RuleId, Verdict};
 use rustix::process::{Resource, getrlimit};
-use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::Instant,
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{known::Known, open::Opener, told::Told};
 use crate::{
     dns::{Addresses, NoAddress},
-    kernel::flows::Flows,
+    kernel::{boot, flows::Flows},
     policy::{Level, Name, Policy},
 };
 
@@ -281,7 +278,7 @@ impl Gate {
         name: Name,
     ) -> Result<Vec<IpAddr>, NoAddress> {
         let leads = |address: &IpAddr| self.flows.leads(session, name.as_str(), (*address).into());
-        let known = self.known().get(session, &name, Instant::now());
+        let known = self.known().get(session, &name, boot::now());
         if let Some(addresses) = known.filter(|known| known.iter().all(leads)) {
             return Ok(addresses);
         }
@@ -304,7 +301,7 @@ impl Gate {
         // Looked at while no policy can clear what is known: one that came while the resolver was
         // asked has not answered.
         if Arc::ptr_eq(&policy, &self.policy()) {
-            known.add(session, name, &answer, Instant::now());
+            known.add(session, name, &answer, boot::now());
         }
         Ok(answer.addresses)
     }

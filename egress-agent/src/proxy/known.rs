@@ -2,12 +2,12 @@
 //! asking it takes a turn of another thread.
 //!
 //! What stands here is worth as much as the answer: no longer than it said (RFC 1035, section
-//! 3.2.1), and only under the policy that it was given under.
+//! 3.2.1) on the clock of leases ([`crate::kernel::boot`]), and only under the policy that it was
+//! given under.
 
 use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use lru::LruCache;
-use tokio::time::Instant;
 
 use crate::{dns::Addresses, policy::Name};
 
@@ -23,18 +23,21 @@ pub(super) struct Known(LruCache<(u64, Name), Answer>);
 #[derive(Debug)]
 struct Answer {
     addresses: Vec<IpAddr>,
-    until: Instant,
+    /// Boot time in nanoseconds.
+    until: u64,
 }
 
 impl Known {
-    pub(super) fn get(&mut self, session: u64, name: &Name, now: Instant) -> Option<Vec<IpAddr>> {
+    /// `now` is boot time in nanoseconds.
+    pub(super) fn get(&mut self, session: u64, name: &Name, now: u64) -> Option<Vec<IpAddr>> {
         let answer = self.0.get(&(session, name.clone()))?;
         (now < answer.until).then(|| answer.addresses.clone())
     }
 
-    pub(super) fn add(&mut self, session: u64, name: Name, answer: &Addresses, now: Instant) {
+    pub(super) fn add(&mut self, session: u64, name: Name, answer: &Addresses, now: u64) {
         let addresses = answer.addresses.clone();
-        let until = now + answer.ttl.min(LONGEST);
+        let good_for = u64::try_from(answer.ttl.min(LONGEST).as_nanos()).unwrap_or(0);
+        let until = now.saturating_add(good_for);
         self.0.put((session, name), Answer { addresses, until });
     }
 
@@ -55,6 +58,8 @@ mod tests {
 
     use super::*;
 
+    const SECOND: u64 = 1_000_000_000;
+
     fn answer(seconds: u64) -> Addresses {
         Addresses {
             addresses: vec![Ipv4Addr::new(192, 0, 2, 1).into()],
@@ -69,14 +74,14 @@ mod tests {
     #[test]
     fn an_answer_is_worth_as_long_as_it_says_and_for_its_session() {
         let mut known = Known::default();
-        let now = Instant::now();
+        let now = 7;
         known.add(1, name(1), &answer(30), now);
         known.add(1, name(2), &answer(0), now);
-        let later = now + Duration::from_secs(29);
+        let later = now + 29 * SECOND;
         assert_eq!(known.get(1, &name(1), later), Some(answer(30).addresses));
         assert_eq!(known.get(2, &name(1), later), None);
         assert_eq!(known.get(1, &name(2), now), None);
-        assert_eq!(known.get(1, &name(1), now + Duration::from_secs(30)), None);
+        assert_eq!(known.get(1, &name(1), now + 30 * SECOND), None);
         known.clear();
         assert_eq!(known.get(1, &name(1), later), None);
     }
@@ -84,7 +89,7 @@ mod tests {
     #[test]
     fn it_does_not_grow_beyond_its_bound() {
         let mut known = Known::default();
-        let now = Instant::now();
+        let now = 7;
         for number in 0..=MOST.get() {
             known.add(1, name(number), &answer(30), now);
         }
