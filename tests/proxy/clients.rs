@@ -136,7 +136,7 @@ fn files(world: &TestWorld, authorities: &[&Path]) -> PathBuf {
     let mut go = Command::new("go");
     go.env("CGO_ENABLED", "0")
         .env("GOFLAGS", "-mod=mod")
-        .env("GOCACHE", std::env::temp_dir().join("egressd-test-go"))
+        .env("GOCACHE", concat!(env!("CARGO_TARGET_TMPDIR"), "/go"))
         .args(["build", "-o"])
         .arg(files.join("client"))
         .arg(sources.join("client.go"));

@@ -13,6 +13,7 @@ use super::{
     Exit, Paint, Screen, complain,
     hook::install::{changes, write},
     log,
+    table::plain,
 };
 use crate::{
     audit::{
@@ -115,6 +116,7 @@ fn show(
         complain(note);
     }
     for (reason, count) in &denials.others {
+        let reason = plain(reason);
         complain(&format!(
             "left out: what no rule of network.allow allows ({reason}, {count} times); see `egressctl log --denied`"
         ));

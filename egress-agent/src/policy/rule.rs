@@ -74,12 +74,10 @@ impl Levels {
 
     /// Whether TLS to one of these ports is opened: to any that requests are read on, but to 80.
     pub(crate) fn opens_tls(self, ports: &[PortRange]) -> bool {
-        let plain = PortRange {
-            protocol: Protocol::TCP,
-            first: 80,
-            last: 80,
+        let may_be_tls = |range: &PortRange| {
+            range.protocol == Protocol::TCP && (range.first, range.last) != (80, 80)
         };
-        self.reads(ports) && (ports.is_empty() || ports.iter().any(|range| *range != plain))
+        self.reads(ports) && (ports.is_empty() || ports.iter().any(may_be_tls))
     }
 }
 

@@ -659,6 +659,7 @@ fn tls_is_opened_where_a_rule_reads_requests_on_another_port_than_80() {
     for (ports, opens) in [
         (r#"["443/tcp"]"#, true),
         (r#"["80/tcp"]"#, false),
+        (r#"["80/tcp", "443/udp"]"#, false),
         (r#"["80/tcp", "443/tcp"]"#, true),
         (r#"["8443/tcp"]"#, true),
         (r#"["1-1024/tcp"]"#, true),
