@@ -39,6 +39,7 @@ mod start;
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -103,6 +104,8 @@ pub struct Daemon {
     lost: mpsc::UnboundedSender<String>,
     calls: Calls,
     grants: Grants,
+    /// Guards whose kernel tables still have what was granted and has ended.
+    unclosed: BTreeSet<String>,
     /// Shared with the resolvers, which are what asks.
     approvals: Rc<RefCell<Approvals>>,
 }

@@ -1,6 +1,7 @@
 //! `egressd run`: from arguments to enforcement, and back.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     io::{self, IsTerminal as _},
@@ -168,6 +169,7 @@ async fn serve(
         lost,
         calls: Calls::default(),
         grants: Grants::default(),
+        unclosed: BTreeSet::new(),
         approvals: Rc::default(),
     };
 
@@ -298,6 +300,7 @@ async fn close(
     control: tokio::task::JoinHandle<()>,
     options: &Options,
 ) {
+    daemon.end_grants();
     for running in &mut daemon.guards {
         if let Some(proxy) = running.proxy.take() {
             let patience = if options.command.is_some() {
