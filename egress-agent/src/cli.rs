@@ -13,6 +13,7 @@ pub mod journal;
 pub mod log;
 pub mod mcp;
 pub mod policy;
+pub mod profiles;
 mod remotes;
 pub mod replay;
 mod rows;

@@ -53,6 +53,7 @@ mod rule;
 mod session;
 mod settings;
 mod shape;
+mod shared;
 mod suggest;
 mod tables;
 mod text;
@@ -107,6 +108,7 @@ pub use self::{
         Rule, Upstream,
     },
     session::{ListedSocket, Need, Places, SessionSettings},
+    shared::Shared,
     suggest::suggest,
     tables::TableRules,
     tools::{Connector, GitScope, ToolSettings, Unclear},
@@ -198,6 +200,11 @@ impl Policy {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it is for.
+    pub fn description(&self) -> &str {
+        &self.checked.description
     }
 
     /// The name of the file, as it was given.

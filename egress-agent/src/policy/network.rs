@@ -114,6 +114,8 @@ fn one_rule(
         id: RuleId::NONE,
         name: rule.name.clone(),
         effect,
+        description: rule.description.clone(),
+        is_shared: rule.multi_tenant,
         reason: rule.reason.clone(),
         source: c.source(),
         line: c.line(place),
