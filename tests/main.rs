@@ -9,6 +9,7 @@ mod cli;
 mod clients;
 mod faults;
 mod guarantees;
+mod init;
 mod kernel;
 mod learn;
 mod mcp;
