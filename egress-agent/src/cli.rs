@@ -15,6 +15,7 @@ pub mod journal;
 pub mod log;
 pub mod mcp;
 pub mod policy;
+pub mod profiles;
 mod remotes;
 pub mod replay;
 mod rows;

@@ -243,6 +243,7 @@ fn answer(
         line,
         text,
         suggestion,
+        shared,
         help,
     } = explained;
     Why {
@@ -258,7 +259,7 @@ fn answer(
         lease,
         denials,
         allow_with: suggestion.and_then(|text| serde_json::from_str(&text).ok()),
-        help,
+        help: help.or(shared),
     }
 }
 
