@@ -10,6 +10,7 @@ mod clients;
 mod faults;
 mod guarantees;
 mod guide;
+mod init;
 mod kernel;
 mod learn;
 mod mcp;

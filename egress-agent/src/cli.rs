@@ -8,7 +8,9 @@ pub mod classify;
 pub mod confirm;
 pub mod doctor;
 pub mod export;
+pub mod home;
 pub mod hook;
+pub mod init;
 pub mod journal;
 pub mod log;
 pub mod mcp;
@@ -25,6 +27,7 @@ pub mod session;
 pub mod status;
 pub mod suggest;
 pub mod table;
+pub mod uninstall;
 pub mod why;
 pub mod wrap;
 

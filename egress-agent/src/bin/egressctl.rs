@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, hook, log, mcp, policy,
-        replay, rules, run, scan, selftest, session, status, why, wrap,
+        self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, home, hook, init, log,
+        mcp, policy, replay, rules, run, scan, selftest, session, status, uninstall, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
@@ -74,10 +74,18 @@ enum Verb {
     /// Shims that run tools under a policy of their own.
     #[command(subcommand)]
     Wrap(wrap::Command),
-    /// Check what this machine offers; with `--escape`, try every known way out.
+    /// Check what this machine offers and what is set up on it; with `--escape`, try every known way
+    /// out.
     Doctor(doctor::DoctorArgs),
+    /// Set up egressd on this machine: policy, units, hooks; show everything first.
+    Init(init::InitArgs),
+    /// Take back what `init` has done.
+    Uninstall(uninstall::UninstallArgs),
     /// Print completions for a shell.
     Completions { shell: clap_complete::Shell },
+    /// Do what `init` and `doctor` do in a home, as its owner.
+    #[command(hide = true)]
+    InHome,
     /// Enter a session and become a command.
     #[command(hide = true)]
     Enter(run::EnterArgs),
@@ -119,6 +127,9 @@ fn main() -> ExitCode {
         Verb::Ca(command) => ca::run(command, &mut screen),
         Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),
         Verb::Wrap(command) => wrap::run(command, &socket, &mut screen),
+        Verb::Init(args) => init::run(args, &socket, &mut screen),
+        Verb::Uninstall(args) => uninstall::run(&args, &socket, &mut screen),
+        Verb::InHome => home::run(),
         Verb::Attempt(args) => attempt::run(args, &mut screen),
         Verb::Completions { shell } => {
             let mut command = Arguments::command();

@@ -67,11 +67,46 @@ pub fn release(args: &ReleaseArgs, socket: &Path, screen: &mut Screen) -> anyhow
 }
 
 fn release_pins(args: &ReleaseArgs, screen: &mut Screen) -> anyhow::Result<()> {
+    let wanted = args.guard.as_deref().map(|name| name.trim_matches('/'));
+    let released = release_pinned(&args.pin_dir, &|guard| {
+        wanted.is_none_or(|wanted| wanted == guard)
+    })?;
+    if released.is_empty() {
+        bail!(
+            "no egressd runs and nothing is pinned below {}",
+            args.pin_dir.display()
+        );
+    }
+    screen.line(format!("no longer guarded: {}", released.join(", ")))?;
+    Ok(())
+}
+
+/// Takes off what is pinned and wanted, while no daemon runs.
+pub(super) fn release_pinned(
+    pin_dir: &Path,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<Vec<String>> {
     if !rustix::process::geteuid().is_root() {
         bail!("no egressd runs, and only root may take off what it left pinned: run it with sudo");
     }
+    refuse_guarded(pin_dir)?;
+    let mut released = Vec::new();
+    for guard in pins::guarded(pin_dir)? {
+        if is_wanted(&guard) {
+            Pins::new(pin_dir, &guard, "").release()?;
+            released.push(guard);
+        }
+    }
+    Ok(released)
+}
+
+/// Whoever is guarded changes nothing, root included.
+pub(super) fn refuse_guarded(pin_dir: &Path) -> anyhow::Result<()> {
+    let guarded = pins::guarded(pin_dir)?;
+    if guarded.is_empty() {
+        return Ok(());
+    }
     let here = crate::kernel::Hierarchy::of_self().context("find the own cgroup")?;
-    let guarded = pins::guarded(&args.pin_dir)?;
     if guarded
         .iter()
         .any(|guard| crate::kernel::cgroup::holds(guard, &here))
@@ -80,20 +115,5 @@ fn release_pins(args: &ReleaseArgs, screen: &mut Screen) -> anyhow::Result<()> {
             "a guarded process cannot take off its guard, whatever its uid: run it from outside of the guarded cgroup"
         );
     }
-    let wanted = args.guard.as_deref().map(|name| name.trim_matches('/'));
-    let mut released = Vec::new();
-    for guard in guarded {
-        if wanted.is_none_or(|wanted| wanted == guard) {
-            Pins::new(&args.pin_dir, &guard, "").release()?;
-            released.push(guard);
-        }
-    }
-    if released.is_empty() {
-        bail!(
-            "no egressd runs and nothing is pinned below {}",
-            args.pin_dir.display()
-        );
-    }
-    screen.line(format!("no longer guarded: {}", released.join(", ")))?;
     Ok(())
 }
