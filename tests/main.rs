@@ -12,6 +12,7 @@ mod guarantees;
 mod kernel;
 mod learn;
 mod mcp;
+mod programs;
 mod proxy;
 mod proxy_tls;
 mod world;
