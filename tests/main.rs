@@ -14,6 +14,7 @@ mod init;
 mod kernel;
 mod learn;
 mod mcp;
+mod programs;
 mod proxy;
 mod proxy_tls;
 mod world;

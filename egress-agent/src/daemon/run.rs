@@ -372,7 +372,7 @@ fn start_command(command: &OneShot, socket: &Path, files: Rlimit) -> anyhow::Res
         observes: false,
         command: &command.command,
     });
-    let child = parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")?;
+    let child = parent::spawn(&arguments).context("start the command")?;
     // It waits for an answer of this daemon before it becomes the command.
     let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     files::restore(pid.context("the command ended at once")?, files)

@@ -2,8 +2,8 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
-use egress_agent::{
+use super::{Program, man};
+use crate::{
     cli::{
         self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, home, hook, init, log,
         mcp, policy, replay, rules, run, scan, selftest, session, status, uninstall, why, wrap,
@@ -11,6 +11,7 @@ use egress_agent::{
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
 };
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Starts agents under the guard of egressd, and shows what is enforced and why.
 #[derive(Debug, Parser)]
@@ -82,10 +83,23 @@ enum Verb {
     /// Take back what `init` has done.
     Uninstall(uninstall::UninstallArgs),
     /// Print completions for a shell.
-    Completions { shell: clap_complete::Shell },
     /// Do what `init` and `doctor` do in a home, as its owner.
     #[command(hide = true)]
     InHome,
+    Completions {
+        shell: clap_complete::Shell,
+        /// Whose.
+        #[arg(long, value_enum, default_value = "egressctl")]
+        program: Program,
+    },
+    /// Write the manual pages of both programs into a directory.
+    #[command(hide = true)]
+    Man {
+        directory: PathBuf,
+        /// Of the pages.
+        #[arg(long, default_value = "")]
+        date: String,
+    },
     /// Enter a session and become a command.
     #[command(hide = true)]
     Enter(run::EnterArgs),
@@ -94,7 +108,11 @@ enum Verb {
     Attempt(attempt::AttemptArgs),
 }
 
-fn main() -> ExitCode {
+pub(super) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+pub(super) fn main() -> ExitCode {
     if let Some(code) = hook::quick(std::env::args_os().skip(1)) {
         return code;
     }
@@ -131,11 +149,15 @@ fn main() -> ExitCode {
         Verb::Uninstall(args) => uninstall::run(&args, &socket, &mut screen),
         Verb::InHome => home::run(),
         Verb::Attempt(args) => attempt::run(args, &mut screen),
-        Verb::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "egressctl", &mut std::io::stdout());
-            Ok(Exit::Ok)
+        Verb::Completions { shell, program } => {
+            let mut command = program.command();
+            // It panics where it cannot write.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut command, program.name(), &mut text);
+            let written = screen.writer().write_all(&text);
+            written.map(|()| Exit::Ok).map_err(anyhow::Error::from)
         }
+        Verb::Man { directory, date } => man::write(&directory, &date, &mut screen),
     };
     match done {
         Ok(exit) => exit.into(),
