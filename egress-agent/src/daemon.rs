@@ -18,6 +18,7 @@ mod heap;
 mod host;
 mod journal;
 pub mod notify;
+mod overview;
 #[cfg(test)]
 mod parity;
 pub mod policies;
@@ -95,6 +96,8 @@ pub struct Daemon {
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
     calls: Calls,
+    /// Open ones, for overviews.
+    sockets: Rc<overview::Sockets>,
 }
 
 impl Daemon {

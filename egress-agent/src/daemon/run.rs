@@ -166,6 +166,7 @@ async fn serve(
         ended,
         lost,
         calls: Calls::default(),
+        sockets: Rc::default(),
     };
 
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
