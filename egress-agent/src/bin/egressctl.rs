@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, hook, log, mcp, policy,
+        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, doctor, hook, log, mcp, policy,
         replay, rules, run, scan, selftest, session, status, why, wrap,
     },
     control::DEFAULT_SOCKET,
@@ -64,6 +64,10 @@ enum Verb {
     Classify(classify::ClassifyArgs),
     /// Let the next call of a tool through that waits for a person.
     Confirm(confirm::ConfirmArgs),
+    /// Open a destination for a time, for a session or for good, after showing what that opens.
+    Allow(allow::AllowArgs),
+    /// Show and settle what waits for a person (`network.ask`).
+    Approve(approve::ApproveArgs),
     /// Make egressd read its policies again; a bad one leaves the old one in force (exit 3).
     Reload(admin::ReloadArgs),
     /// Take the guard off. Only root, and only from outside.
@@ -114,6 +118,8 @@ fn main() -> ExitCode {
         }
         Verb::Classify(args) => classify::classify(&args, std::io::stdin().lock(), &mut screen),
         Verb::Confirm(args) => confirm::run(&args, &socket, &mut screen),
+        Verb::Allow(args) => allow::run(args, &socket, &mut screen),
+        Verb::Approve(args) => approve::run(args, &socket, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
         Verb::Ca(command) => ca::run(command, &mut screen),

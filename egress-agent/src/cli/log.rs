@@ -307,6 +307,9 @@ fn show_from_daemon(
             | Reply::Judged(_)
             | Reply::Aftermath(_)
             | Reply::Entered(_)
+            | Reply::Opening(_)
+            | Reply::Grants(_)
+            | Reply::Pending(_)
             | Reply::Done(_) => return Err(control::client::ClientError::Unexpected.into()),
         }
     }
