@@ -17,4 +17,5 @@ mod mcp;
 mod programs;
 mod proxy;
 mod proxy_tls;
+mod watch;
 mod world;

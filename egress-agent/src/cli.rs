@@ -2,6 +2,8 @@
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
 pub mod admin;
+pub mod allow;
+pub mod approve;
 pub mod attempt;
 pub mod ca;
 pub mod classify;

@@ -166,6 +166,12 @@ pub enum Kind {
     GuardReleased,
     /// A setting of the daemon was changed through the control socket.
     SettingChanged,
+    /// A person opened a destination, for a time or in the policy file.
+    GrantAdded,
+    /// What was opened for a time is closed again.
+    GrantEnded,
+    /// Something waits for a person (`ask`), or was settled.
+    Approval,
     /// Records were lost: `lost` says how many.
     Lost,
     /// The log did not end as it should when it was opened: `gap` says how.

@@ -24,6 +24,7 @@ use tokio::sync::broadcast;
 
 use super::{
     denials::Denials,
+    questions::Questions,
     record::{Layer, Record, Time},
 };
 
@@ -79,6 +80,17 @@ pub struct Health {
     pub failure: Option<String>,
 }
 
+/// What happened last, and how much happened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Latest {
+    /// Latest last; equal ones of one session folded.
+    pub denials: Vec<Arc<Record>>,
+    pub denials_total: u64,
+    /// To the resolver, latest last.
+    pub questions: Vec<Arc<Record>>,
+    pub questions_total: u64,
+}
+
 /// Tells the time for the records that the log itself makes.
 pub type Clock = Box<dyn Fn() -> Time + Send>;
 
@@ -89,6 +101,7 @@ struct Shared {
     written: AtomicU64,
     failure: Mutex<Option<String>>,
     denials: Mutex<Denials>,
+    questions: Mutex<Questions>,
     lines: broadcast::Sender<Arc<Line>>,
 }
 
@@ -117,6 +130,7 @@ impl Sink {
             written: AtomicU64::new(0),
             failure: Mutex::default(),
             denials: Mutex::default(),
+            questions: Mutex::default(),
             lines: broadcast::channel(FOLLOWER_QUEUE).0,
         });
         let thread = writer::start(opened, messages, Arc::clone(&shared), clock)
@@ -163,6 +177,21 @@ impl Sink {
     /// The last denials of a session, latest last; equal ones folded.
     pub fn recent_denials(&self, session: &str) -> Vec<Arc<Record>> {
         self.shared.denials().of(session)
+    }
+
+    /// What happened last, in all sessions or in one; this many denials at most. Does not wait for
+    /// what the writer has not taken yet.
+    pub fn latest(&self, session: Option<&str>, denials: usize) -> Latest {
+        let kept = self.shared.denials();
+        let (latest, denials_total) = (kept.latest(session, denials), kept.count());
+        drop(kept);
+        let questions = self.shared.questions();
+        Latest {
+            denials: latest,
+            denials_total,
+            questions: questions.latest(session),
+            questions_total: questions.count(),
+        }
     }
 
     pub fn health(&self) -> Health {
@@ -212,9 +241,15 @@ impl Shared {
             .map(|counter| counter.load(Ordering::Relaxed))
     }
 
-    // A panic elsewhere leaves nothing half done here: both locks guard single steps.
+    // A panic elsewhere leaves nothing half done here: the locks guard single steps.
     fn denials(&self) -> std::sync::MutexGuard<'_, Denials> {
         self.denials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn questions(&self) -> std::sync::MutexGuard<'_, Questions> {
+        self.questions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {

@@ -301,9 +301,13 @@ fn show_from_daemon(
             | Reply::Why(_)
             | Reply::Denials(_)
             | Reply::Egress(_)
+            | Reply::Overview(_)
             | Reply::Judged(_)
             | Reply::Aftermath(_)
             | Reply::Entered(_)
+            | Reply::Opening(_)
+            | Reply::Grants(_)
+            | Reply::Pending(_)
             | Reply::Done(_) => return Err(control::client::ClientError::Unexpected.into()),
         }
     }

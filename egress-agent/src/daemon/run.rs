@@ -28,6 +28,7 @@ use super::{
     calls::Calls,
     door::{Door, Errand, Known},
     files,
+    grants::Grants,
     guard::Guard,
     heap,
     notify::notify,
@@ -166,6 +167,9 @@ async fn serve(
         ended,
         lost,
         calls: Calls::default(),
+        sockets: Rc::default(),
+        grants: Grants::default(),
+        approvals: Rc::default(),
     };
 
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
@@ -204,6 +208,7 @@ async fn serve(
                     break Outcome::Stopped;
                 }
             }
+            () = due(daemon.due()) => daemon.end_due(),
             Some(ended) = endings.recv() => daemon.finish(&ended),
             Some(cgroup) = losses.recv() => daemon.regain(&options, &cgroup),
             Some(()) = hangup.recv(), if is_service => {
@@ -226,6 +231,14 @@ async fn serve(
     }
     close(daemon, writer, stop, control, &options).await;
     Ok(outcome)
+}
+
+/// When something that was granted, or that waits for a person, may have run out.
+async fn due(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn wait(child: Option<&mut Child>) -> anyhow::Result<ExitStatus> {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{Program, man};
 use crate::{
     cli::{
-        self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, home, hook, init, log,
+        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, doctor, home, hook, init, log,
         mcp, policy, replay, rules, run, scan, selftest, session, status, uninstall, why, wrap,
     },
     control::DEFAULT_SOCKET,
@@ -65,6 +65,10 @@ enum Verb {
     Classify(classify::ClassifyArgs),
     /// Let the next call of a tool through that waits for a person.
     Confirm(confirm::ConfirmArgs),
+    /// Open a destination for a time, for a session or for good, after showing what that opens.
+    Allow(allow::AllowArgs),
+    /// Show and settle what waits for a person (`network.ask`).
+    Approve(approve::ApproveArgs),
     /// Make egressd read its policies again; a bad one leaves the old one in force (exit 3).
     Reload(admin::ReloadArgs),
     /// Take the guard off. Only root, and only from outside.
@@ -82,10 +86,10 @@ enum Verb {
     Init(init::InitArgs),
     /// Take back what `init` has done.
     Uninstall(uninstall::UninstallArgs),
-    /// Print completions for a shell.
     /// Do what `init` and `doctor` do in a home, as its owner.
     #[command(hide = true)]
     InHome,
+    /// Print completions for a shell.
     Completions {
         shell: clap_complete::Shell,
         /// Whose.
@@ -140,6 +144,8 @@ pub(super) fn main() -> ExitCode {
         }
         Verb::Classify(args) => classify::classify(&args, std::io::stdin().lock(), &mut screen),
         Verb::Confirm(args) => confirm::run(&args, &socket, &mut screen),
+        Verb::Allow(args) => allow::run(args, &socket, &mut screen),
+        Verb::Approve(args) => approve::run(args, &socket, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
         Verb::Ca(command) => ca::run(command, &mut screen),
