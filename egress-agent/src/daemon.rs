@@ -32,6 +32,7 @@ mod sessions;
 mod snoop;
 mod sockets;
 mod start;
+mod watched;
 
 use std::{
     path::PathBuf,
@@ -58,6 +59,7 @@ use door::Known;
 use guard::Guard;
 use policies::Loaded;
 use records::Records;
+use watched::Watched;
 
 /// A guard and the tasks that serve it.
 struct Running {
@@ -95,6 +97,7 @@ pub struct Daemon {
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
     calls: Calls,
+    watched: Watched,
 }
 
 impl Daemon {

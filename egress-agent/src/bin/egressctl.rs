@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, hook, log, mcp, policy,
+        self, Exit, Screen, admin, attempt, ca, classify, confirm, dashboard, doctor, hook, log, mcp, policy,
         replay, rules, run, scan, selftest, session, status, why, wrap,
     },
     control::DEFAULT_SOCKET,
@@ -36,6 +36,8 @@ enum Verb {
     Log(log::LogArgs),
     /// Say how a destination is decided, why, and what would change it; exit 1 for deny.
     Why(why::WhyArgs),
+    /// Print the address of the dashboard, with the token that it wants.
+    Dashboard(dashboard::DashboardArgs),
     /// The sessions that run.
     #[command(subcommand)]
     Session(session::Command),
@@ -99,6 +101,7 @@ fn main() -> ExitCode {
         Verb::Status(args) => status::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
+        Verb::Dashboard(args) => dashboard::run(&args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &socket, &mut screen),
         Verb::Rules(command) => rules::run(command, &mut screen),

@@ -306,6 +306,7 @@ fn show_from_daemon(
             | Reply::Judged(_)
             | Reply::Aftermath(_)
             | Reply::Entered(_)
+            | Reply::Dashboard(_)
             | Reply::Done(_) => return Err(control::client::ClientError::Unexpected.into()),
         }
     }

@@ -3,7 +3,7 @@
 //! | peer | may |
 //! |---|---|
 //! | root, outside of every guard | everything |
-//! | who can reach the socket, outside | look at everything, enter, end sessions of the same uid |
+//! | who can reach the socket, outside | look at everything, the dashboard too, enter, end sessions of the same uid |
 //! | guarded, whatever its uid | `status`, `why`, `denials`, `egress`, `judge` and `aftermath` of its own session |
 //! | guarded, in no session | `judge`: an agent may be guarded without one |
 //! | the connection that entered a session, from inside it | tell once what holds it |
@@ -52,6 +52,7 @@ pub fn authorise(
                 | Request::Egress { .. }
                 | Request::Judge { session: None, .. }
                 | Request::Aftermath { .. }
+                | Request::Dashboard {}
                 | Request::Enter { .. } => None,
                 Request::End { session } if owner(session) == Some(peer.uid) => None,
                 Request::End { .. } => Some("end a session of somebody else"),
@@ -99,7 +100,7 @@ fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<
         Request::Judge { session, .. } if own.is_none() && session.is_none() => return Ok(request),
         Request::Judge { session, .. } => session,
         Request::Confined { session, .. } if own.is_some() && own == entered => session,
-        Request::Sessions {} | Request::Log { .. } => {
+        Request::Sessions {} | Request::Log { .. } | Request::Dashboard {} => {
             return forbidden("a guarded process sees no more than its own session");
         }
         Request::Reload { .. }
@@ -155,6 +156,7 @@ mod tests {
                 last: None,
                 follow: false,
             },
+            Request::Dashboard {},
             Request::Enter {
                 guard: None,
                 session: None,
@@ -203,32 +205,32 @@ mod tests {
         let session = |name: Option<&str>| Standing::Guarded {
             session: name.map(str::to_owned),
         };
-        check(0, &Standing::Outside, &[Y; 14]);
+        check(0, &Standing::Outside, &[Y; 15]);
         check(
             1000,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
         );
         check(
             1001,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
         );
         for uid in [0, 1000] {
             check(
                 uid,
                 &session(Some("mine")),
-                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N],
+                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(Some("their")),
-                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N],
+                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(None),
-                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N],
+                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N, N],
             );
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     confinement::Held,
-    status::{Aftermath, Entered, Judged, Session, Status, Why},
+    status::{Aftermath, Entered, Judged, Link, Session, Status, Why},
 };
 use crate::{
     audit::{
@@ -123,6 +123,8 @@ pub enum Request {
         session: Option<String>,
         held: Held,
     },
+    /// Where the dashboard is, and the token that it wants.
+    Dashboard {},
     /// End a session.
     End { session: String },
     /// Change what the daemon's diagnostic log says (`tracing` filter syntax).
@@ -141,6 +143,7 @@ pub enum Reply {
     Judged(Box<Judged>),
     Aftermath(Box<Aftermath>),
     Entered(Entered),
+    Dashboard(Link),
     /// One line of the log, exactly as it stands there.
     Line(String),
     /// The client read too slowly for this many records.
@@ -323,6 +326,7 @@ impl Reply {
             | Self::Egress(_)
             | Self::Judged(_)
             | Self::Aftermath(_)
+            | Self::Dashboard(_)
             | Self::Line(_)
             | Self::Missed(_)
             | Self::Unreadable(_)

@@ -273,6 +273,7 @@ impl Connection {
             | Request::Egress { .. }
             | Request::Judge { .. }
             | Request::Aftermath { .. }
+            | Request::Dashboard {}
             | Request::Reload { .. }
             | Request::Release { .. }
             | Request::Enter { .. }
