@@ -20,6 +20,7 @@ pub mod confinement;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod message;
+pub mod overview;
 pub mod peer;
 pub mod server;
 pub mod socket;

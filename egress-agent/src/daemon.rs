@@ -18,6 +18,7 @@ mod heap;
 mod host;
 mod journal;
 pub mod notify;
+mod overview;
 #[cfg(test)]
 mod parity;
 pub mod policies;
@@ -98,6 +99,8 @@ pub struct Daemon {
     lost: mpsc::UnboundedSender<String>,
     calls: Calls,
     watched: Watched,
+    /// Open ones, for overviews.
+    sockets: Rc<overview::Sockets>,
 }
 
 impl Daemon {

@@ -24,12 +24,12 @@
 
 mod address;
 mod answer;
-mod room;
 mod events;
 pub mod metrics;
 mod page;
 mod patience;
 pub mod policies;
+mod room;
 mod route;
 mod server;
 mod sight;

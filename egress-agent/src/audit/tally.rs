@@ -21,12 +21,7 @@ pub const OTHER: &str = "other";
 const CODE: usize = 48;
 
 /// Verdicts in the order in which they are counted.
-pub const VERDICTS: [Verdict; 4] = [
-    Verdict::Allow,
-    Verdict::Deny,
-    Verdict::Redact,
-    Verdict::Ask,
-];
+pub const VERDICTS: [Verdict; 4] = [Verdict::Allow, Verdict::Deny, Verdict::Redact, Verdict::Ask];
 
 /// How often each verdict was given, in the order of [`VERDICTS`].
 pub type Counts = [u64; VERDICTS.len()];
@@ -219,6 +214,11 @@ mod tests {
         assert_eq!((life.policies_loaded, life.policies_refused), (1, 1));
         assert_eq!((life.sessions_begun, life.sessions_ended), (1, 0));
         assert!(tally.decisions().all(|(_, _, _, count)| count == 0));
-        assert!(tally.timeline().minutes().all(|(_, layers)| layers == Default::default()));
+        assert!(
+            tally
+                .timeline()
+                .minutes()
+                .all(|(_, layers)| layers == Default::default())
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, attempt, ca, classify, confirm, dashboard, doctor, hook, log, mcp, policy,
-        replay, rules, run, scan, selftest, session, status, why, wrap,
+        self, Exit, Screen, admin, attempt, ca, classify, confirm, dashboard, doctor, hook, log,
+        mcp, policy, replay, rules, run, scan, selftest, session, status, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},

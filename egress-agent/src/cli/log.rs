@@ -303,6 +303,7 @@ fn show_from_daemon(
             | Reply::Why(_)
             | Reply::Denials(_)
             | Reply::Egress(_)
+            | Reply::Overview(_)
             | Reply::Judged(_)
             | Reply::Aftermath(_)
             | Reply::Entered(_)

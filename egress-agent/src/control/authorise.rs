@@ -50,6 +50,7 @@ pub fn authorise(
                 | Request::Log { .. }
                 | Request::Denials { .. }
                 | Request::Egress { .. }
+                | Request::Overview { .. }
                 | Request::Judge { session: None, .. }
                 | Request::Aftermath { .. }
                 | Request::Dashboard {}
@@ -100,7 +101,11 @@ fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<
         Request::Judge { session, .. } if own.is_none() && session.is_none() => return Ok(request),
         Request::Judge { session, .. } => session,
         Request::Confined { session, .. } if own.is_some() && own == entered => session,
-        Request::Sessions {} | Request::Log { .. } | Request::Dashboard {} => {
+        // Its lists are of the whole machine, and a glance at one session is `status` and `denials`.
+        Request::Sessions {}
+        | Request::Log { .. }
+        | Request::Overview { .. }
+        | Request::Dashboard {} => {
             return forbidden("a guarded process sees no more than its own session");
         }
         Request::Reload { .. }
@@ -151,6 +156,10 @@ mod tests {
                 session: Some("mine".to_owned()),
             },
             Request::Sessions {},
+            Request::Overview { session: None },
+            Request::Overview {
+                session: Some("mine".to_owned()),
+            },
             Request::Log {
                 filter: crate::audit::filter::Filter::default(),
                 last: None,
@@ -205,32 +214,32 @@ mod tests {
         let session = |name: Option<&str>| Standing::Guarded {
             session: name.map(str::to_owned),
         };
-        check(0, &Standing::Outside, &[Y; 15]);
+        check(0, &Standing::Outside, &[Y; 17]);
         check(
             1000,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
         );
         check(
             1001,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
         );
         for uid in [0, 1000] {
             check(
                 uid,
                 &session(Some("mine")),
-                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N, N],
+                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(Some("their")),
-                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N, N],
+                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(None),
-                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N, N],
+                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N, N, N, N],
             );
         }
     }

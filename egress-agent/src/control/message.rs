@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     confinement::Held,
+    overview::Overview,
     status::{Aftermath, Entered, Judged, Link, Session, Status, Why},
 };
 use crate::{
@@ -59,6 +60,11 @@ pub enum Request {
     /// What a session did with each host, up to now or, for a while, up to its end: then the answer
     /// waits for what its last flows carried.
     Egress {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// One look at everything that runs and happened last; at one session, or at all.
+    Overview {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
     },
@@ -140,6 +146,7 @@ pub enum Reply {
     Why(Box<Why>),
     Denials(Vec<Record>),
     Egress(Vec<Egress>),
+    Overview(Box<Overview>),
     Judged(Box<Judged>),
     Aftermath(Box<Aftermath>),
     Entered(Entered),
@@ -324,6 +331,7 @@ impl Reply {
             | Self::Why(_)
             | Self::Denials(_)
             | Self::Egress(_)
+            | Self::Overview(_)
             | Self::Judged(_)
             | Self::Aftermath(_)
             | Self::Dashboard(_)
@@ -401,6 +409,10 @@ mod tests {
                     session: Some("s1".to_owned()),
                 },
                 r#"{"v":1,"op":"egress","session":"s1"}"#,
+            ),
+            (
+                Request::Overview { session: None },
+                r#"{"v":1,"op":"overview"}"#,
             ),
             (
                 Request::Judge {
@@ -518,7 +530,7 @@ mod tests {
 
         #[test]
         fn any_change_of_a_request_is_read_or_refused(
-            which in 0..8_usize,
+            which in 0..9_usize,
             at in any::<prop::sample::Index>(),
             byte in any::<u8>(),
         ) {

@@ -271,6 +271,7 @@ impl Connection {
             | Request::Log { .. }
             | Request::Denials { .. }
             | Request::Egress { .. }
+            | Request::Overview { .. }
             | Request::Judge { .. }
             | Request::Aftermath { .. }
             | Request::Dashboard {}

@@ -101,11 +101,8 @@ fn session(daemon: &Daemon, guard: &Guard, one: &sessions::Running) -> Session {
     let id = one.cgroup.id();
     let now = boot::now();
     let leases = guard.resolver.with_engine(|engine, _| {
-        let leases = engine.leases();
-        leases
-            .iter()
-            .filter(|held| held.session == id && held.expires > now)
-            .count()
+        let leases = engine.leases().of(id);
+        leases.filter(|held| held.expires > now).count()
     });
     let denials = daemon.records.sink().recent_denials(&one.session.name);
     Session {

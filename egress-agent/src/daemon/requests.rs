@@ -61,6 +61,10 @@ impl Daemon {
                 Ok(answer) => return answer,
                 Err(failure) => Err(failure),
             },
+            Request::Overview { session } => match self.overview(session.as_deref()) {
+                Ok(answer) => return answer,
+                Err(failure) => Err(failure),
+            },
             Request::Denials { session } => Ok(self.denials(session.as_deref())),
             Request::Judge {
                 call,

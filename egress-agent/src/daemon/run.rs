@@ -177,6 +177,7 @@ async fn serve(
         lost,
         calls: Calls::default(),
         watched: Watched::default(),
+        sockets: Rc::default(),
     };
 
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;

@@ -10,16 +10,26 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::spawn_local};
 
-use super::{Daemon, answers, door::Door, run::Options};
+use super::{
+    Daemon, answers,
+    door::{Answer, Door},
+    run::Options,
+};
 use crate::{
     control::{
-        message::{Code, Failure},
+        message::{Code, Failure, Reply},
+        overview::Overview,
+        server::Response,
         socket,
         status::{Link, Listener},
     },
-    dashboard::{Address, Listeners, Question, Server, Start, policies::InForce, token::Token},
+    dashboard::{
+        Address, Listeners, Question, Server, Start,
+        policies::InForce,
+        token::{self, Token},
+    },
 };
 
 /// What `status` calls them.
@@ -47,6 +57,10 @@ pub(super) fn start(
 ) -> (Watched, mpsc::Receiver<Question>) {
     let (questions, asked) = mpsc::channel(QUEUE);
     let mut watched = Watched::default();
+    if options.dashboard.is_none() {
+        // Of a daemon that was killed. Mostly there is none.
+        drop(fs::remove_file(options.runtime_dir.join(token::FILE)));
+    }
     if options.dashboard.is_none() && options.metrics_socket.is_none() {
         return (watched, asked);
     }
@@ -91,7 +105,11 @@ impl Watched {
             handler: Arc::clone(door),
         })?);
         for listener in self.listeners.iter().filter(|one| one.failure.is_none()) {
-            tracing::info!(at = listener.address, "{} for people and programs of this machine", listener.name);
+            tracing::info!(
+                at = listener.address,
+                "{} for people and programs of this machine",
+                listener.name
+            );
         }
         Ok(())
     }
@@ -175,13 +193,29 @@ fn format_chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+async fn overview(told: Result<Answer, Failure>) -> Result<Box<Overview>, Failure> {
+    let unknown = || Failure::new(Code::Failed, "egressd answered something else");
+    let response = match told? {
+        Answer::Now(response) => response,
+        Answer::Later(response) => response.await.map_err(|_stopping| unknown())?,
+        Answer::Judge(_) => return Err(unknown()),
+    };
+    match response {
+        Response::One(Reply::Overview(overview)) => Ok(overview),
+        Response::Failed(failure) => Err(failure),
+        Response::One(_) | Response::Log(_) => Err(unknown()),
+    }
+}
+
 impl Daemon {
     /// Answers the dashboard. Nothing here changes anything.
     pub(super) fn show(&mut self, question: Question) {
         // Whoever asked may have left.
         match question {
             Question::Overview(answer) => {
-                drop(answer);
+                // The list of flows is waited for elsewhere.
+                let told = self.overview(None);
+                spawn_local(async move { drop(answer.send(overview(told).await)) });
             }
             Question::Status(answer) => {
                 drop(answer.send(answers::status(self, None).map(Box::new)));

@@ -83,7 +83,12 @@ mod tests {
 
     #[test]
     fn only_loopback_is_an_address() {
-        for good in ["127.0.0.1:0", "127.0.0.1:9440", "127.3.2.1:80", "[::1]:9440"] {
+        for good in [
+            "127.0.0.1:0",
+            "127.0.0.1:9440",
+            "127.3.2.1:80",
+            "[::1]:9440",
+        ] {
             assert_eq!(good.parse::<Address>().unwrap().to_string(), good);
         }
         for bad in [
@@ -96,7 +101,15 @@ mod tests {
             let error = bad.parse::<Address>().unwrap_err().to_string();
             assert!(error.contains("ssh -L"), "{bad}: {error}");
         }
-        for bad in ["", "9440", ":9440", "localhost:9440", "127.0.0.1", "127.0.0.1:x", "::1:80"] {
+        for bad in [
+            "",
+            "9440",
+            ":9440",
+            "localhost:9440",
+            "127.0.0.1",
+            "127.0.0.1:x",
+            "::1:80",
+        ] {
             assert_eq!(bad.parse::<Address>(), Err(InvalidAddress::Shape), "{bad}");
         }
     }
@@ -104,7 +117,13 @@ mod tests {
     #[test]
     fn hosts_are_the_address_and_its_name() {
         let hosts = |text: &str| text.parse::<Address>().unwrap().hosts();
-        assert_eq!(hosts("127.0.0.1:9440"), ["127.0.0.1:9440", "localhost:9440"]);
-        assert_eq!(hosts("[::1]:80"), ["[::1]:80", "localhost:80", "[::1]", "localhost"]);
+        assert_eq!(
+            hosts("127.0.0.1:9440"),
+            ["127.0.0.1:9440", "localhost:9440"]
+        );
+        assert_eq!(
+            hosts("[::1]:80"),
+            ["[::1]:80", "localhost:80", "[::1]", "localhost"]
+        );
     }
 }

@@ -74,9 +74,7 @@ pub(super) fn metrics(text: String) -> Answer {
     whole(StatusCode::OK, TEXT, text.into())
 }
 
-pub(super) fn events(
-    events: impl futures_util::Stream<Item = Bytes> + Send + 'static,
-) -> Answer {
+pub(super) fn events(events: impl futures_util::Stream<Item = Bytes> + Send + 'static) -> Answer {
     use futures_util::StreamExt as _;
     let frames = events.map(|bytes| Ok(Frame::data(bytes)));
     of(

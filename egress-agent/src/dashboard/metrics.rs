@@ -39,7 +39,12 @@ fn about(page: &mut Page, status: &Status) {
         audit: _,
         listeners: _,
     } = status;
-    page.family("egressd_build_info", Kind::Gauge, "", "The version that runs; always 1.");
+    page.family(
+        "egressd_build_info",
+        Kind::Gauge,
+        "",
+        "The version that runs; always 1.",
+    );
     page.sample("egressd_build_info", &[("version", version)], 1);
     page.family(
         "egressd_uptime_seconds",
@@ -50,10 +55,19 @@ fn about(page: &mut Page, status: &Status) {
     page.sample("egressd_uptime_seconds", &[], Thousandths(*uptime_ms));
     page.family("egressd_guards", Kind::Gauge, "", "Guarded cgroups.");
     page.sample("egressd_guards", &[], guards.len());
-    page.family("egressd_sessions", Kind::Gauge, "", "Sessions that run, by mode.");
+    page.family(
+        "egressd_sessions",
+        Kind::Gauge,
+        "",
+        "Sessions that run, by mode.",
+    );
     for mode in [Mode::Enforce, Mode::Observe] {
         let running = sessions.iter().filter(|session| session.mode == mode);
-        page.sample("egressd_sessions", &[("mode", mode_code(mode))], running.count());
+        page.sample(
+            "egressd_sessions",
+            &[("mode", mode_code(mode))],
+            running.count(),
+        );
     }
 }
 
@@ -175,7 +189,11 @@ fn kernel(page: &mut Page, guards: &[Guard]) {
     );
     for guard in guards {
         for (hook, verdict, key) in COUNTED {
-            let labels = [("guard", guard.cgroup.as_str()), ("hook", hook), ("verdict", verdict)];
+            let labels = [
+                ("guard", guard.cgroup.as_str()),
+                ("hook", hook),
+                ("verdict", verdict),
+            ];
             page.sample(name, &labels, counter(guard, key));
         }
     }
@@ -196,8 +214,16 @@ fn log(page: &mut Page, status: &Status, tally: &Tally) {
         page.family(name, Kind::Counter, "", help);
         page.sample(name, &[], value);
     };
-    counter("egressd_sessions_begun_total", "Sessions that began.", life.sessions_begun);
-    counter("egressd_sessions_ended_total", "Sessions that ended.", life.sessions_ended);
+    counter(
+        "egressd_sessions_begun_total",
+        "Sessions that began.",
+        life.sessions_begun,
+    );
+    counter(
+        "egressd_sessions_ended_total",
+        "Sessions that ended.",
+        life.sessions_ended,
+    );
     counter(
         "egressd_guards_lost_total",
         "Times that a guarded cgroup was removed or entered before it was guarded again.",
@@ -237,7 +263,11 @@ fn log(page: &mut Page, status: &Status, tally: &Tally) {
         "",
         "Whether the last write to the audit log worked.",
     );
-    page.sample("egressd_audit_writable", &[], u8::from(audit.failure.is_none()));
+    page.sample(
+        "egressd_audit_writable",
+        &[],
+        u8::from(audit.failure.is_none()),
+    );
 }
 
 fn counter(guard: &Guard, key: &str) -> u64 {

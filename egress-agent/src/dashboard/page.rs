@@ -8,7 +8,11 @@ use sha2::{Digest as _, Sha256};
 /// What stands between `<style>` and `</style>`, and between `<script>` and `</script>`.
 macro_rules! style {
     () => {
-        concat!("\n", include_str!("page/style.css"), include_str!("page/parts.css"))
+        concat!(
+            "\n",
+            include_str!("page/style.css"),
+            include_str!("page/parts.css")
+        )
     };
 }
 macro_rules! script {
@@ -79,8 +83,17 @@ mod tests {
         assert_eq!(between("<style>", "</style>"), STYLE);
         assert_eq!(between("<script>", "</script>"), SCRIPT);
         for word in [
-            "http://", "https://", "//cdn", "@import", "url(", "<link rel=\"stylesheet", " style=\"",
-            "onclick", "onload=", "<iframe", "<form action",
+            "http://",
+            "https://",
+            "//cdn",
+            "@import",
+            "url(",
+            "<link rel=\"stylesheet",
+            " style=\"",
+            "onclick",
+            "onload=",
+            "<iframe",
+            "<form action",
         ] {
             let allowed = TEXT.replace("http://www.w3.org/2000/svg", "");
             assert!(!allowed.contains(word), "{word}");
@@ -99,8 +112,17 @@ mod tests {
     #[test]
     fn no_text_becomes_an_element() {
         for word in [
-            "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "Function(",
-            "DOMParser", "srcdoc", "createContextualFragment", "setTimeout(\"", "localStorage.setItem(\"token",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "Function(",
+            "DOMParser",
+            "srcdoc",
+            "createContextualFragment",
+            "setTimeout(\"",
+            "localStorage.setItem(\"token",
         ] {
             assert!(!SCRIPT.contains(word), "{word}");
         }

@@ -132,7 +132,9 @@ impl InForce {
                 hit,
             })
             .collect();
-        found.sort_by(|one, other| (one.rule.is_none(), &one.rule).cmp(&(other.rule.is_none(), &other.rule)));
+        found.sort_by(|one, other| {
+            (one.rule.is_none(), &one.rule).cmp(&(other.rule.is_none(), &other.rule))
+        });
         Shown {
             hits: found,
             hits_beyond: hits.beyond(),
@@ -186,7 +188,11 @@ impl RuleInForce {
         let ports: Vec<String> = if every {
             vec!["every port".to_owned()]
         } else {
-            ports.iter().take(ENTRIES).map(ToString::to_string).collect()
+            ports
+                .iter()
+                .take(ENTRIES)
+                .map(ToString::to_string)
+                .collect()
         };
         let left_out = |length: usize| length.saturating_sub(ENTRIES);
         Self {
@@ -198,8 +204,16 @@ impl RuleInForce {
             reason: reason.clone(),
             file: source.to_string(),
             line: *line,
-            hosts: hosts.iter().take(ENTRIES).map(ToString::to_string).collect(),
-            networks: networks.iter().take(ENTRIES).map(ToString::to_string).collect(),
+            hosts: hosts
+                .iter()
+                .take(ENTRIES)
+                .map(ToString::to_string)
+                .collect(),
+            networks: networks
+                .iter()
+                .take(ENTRIES)
+                .map(ToString::to_string)
+                .collect(),
             more: left_out(hosts.len()) + left_out(networks.len()) + left_out(rule.ports.len()),
             ports,
             level: level(levels.http),
@@ -275,7 +289,10 @@ mod tests {
         let policy = Policy::load(&path).unwrap();
         let shown_now = shown(&path, &policy);
         assert_eq!(shown_now["rules"][0]["name"], "forge");
-        assert_eq!(shown_now["rules"][0]["ports"], serde_json::json!(["443/tcp", "22/tcp"]));
+        assert_eq!(
+            shown_now["rules"][0]["ports"],
+            serde_json::json!(["443/tcp", "22/tcp"])
+        );
         assert_eq!(shown_now["rules"][1]["effect"], "deny");
         assert_eq!(shown_now["rules"][1]["ports"][0], "every port");
         assert_eq!(shown_now["hits"][0]["rule"], "forge");

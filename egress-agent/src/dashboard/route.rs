@@ -196,8 +196,13 @@ impl Query {
     fn read(text: &str) -> Result<Self, Refused> {
         let pairs = url::form_urlencoded::parse(text.as_bytes());
         let members: Vec<(String, String)> = pairs.into_owned().collect();
-        if members.iter().any(|(name, value)| name.len() + value.len() > LONGEST) {
-            return Err(Refused::Query(format!("a member has more than {LONGEST} bytes")));
+        if members
+            .iter()
+            .any(|(name, value)| name.len() + value.len() > LONGEST)
+        {
+            return Err(Refused::Query(format!(
+                "a member has more than {LONGEST} bytes"
+            )));
         }
         Ok(Self(members))
     }

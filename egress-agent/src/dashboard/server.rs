@@ -21,15 +21,15 @@ use tokio::{
 use super::{
     Address, Question,
     answer::{self, Answer},
-    room::Room,
     patience::Patient,
+    room::Room,
     route::{Gate, Refused, check_metrics},
     token::Token,
 };
 use crate::{
     audit::{sink::Sink, tally::Tally},
-    control::{peer::Peer, server::Handler},
     control::authorise::Standing,
+    control::{peer::Peer, server::Handler},
     daemon::privileges,
 };
 

@@ -63,7 +63,9 @@ impl Sight {
     }
 
     pub(super) async fn status(&self) -> Result<Box<Status>, Failure> {
-        self.status.get(async || self.ask(Question::Status).await).await
+        self.status
+            .get(async || self.ask(Question::Status).await)
+            .await
     }
 
     pub(super) async fn why(
@@ -108,10 +110,7 @@ impl Sight {
 }
 
 impl<T: Clone> Kept<T> {
-    async fn get(
-        &self,
-        ask: impl AsyncFnOnce() -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    async fn get(&self, ask: impl AsyncFnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
         let mut kept = self.0.lock().await;
         if let Some((since, value)) = &*kept
             && since.elapsed() < FRESH

@@ -124,6 +124,7 @@ impl Writer {
         }
         for record in batch {
             self.shared.denials().keep(&record);
+            self.shared.questions().keep(&record);
             self.seal(record, None, &mut lines, &mut pending);
         }
         if lines.is_empty() {

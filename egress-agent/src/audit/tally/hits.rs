@@ -36,7 +36,10 @@ impl Hits {
         let guard = record.guard.as_deref().unwrap_or_default();
         let is_short = guard.len() <= NAME && rule.is_none_or(|rule| rule.len() <= NAME);
         let rule = rule.map(str::to_owned);
-        let known = self.guards.get_mut(guard).and_then(|rules| rules.get_mut(&rule));
+        let known = self
+            .guards
+            .get_mut(guard)
+            .and_then(|rules| rules.get_mut(&rule));
         if let Some(hit) = known {
             hit.add(record, verdict);
         } else if is_short && self.rules < RULES {

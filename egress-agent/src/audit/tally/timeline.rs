@@ -26,7 +26,11 @@ impl Timeline {
         let minute = time.timestamp().as_second().div_euclid(SECONDS);
         self.reach(minute);
         let back = usize::try_from(self.latest.saturating_sub(minute)).unwrap_or(usize::MAX);
-        let index = self.minutes.len().checked_sub(1).and_then(|last| last.checked_sub(back));
+        let index = self
+            .minutes
+            .len()
+            .checked_sub(1)
+            .and_then(|last| last.checked_sub(back));
         let Some(counts) = index.and_then(|index| self.minutes.get_mut(index)) else {
             self.earlier = self.earlier.saturating_add(by);
             return;

@@ -1,6 +1,7 @@
 // Denials: what egressd tells, and what came since. Equal ones are one row.
 class Denials {
   constructor(why) {
+    this.why = why;
     this.known = new Map();
     this.fresh = new Set();
     this.missed = 0;
@@ -8,7 +9,7 @@ class Denials {
     this.waiting = [];
     this.table = new Table(byId("denials-table"), "Denials, the latest first", [
       { name: "Time", kind: "word", cell: (row) => clock(row.record.time) },
-      { name: "Session", cell: (row) => lines(row.record.session ?? "none", row.record.layer), key: (row) => row.record.session },
+      { name: "Session, layer", cell: (row) => lines(row.record.session ?? "none", row.record.layer), key: (row) => `${row.record.session} ${row.record.layer}` },
       { name: "Destination", head: true, cell: (row) => {
         const cell = lines(destination(row.record), detail(row.record));
         if (row.count > 1) {
@@ -55,7 +56,7 @@ class Denials {
     if (command) {
       return copyable(command, `the command that allows ${plain(destination(record))}`);
     }
-    return record.allow_with ? copyable(JSON.stringify(record.allow_with), "the rule that allows it") : "";
+    return record.allow_with ? copyable(asJson(record.allow_with), "the rule that allows it") : "";
   }
 
   key({ session, layer, event, reason: code, flow, socket, name, qtype, tool, rule, process }) {
@@ -121,6 +122,7 @@ class Denials {
       only ? `Only session ${only}.` : "",
     ].filter(Boolean).join(" "));
     if (!this.paused) {
+      this.why.lately(rows.map(({ record }) => target(record)));
       this.table.show(rows, { fresh: ({ key }) => this.fresh.has(key) });
     }
   }

@@ -10,9 +10,10 @@ let overview = null;
 let heard = null;
 
 // The token comes behind `#`, which is sent to nobody, and leaves the address at once.
+const hasToken = () => new URLSearchParams(location.hash.slice(1)).has("token");
 const takeToken = () => {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (location.hash) {
+  if (hasToken()) {
     history.replaceState(null, "", location.pathname);
   }
   try {
@@ -286,7 +287,8 @@ byId("gate-form").addEventListener("submit", (event) => {
   location.hash = `token=${found_}`;
 });
 addEventListener("hashchange", () => {
-  if (location.hash) {
+  // The link that skips the head of the page has a fragment too.
+  if (hasToken()) {
     open();
   }
 });

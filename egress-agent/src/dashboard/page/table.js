@@ -3,18 +3,25 @@
 //
 // columns: { name, kind: "text" | "word" | "number", head: true, cell: (row) => text | node, key: (row) => text }
 // A cell that is a node is made anew only when its key changes.
-const SHOWN = 100;
+const SHOWN = 200;
 
 class Table {
-  constructor(place, caption, columns, { key, open, label, none }) {
-    Object.assign(this, { columns, key, open, label, none: none ?? "Nothing yet." });
+  constructor(place, caption, columns, { key, open, label, none, first = 12 }) {
+    Object.assign(this, { columns, key, open, label, none: none ?? "Nothing yet.", most: first });
     this.rows = new Map();
     this.head = make("tr", {}, ...columns.map(({ name, kind }) => make("th", { scope: "col", "data-kind": kind }, name)));
     this.body = make("tbody");
     this.table = make("table", { class: "list" },
       make("caption", { class: "unseen" }, caption), make("thead", {}, this.head), this.body);
     this.empty = make("p", { class: "none" }, this.none);
-    this.more = make("p", { class: "more" });
+    this.left = make("span");
+    this.all = make("button", { type: "button", class: "plain" }, "Show more");
+    this.all.addEventListener("click", () => {
+      this.most = this.most === first ? SHOWN : first;
+      put(this.all, this.most === first ? "Show more" : "Show fewer");
+      this.show(...this.shown);
+    });
+    this.more = make("div", { class: "more" }, this.left, this.all);
     this.table.addEventListener("keydown", (event) => this.press(event));
     this.table.addEventListener("focusin", ({ target: node }) => {
       const row = node.closest("tbody tr");
@@ -34,7 +41,8 @@ class Table {
 
   // `total`: how many there are, when not all came.
   show(items, { total = items.length, fresh = () => false } = {}) {
-    const shown = items.slice(0, SHOWN);
+    this.shown = [items, { total, fresh }];
+    const shown = items.slice(0, this.most);
     const kept = new Set();
     let before = null;
     for (const item of shown) {
@@ -76,8 +84,9 @@ class Table {
     this.empty.hidden = kept.size !== 0;
     put(this.empty, this.none);
     const left = total - kept.size;
-    put(this.more, left > 0 ? `${count(left)} more are not shown; egressctl has them all.` : "");
-    this.more.hidden = left <= 0;
+    put(this.left, left > 0 ? `${count(left)} more` : "");
+    this.all.hidden = items.length <= this.most && this.most !== SHOWN;
+    this.more.hidden = left <= 0 && this.all.hidden;
     if (!this.body.querySelector('tr[tabindex="0"]') && this.body.firstChild) {
       this.body.firstChild.tabIndex = 0;
     }

@@ -76,7 +76,7 @@ class Timeline {
     }
     const slots = steps(data, this.span, Date.now());
     const sum = (kind) => slots.reduce((all, slot) => all + slot[kind], 0);
-    const said = `In the last ${this.span.name}: ${count(sum("deny"))} denied, ${count(sum("allow"))} allowed`
+    const said = `In the last ${this.span.minutes === 60 ? "hour" : this.span.name}: ${count(sum("deny"))} denied, ${count(sum("allow"))} allowed`
       + (sum("other") ? `, ${count(sum("other"))} redacted or asked` : "") + ".";
     byId("timeline-figure").replaceChildren(this.picture(slots, said), this.legend());
     put(byId("timeline-text"), `${said} Allowed connections are recorded, and so counted, where the policy asks for it.`);

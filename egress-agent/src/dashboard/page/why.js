@@ -45,6 +45,21 @@ class Why {
     }
   }
 
+  // Destinations that were denied lately, each one touch away.
+  lately(targets) {
+    const some = [...new Set(targets.filter(Boolean))].slice(0, 5);
+    const place = byId("lately");
+    if (place.said === some.join("\n")) {
+      return;
+    }
+    place.said = some.join("\n");
+    place.replaceChildren(...(some.length ? [make("span", { class: "quiet small" }, "Denied lately:")] : []), ...some.map((to) => {
+      const button = make("button", { type: "button", class: "plain" }, to);
+      button.addEventListener("click", () => this.about(to, byId("session").value));
+      return button;
+    }));
+  }
+
   failed({ message, help }) {
     return [make("p", { class: "problem" }, message), help ? make("p", { class: "quiet" }, help) : null].filter(Boolean);
   }
@@ -53,7 +68,7 @@ class Why {
     const allowed = why.verdict === "allow";
     const facts = make("dl", { class: "facts" });
     const fact = (name, text) => text && facts.append(make("dt", {}, name), make("dd", {}, make("bdi", {}, text)));
-    fact("Reason", [why.reason, reason(why.reason), why.reason_text].filter(Boolean).join(": "));
+    fact("Reason", [...new Set([why.reason, reason(why.reason), why.reason_text])].filter(Boolean).join(": "));
     if (why.rule) {
       const { name, file, line } = why.rule;
       fact("Rule", file ? `${name} (${file}${line ? `:${line}` : ""})` : name);
@@ -80,7 +95,7 @@ class Why {
         const to = why.target.includes("[") ? `'${why.target}'` : why.target;
         parts.push(make("div", {}, make("p", {}, "To allow it for an hour:"), copyable(`egressctl allow ${to} --for 1h`, "the command that allows it")));
       }
-      parts.push(make("div", {}, make("p", {}, "To allow it for good, add to network.allow:"), copyable(JSON.stringify(why.allow_with), "the rule")));
+      parts.push(make("div", {}, make("p", {}, "To allow it for good, add to network.allow:"), copyable(asJson(why.allow_with), "the rule")));
     }
     if (why.help) {
       parts.push(make("p", { class: "quiet" }, why.help));

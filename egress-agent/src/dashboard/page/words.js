@@ -172,6 +172,12 @@ const allowCommand = (record) => {
   return `egressctl allow ${host} --for 1h${session}`;
 };
 
+// As it stands in a policy, in letters that every terminal and editor shows as they are.
+const asJson = (value) => JSON.stringify(value).replace(
+  /[^ -~]/g,
+  (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+);
+
 // A command or a rule with a button that copies it.
 const copyable = (text, what) => {
   const button = make("button", { type: "button", class: "plain", "aria-label": `Copy ${what}` }, "Copy");

@@ -53,7 +53,14 @@ fn every_path_is_found_and_no_other() {
     };
     let events = Ok(Route::Events(Box::new(filter)));
     assert_eq!(known.ask("/api/events?denied=1&session=", &[]), events);
-    for path in ["/index.html", "/api", "/api/allow", "/api/overview/", "//", "/.."] {
+    for path in [
+        "/index.html",
+        "/api",
+        "/api/allow",
+        "/api/overview/",
+        "//",
+        "/..",
+    ] {
         assert_eq!(known.ask(path, &[]), Err(Refused::Path), "{path}");
     }
     for query in [
@@ -64,7 +71,10 @@ fn every_path_is_found_and_no_other() {
         "/api/events?denied=yes",
     ] {
         let found = known.ask(query, &[]);
-        assert!(matches!(found, Err(Refused::Query(_))), "{query}: {found:?}");
+        assert!(
+            matches!(found, Err(Refused::Query(_))),
+            "{query}: {found:?}"
+        );
     }
     let long = format!("/api/why?target={}", "a".repeat(LONGEST));
     assert!(matches!(known.ask(&long, &[]), Err(Refused::Query(_))));
@@ -83,12 +93,25 @@ fn data_wants_the_token_and_the_page_does_not() {
     let bare = known.bearer.strip_prefix("Bearer ").unwrap();
     let basic = format!("Basic {bare}");
     for target in ["/api/overview", "/api/events", "/metrics", "/nothing"] {
-        for token in [None, Some(""), Some("Bearer "), Some("Bearer x"), Some(bare), Some(&*basic)]
-        {
-            assert_eq!(check(target, token), Err(Refused::Token), "{target} {token:?}");
+        for token in [
+            None,
+            Some(""),
+            Some("Bearer "),
+            Some("Bearer x"),
+            Some(bare),
+            Some(&*basic),
+        ] {
+            assert_eq!(
+                check(target, token),
+                Err(Refused::Token),
+                "{target} {token:?}"
+            );
         }
     }
-    assert_eq!(check("/api/overview", Some(&known.bearer)), Ok(Route::Overview));
+    assert_eq!(
+        check("/api/overview", Some(&known.bearer)),
+        Ok(Route::Overview)
+    );
     let twice = [("authorization", "Bearer x")];
     assert_eq!(known.ask("/api/overview", &twice), Err(Refused::Token));
     // Never in the query.
@@ -99,8 +122,14 @@ fn data_wants_the_token_and_the_page_does_not() {
 #[test]
 fn no_other_name_and_no_other_site_gets_an_answer() {
     let known = known();
-    for host in ["evil.test:9440", "127.0.0.1", "127.0.0.1:80", "", "localhost", "127.0.0.1:9440."]
-    {
+    for host in [
+        "evil.test:9440",
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "",
+        "localhost",
+        "127.0.0.1:9440.",
+    ] {
         let headers = [("host", host), ("authorization", &*known.bearer)];
         for path in ["/", "/api/overview"] {
             let found = known.gate.check(&head(path, &headers));
@@ -114,8 +143,13 @@ fn no_other_name_and_no_other_site_gets_an_answer() {
         "twice"
     );
     assert_eq!(known.ask("http://evil.test:9440/", &[]), Err(Refused::Host));
-    for origin in ["http://evil.test:9440", "null", "", "https://127.0.0.1:9440", "127.0.0.1:9440"]
-    {
+    for origin in [
+        "http://evil.test:9440",
+        "null",
+        "",
+        "https://127.0.0.1:9440",
+        "127.0.0.1:9440",
+    ] {
         let found = known.ask("/api/overview", &[("origin", origin)]);
         assert_eq!(found, Err(Refused::Origin), "{origin}");
     }
@@ -142,7 +176,9 @@ fn only_questions_are_let_through() {
     let chunked = [("transfer-encoding", "chunked")];
     assert_eq!(known.ask("/", &chunked), Err(Refused::Body));
     assert_eq!(known.ask("/", &[("content-length", "0")]), Ok(Route::Page));
-    for method in ["POST", "PUT", "DELETE", "OPTIONS", "HEAD", "CONNECT", "PATCH"] {
+    for method in [
+        "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "CONNECT", "PATCH",
+    ] {
         let mut parts = head("/", &[("host", "127.0.0.1:9440")]);
         parts.method = method.parse().unwrap();
         assert_eq!(known.gate.check(&parts), Err(Refused::Method), "{method}");
@@ -153,7 +189,11 @@ fn only_questions_are_let_through() {
 fn the_socket_for_metrics_has_one_path() {
     assert_eq!(check_metrics(&head("/metrics", &[])), Ok(Route::Metrics));
     for path in ["/", "/api/overview", "/api/events", "/api/why?target=a:1"] {
-        assert_eq!(check_metrics(&head(path, &[])), Err(Refused::Path), "{path}");
+        assert_eq!(
+            check_metrics(&head(path, &[])),
+            Err(Refused::Path),
+            "{path}"
+        );
     }
 }
 
