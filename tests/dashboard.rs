@@ -68,7 +68,9 @@ fn link(world: &TestWorld) -> (SocketAddr, String) {
     let said = world.ctl(&["dashboard", "--json"]);
     let link: Value = serde_json::from_str(&said.works().outcome.stdout).expect("JSON");
     let url = link["url"].as_str().expect("a URL");
-    let host = url.strip_prefix("http://").and_then(|rest| rest.strip_suffix('/'));
+    let host = url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.strip_suffix('/'));
     let address = host.expect("a host").parse().expect("an address");
     (address, link["token"].as_str().expect("a token").to_owned())
 }

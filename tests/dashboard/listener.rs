@@ -30,7 +30,10 @@ fn only_the_right_name_the_right_token_and_questions_are_answered() {
     assert!(page.body.starts_with("<!doctype html>"));
     assert!(!page.body.contains(&watched.token));
     let csp = page.header("content-security-policy").expect("a policy");
-    assert!(csp.starts_with("default-src 'none'; script-src 'sha256-"), "{csp}");
+    assert!(
+        csp.starts_with("default-src 'none'; script-src 'sha256-"),
+        "{csp}"
+    );
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
         ("referrer-policy", "no-referrer"),
@@ -52,7 +55,11 @@ fn only_the_right_name_the_right_token_and_questions_are_answered() {
     ] {
         let line = format!("GET {path} HTTP/1.1");
         assert_eq!(status(&[&line, &host]), 401, "{path}");
-        assert_eq!(status(&[&line, &host, "Authorization: Bearer x"]), 401, "{path}");
+        assert_eq!(
+            status(&[&line, &host, "Authorization: Bearer x"]),
+            401,
+            "{path}"
+        );
         let told = ask(world, address, &[&line, &host, &bearer]);
         assert_eq!(told.status, 200, "{path}: {told:?}");
         let foreign = [&*line, "Host: evil.test", &bearer];
@@ -118,7 +125,9 @@ fn who_says_nothing_or_takes_nothing_costs_nobody_else_anything() {
     again.expect("streams end with their clients");
     // Decisions went on all the while.
     assert!(begun.elapsed() < Duration::from_secs(60));
-    world.run(&["curl", "-sS", "-m", "10", "https://www.allowed.test/"]).works();
+    world
+        .run(&["curl", "-sS", "-m", "10", "https://www.allowed.test/"])
+        .works();
 }
 
 /// The kernel denies it the port; where the policy opens the port, it has no token; and neither the
@@ -144,9 +153,22 @@ fn a_guarded_process_learns_nothing() {
     let text = fs::read_to_string(&file).expect("the token");
     assert_eq!(text.trim(), watched.token);
     let read = watched.world.run(&["cat", &file.display().to_string()]);
-    assert!(!read.outcome.said().contains(&watched.token), "{}", read.outcome);
-    let socket = watched.world.daemon().expect("a daemon").files().socket.display().to_string();
-    let asked = watched.world.run(&["egressctl", "--socket", &socket, "dashboard"]);
+    assert!(
+        !read.outcome.said().contains(&watched.token),
+        "{}",
+        read.outcome
+    );
+    let socket = watched
+        .world
+        .daemon()
+        .expect("a daemon")
+        .files()
+        .socket
+        .display()
+        .to_string();
+    let asked = watched
+        .world
+        .run(&["egressctl", "--socket", &socket, "dashboard"]);
     asked.says("a guarded process sees no more than its own session");
     assert!(!asked.outcome.said().contains(&watched.token));
     // As if its mode let everybody in.
@@ -156,9 +178,21 @@ fn a_guarded_process_learns_nothing() {
     let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(home, everybody).expect("a mode");
     let metrics = watched.metrics.display().to_string();
-    let words = ["curl", "-sS", "-m", "10", "--unix-socket", &metrics, "http://localhost/metrics"];
+    let words = [
+        "curl",
+        "-sS",
+        "-m",
+        "10",
+        "--unix-socket",
+        &metrics,
+        "http://localhost/metrics",
+    ];
     let told = watched.world.run(&words);
-    assert!(!told.outcome.said().contains("egressd_"), "{}", told.outcome);
+    assert!(
+        !told.outcome.said().contains("egressd_"),
+        "{}",
+        told.outcome
+    );
     let outside = watched.world.run_unguarded(&words);
     outside.works().says("egressd_build_info");
 }
@@ -169,9 +203,19 @@ fn a_port_that_is_taken_is_a_gap_and_no_reason_not_to_guard() {
     let daemon = world.daemon().expect("a daemon");
     // Without one that was asked for, it says how to get one.
     world.ctl(&["dashboard"]).says("--dashboard 127.0.0.1:9440");
-    assert!(!daemon.files().socket.with_file_name("dashboard.token").exists());
-    world.with_daemon(0, |daemon, _| daemon.stop()).expect("it stops");
-    let taken = world.machine().run(|| Ok(TcpListener::bind("127.0.0.1:0")?));
+    assert!(
+        !daemon
+            .files()
+            .socket
+            .with_file_name("dashboard.token")
+            .exists()
+    );
+    world
+        .with_daemon(0, |daemon, _| daemon.stop())
+        .expect("it stops");
+    let taken = world
+        .machine()
+        .run(|| Ok(TcpListener::bind("127.0.0.1:0")?));
     let taken = taken.expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     let arguments = ["--dashboard", &address];
@@ -184,10 +228,13 @@ fn a_port_that_is_taken_is_a_gap_and_no_reason_not_to_guard() {
     status.says("gap: no dashboard").says(&address);
     assert_eq!(status.outcome.status, 1, "{}", status.outcome);
     world.ctl(&["dashboard"]).says(&address);
-    world.run(&["curl", "-sS", "-m", "5", "https://other.denied.test/"])
+    world
+        .run(&["curl", "-sS", "-m", "5", "https://other.denied.test/"])
         .fails_within(Duration::from_secs(5));
     drop(taken);
-    world.with_daemon(0, |daemon, _| daemon.stop()).expect("it stops");
+    world
+        .with_daemon(0, |daemon, _| daemon.stop())
+        .expect("it stops");
     let started = world.with_daemon(0, |daemon, world| daemon.start(world));
     started.expect("it guards");
     assert_eq!(link(&world).0.to_string(), address);
@@ -197,7 +244,15 @@ fn a_port_that_is_taken_is_a_gap_and_no_reason_not_to_guard() {
 fn an_address_of_the_network_is_refused_with_what_to_do() {
     for address in ["0.0.0.0:9440", "192.0.2.2:9440", "[::]:9440"] {
         let output = Command::new(env!("CARGO_BIN_EXE_egressd"))
-            .args(["run", "--cgroup", "x", "--policy", "y", "--dashboard", address])
+            .args([
+                "run",
+                "--cgroup",
+                "x",
+                "--policy",
+                "y",
+                "--dashboard",
+                address,
+            ])
             .output()
             .expect("egressd runs");
         assert_eq!(output.status.code(), Some(2));
@@ -215,7 +270,9 @@ fn the_token_goes_with_the_daemon() {
     let stopped = watched.world.with_daemon(0, |daemon, _| daemon.stop());
     stopped.expect("it stops");
     assert!(!file.exists() && !watched.metrics.exists());
-    let started = watched.world.with_daemon(0, |daemon, world| daemon.start(world));
+    let started = watched
+        .world
+        .with_daemon(0, |daemon, world| daemon.start(world));
     started.expect("it starts");
     let (address, token) = link(&watched.world);
     assert_ne!(token, before);

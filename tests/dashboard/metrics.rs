@@ -33,7 +33,10 @@ fn promtool_has_no_complaint_and_numbers_move_with_a_denial() {
     assert!(number(&before, questions).abs() < f64::EPSILON);
 
     let curl = ["curl", "-sS", "-m", "5", "https://secret.denied.test/"];
-    watched.world.run(&curl).fails_within(Duration::from_secs(5));
+    watched
+        .world
+        .run(&curl)
+        .fails_within(Duration::from_secs(5));
     let mut after = String::new();
     wait_for("the numbers", Duration::from_secs(20), || {
         after = read();
@@ -45,7 +48,10 @@ fn promtool_has_no_complaint_and_numbers_move_with_a_denial() {
         "egressd_audit_records_total",
         "egressd_sessions_begun_total",
     ] {
-        assert!(number(&after, series) > number(&before, series), "{series}:\n{after}");
+        assert!(
+            number(&after, series) > number(&before, series),
+            "{series}:\n{after}"
+        );
     }
     let loaded = number(&after, r#"egressd_policy_loads_total{result="loaded"}"#);
     assert!((loaded - 1.0).abs() < f64::EPSILON, "{after}");

@@ -6,49 +6,16 @@ use super::{Watched, browser::Browser, pictures, policy};
 use crate::agent::Agent;
 
 /// What the page is made of, without what changes: landmarks, headings, tables, fields, buttons.
-const STRUCTURE: &str = r#"
-const name = (e) => e.getAttribute("aria-label")
-  ?? (e.getAttribute("aria-labelledby") ? document.getElementById(e.getAttribute("aria-labelledby"))?.textContent : null)
-  ?? (e.labels?.[0]?.textContent) ?? e.textContent;
-const lines = [];
-for (const e of document.querySelectorAll("header, main, footer, section, h1, h2, h3, form, input, select, button, table, thead th, details > summary, [role=alert], [aria-live], a.skip")) {
-  if (e.closest("[hidden]") || e.closest("#lately, .copy, .more") || getComputedStyle(e).display === "none") continue;
-  let depth = 0;
-  for (let p = e.parentElement; p; p = p.parentElement) depth += p.matches("header, main, footer, section, form, table, details");
-  const kind = e.localName + (e.id ? `#${e.id}` : "") + (e.scope ? `[scope=${e.scope}]` : "");
-  const text = ["section", "header", "main", "footer", "form", "table"].includes(e.localName)
-    ? (e.getAttribute("aria-labelledby") ? name(e) : e.caption?.textContent ?? "")
-    : e.matches("[aria-live], [role=alert], #state-title") ? "" : name(e);
-  lines.push("  ".repeat(depth) + kind + (text ? `: ${text.trim().replace(/\s+/g, " ")}` : ""));
-}
-const guard = document.querySelector(".guard bdi").textContent;
-return lines.join("\n").replaceAll(guard, "GUARD") + "\n";
-"#;
+const STRUCTURE: &str = include_str!("structure.js");
 
 /// Every text whose colour stands out from what is behind it by less than 4.5 to 1 (WCAG 1.4.3).
-const FAINT: &str = r#"
-const rgb = (text) => { const c = text.match(/[\d.]+/g).map(Number); return [c[0], c[1], c[2], c[3] ?? 1]; };
-const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-const behind = (e) => { for (let p = e; p; p = p.parentElement) { const c = rgb(getComputedStyle(p).backgroundColor); if (c[3] > 0.99) return c; } return [255, 255, 255, 1]; };
-const found = new Set();
-const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walk.nextNode()) {
-  const e = walk.currentNode.parentElement;
-  if (!walk.currentNode.data.trim() || e.closest("script, style, [hidden], .unseen") || !e.checkVisibility()) continue;
-  const style = getComputedStyle(e);
-  const [a, b] = [light(rgb(e.closest("svg") ? style.fill : style.color)), light(behind(e))];
-  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  if (ratio < 4.5) found.add(`${ratio.toFixed(2)} ${e.localName}.${e.className?.baseVal ?? e.className} "${walk.currentNode.data.trim().slice(0, 30)}"`);
-}
-return [...found];
-"#;
+const FAINT: &str = include_str!("faint.js");
 
-const DENIAL: &str = r#"
+const DENIAL: &str = r##"
 const rows = [...document.querySelectorAll("#denials-table tbody tr")];
 const row = rows.find((row) => row.textContent.includes("live.denied.test"));
 return row ? row.innerText : "";
-"#;
+"##;
 
 #[test]
 fn a_page_without_the_token_says_what_to_do() {
@@ -59,7 +26,10 @@ fn a_page_without_the_token_says_what_to_do() {
     let hidden = "return document.getElementById('main').hidden";
     browser.open(&watched.url());
     let said = browser.wait("the gate", gate);
-    assert!(said.as_str().unwrap().contains("egressctl dashboard"), "{said}");
+    assert!(
+        said.as_str().unwrap().contains("egressctl dashboard"),
+        "{said}"
+    );
     assert_eq!(browser.script(hidden), true);
     browser.picture(&pictures().join("gate-1280-light.png"));
     // A wrong one is as good as none, and is not kept.
@@ -68,17 +38,26 @@ fn a_page_without_the_token_says_what_to_do() {
         "the gate with a reason",
         "const text = document.getElementById('gate-why').innerText; return text.includes('made at every start') && text",
     );
-    assert!(said.as_str().unwrap().contains("not, or no longer"), "{said}");
+    assert!(
+        said.as_str().unwrap().contains("not, or no longer"),
+        "{said}"
+    );
     assert_eq!(browser.script(hidden), true);
     assert_eq!(browser.script("return sessionStorage.length"), 0);
     // What `egressctl dashboard` prints can be pasted; the field has the focus.
     browser.write("nonsense");
     browser.press(&["Enter"]);
-    browser.wait("a complaint", "return document.getElementById('gate-error').innerText.includes('neither a token')");
+    browser.wait(
+        "a complaint",
+        "return document.getElementById('gate-error').innerText.includes('neither a token')",
+    );
     browser.script("document.getElementById('gate-token').value = ''");
     browser.write(&format!("{}#token={}", watched.url(), watched.token));
     browser.press(&["Enter"]);
-    browser.wait("the page", "return document.documentElement.dataset.state === 'live'");
+    browser.wait(
+        "the page",
+        "return document.documentElement.dataset.state === 'live'",
+    );
     assert_eq!(browser.script("return location.href"), watched.url());
 }
 
@@ -89,19 +68,28 @@ fn a_person_sees_a_denial_and_learns_why() {
     let browser = Browser::start(&watched.world);
     browser.look(1280, 800, false);
     browser.open(&format!("{}#token={}", watched.url(), watched.token));
-    browser.wait("the page", "return document.documentElement.dataset.state === 'live'");
+    browser.wait(
+        "the page",
+        "return document.documentElement.dataset.state === 'live'",
+    );
     // The token is in no address, and in no history.
     assert_eq!(browser.script("return location.href"), watched.url());
     let statement = browser.script("return document.getElementById('state-title').innerText");
     let statement = statement.as_str().unwrap();
     let whole = watched.world.ctl(&["status"]).outcome.succeeded();
     assert_eq!(statement.starts_with("Whole:"), whole, "{statement}");
-    browser.wait("the session", "return document.querySelector('#sessions-table tbody tr')?.innerText");
+    browser.wait(
+        "the session",
+        "return document.querySelector('#sessions-table tbody tr')?.innerText",
+    );
 
     // A denial comes by itself, with its reason and with what would allow it.
     let requests = browser.requests();
     let curl = ["curl", "-sS", "-m", "5", "https://live.denied.test/"];
-    watched.world.run(&curl).fails_within(Duration::from_secs(5));
+    watched
+        .world
+        .run(&curl)
+        .fails_within(Duration::from_secs(5));
     let row = browser.wait("the denial", DENIAL);
     let row = row.as_str().unwrap();
     for word in [
@@ -112,8 +100,14 @@ fn a_person_sees_a_denial_and_learns_why() {
     ] {
         assert!(row.contains(word), "{word}: {row}");
     }
-    browser.wait("the announcement", "return document.getElementById('told').textContent.includes('live.denied.test')");
-    browser.wait("the timeline", "return /[1-9][0-9]* denied/.test(document.getElementById('timeline-text').innerText)");
+    browser.wait(
+        "the announcement",
+        "return document.getElementById('told').textContent.includes('live.denied.test')",
+    );
+    browser.wait(
+        "the timeline",
+        "return /[1-9][0-9]* denied/.test(document.getElementById('timeline-text').innerText)",
+    );
     browser.wait("the hits", "return [...document.querySelectorAll('#policy-list tbody tr')].some((row) => row.innerText.includes('no rule') && /[1-9]/.test(row.cells[4].innerText))");
 
     keyboard(&browser);
@@ -135,27 +129,43 @@ fn a_person_sees_a_denial_and_learns_why() {
 
     // Stopped, it says so; started again, it wants the new token.
     drop(agent);
-    watched.world.daemon().expect("a daemon").signal("TERM").expect("a signal");
+    watched
+        .world
+        .daemon()
+        .expect("a daemon")
+        .signal("TERM")
+        .expect("a signal");
     let lost = browser.wait(
         "the loss",
         "return document.documentElement.dataset.state === 'lost' && document.getElementById('lost').innerText",
     );
     let lost = lost.as_str().unwrap();
-    assert!(lost.starts_with("egressd does not answer; what is pinned goes on denying."), "{lost}");
-    assert_eq!(browser.script("return document.title"), "egressd does not answer");
+    assert!(
+        lost.starts_with("egressd does not answer; what is pinned goes on denying."),
+        "{lost}"
+    );
+    assert_eq!(
+        browser.script("return document.title"),
+        "egressd does not answer"
+    );
     browser.picture(&pictures().join("lost-360-dark.png"));
 }
 
 /// Everything can be done without a mouse.
 fn keyboard(browser: &Browser<'_>) {
     let focused = "return document.activeElement.id || document.activeElement.className || document.activeElement.localName";
-    browser.script("document.activeElement.blur(); getSelection().removeAllRanges(); window.scrollTo(0, 0)");
+    browser.script(
+        "document.activeElement.blur(); getSelection().removeAllRanges(); window.scrollTo(0, 0)",
+    );
     browser.press(&["Tab"]);
     assert_eq!(browser.script(focused), "skip");
     let outline = browser.script("return getComputedStyle(document.activeElement).outlineStyle");
     assert_eq!(outline, "solid");
     browser.press(&["Enter"]);
-    browser.wait("the main part", "return document.activeElement.id === 'main'");
+    browser.wait(
+        "the main part",
+        "return document.activeElement.id === 'main'",
+    );
     browser.press(&["/"]);
     assert_eq!(browser.script(focused), "why-target");
     browser.write("never.denied.test:443");
@@ -198,7 +208,10 @@ fn hostile(watched: &Watched, browser: &Browser<'_>) {
     let row = row.as_str().unwrap();
     assert!(row.contains("<b>\\u{202e}x["), "{row}");
     let sleeps = format!("sleep 30; : '{name}'");
-    let client = watched.world.guarded(&["sh", "-c", &sleeps]).expect("a client");
+    let client = watched
+        .world
+        .guarded(&["sh", "-c", &sleeps])
+        .expect("a client");
     let mut child = client.command().spawn().expect("a session");
     browser.wait(
         "the hostile command",
@@ -230,7 +243,9 @@ fn looks(browser: &Browser<'_>) {
         for dark in [false, true] {
             browser.look(width, height, dark);
             let scheme = if dark { "dark" } else { "light" };
-            let fits = format!("return document.documentElement.scrollWidth <= {width} && innerWidth === {width}");
+            let fits = format!(
+                "return document.documentElement.scrollWidth <= {width} && innerWidth === {width}"
+            );
             browser.wait("a page that fits", &fits);
             let faint = browser.script(FAINT);
             assert_eq!(faint, serde_json::json!([]), "{width} {scheme}");
