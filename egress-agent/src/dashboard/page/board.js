@@ -135,7 +135,7 @@ class Board {
     fact("Allowed by the kernel", count(counted("connect-allowed", "send-allowed")));
     fact("Denied by the kernel", count(counted("connect-denied", "send-denied", "packet-denied", "socket-denied", "lsm-denied")));
     const mode = guard.mode === "enforce" ? tag("good", "enforcing") : tag("warn", "observing");
-    return make("div", { class: "guard" }, make("h3", {}, make("bdi", {}, guard.cgroup), mode), facts);
+    return make("div", { class: "guard" }, make("h3", {}, make("bdi", {}, guard.cgroup), " ", mode), facts);
   }
 
   tiles(now) {

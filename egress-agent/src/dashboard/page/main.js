@@ -104,6 +104,14 @@ const lost = () => {
   byId("main").hidden = false;
 };
 
+// It answers, and not what was asked.
+const troubled = ({ message, help }) => {
+  state("troubled");
+  link("bad", "trouble");
+  put(byId("lost"), [message, help].filter(Boolean).join(" "));
+  byId("lost").hidden = false;
+};
+
 const found = () => {
   heard = Date.now();
   if (document.documentElement.dataset.state !== "live") {
@@ -219,7 +227,10 @@ const start = () => {
     }
   };
   again(signal, EVERY, async () => {
-    const { data } = await ask("/api/overview");
+    const { data, error } = await ask("/api/overview");
+    if (error && !signal.aborted && document.documentElement.dataset.state !== "lost") {
+      troubled(error);
+    }
     if (data && !signal.aborted) {
       overview = data;
       found();

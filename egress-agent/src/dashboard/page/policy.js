@@ -41,7 +41,7 @@ class Policies {
   fill(policy) {
     const { title, note, text, table } = this.tables.get(policy.guard);
     const mode = policy.mode === "enforce" ? tag("good", "enforcing") : tag("warn", "observing: nothing is refused");
-    title.replaceChildren(make("bdi", {}, policy.guard), make("span", { class: "quiet" }, "goes by"), make("bdi", {}, policy.name), mode);
+    title.replaceChildren(make("bdi", {}, policy.guard), " ", make("span", { class: "quiet" }, "goes by"), " ", make("bdi", {}, policy.name), " ", mode);
     put(note, `Counted ${policy.counted}. SHA-256 ${policy.digest.slice(0, 12)}.`);
     const hits = new Map(policy.hits.filter(({ rule }) => rule !== undefined).map((hit) => [hit.rule, hit]));
     const rows = policy.rules.map((rule) => {
