@@ -78,7 +78,7 @@ pub fn run(args: SuggestArgs, socket: &Path, screen: &mut Screen) -> anyhow::Res
         .with_context(|| format!("cannot add rules to `{}`", file.display()))?;
     // What it proposes must be what it can read.
     let source = file.display().to_string();
-    if let Err(invalid) = Policy::parse(&fitting, &source) {
+    if let Err(invalid) = Policy::parse_at(&fitting, &file) {
         super::policy::show(&invalid, screen)?;
         return Ok(Exit::InvalidPolicy);
     }
