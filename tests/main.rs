@@ -7,6 +7,7 @@ mod harness;
 mod bypass;
 mod cli;
 mod clients;
+mod dashboard;
 mod faults;
 mod guarantees;
 mod guide;

@@ -19,6 +19,7 @@ pub(crate) mod fuzz;
 pub mod reader;
 pub mod record;
 pub mod sink;
+pub mod tally;
 
 pub mod file;
 

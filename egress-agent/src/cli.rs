@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod ca;
 pub mod classify;
 pub mod confirm;
+pub mod dashboard;
 pub mod doctor;
 pub mod export;
 pub mod home;

@@ -18,6 +18,7 @@
 //! | [`daemon`] | the one task that owns guards, sessions and the order of start and stop |
 //! | [`control`] | the socket: messages, who may ask what, server and client |
 //! | [`audit`] | the record of every layer, the hash chain, files, followers |
+//! | [`dashboard`] | the page for a browser and the numbers for a monitoring system; it only looks |
 //! | [`escape`] | every known way out, tried for real: the tests and `egressctl doctor --escape` |
 //! | `fuzz` | what must hold for any foreign bytes; only in tests and under the fuzzer |
 //! | [`content`] | what a policy wants done about content: rules and findings, made ready once |
@@ -41,6 +42,7 @@ pub mod cli;
 pub mod content;
 pub mod control;
 pub mod daemon;
+pub mod dashboard;
 pub mod dns;
 pub mod escape;
 #[cfg(any(test, fuzzing))]

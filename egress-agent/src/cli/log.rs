@@ -308,6 +308,7 @@ fn show_from_daemon(
             | Reply::Opening(_)
             | Reply::Grants(_)
             | Reply::Pending(_)
+            | Reply::Dashboard(_)
             | Reply::Done(_) => return Err(control::client::ClientError::Unexpected.into()),
         }
     }

@@ -82,6 +82,11 @@ pub(super) fn status(daemon: &Daemon, session: Option<&str>) -> Result<Status, F
             lost: health.lost,
             failure: health.failure,
         }),
+        listeners: if session.is_none() {
+            daemon.watched.listeners.clone()
+        } else {
+            Vec::new()
+        },
     })
 }
 

@@ -36,6 +36,7 @@ use super::{
     privileges, proxied, records,
     records::Records,
     start::{plans, refuse_nested, start_guards},
+    watched::{self, Watched},
 };
 use crate::{
     audit::{
@@ -44,6 +45,7 @@ use crate::{
         sink::{Sink, Writer},
     },
     control::{server, socket},
+    dashboard::Address,
     kernel::{Hierarchy, KernelError, boot, check_kernel, events::Events, lsm, pins::Pins, watch},
     launch::{child::Start, parent, privileges::User},
     policy::AuditSettings,
@@ -60,6 +62,10 @@ pub struct Options {
     pub resolv_conf: PathBuf,
     /// Refuse to start where the kernel does not take the second layer.
     pub require_lsm: bool,
+    /// Where a page shows what happens.
+    pub dashboard: Option<Address>,
+    /// A UNIX socket that tells metrics.
+    pub metrics_socket: Option<PathBuf>,
     /// A command to guard, instead of serving until told to stop.
     pub command: Option<OneShot>,
 }
@@ -144,6 +150,10 @@ async fn serve(
     let audit_file = audit.file;
     let (ended, mut endings) = mpsc::unbounded_channel();
     let (lost, mut losses) = mpsc::unbounded_channel();
+    if options.dashboard.is_some() || options.metrics_socket.is_some() {
+        // From the first record on.
+        drop(sink.tally());
+    }
     let records = Rc::new(Records::new(sink));
     records.life(Kind::Start, |record| {
         record.message = Some(format!("egressd {}", env!("CARGO_PKG_VERSION")));
@@ -167,6 +177,7 @@ async fn serve(
         ended,
         lost,
         calls: Calls::default(),
+        watched: Watched::default(),
         sockets: Rc::default(),
         grants: Grants::default(),
         approvals: Rc::default(),
@@ -179,6 +190,8 @@ async fn serve(
 
     let (errands, mut incoming) = mpsc::channel::<Errand>(64);
     let door = Arc::new(Door::new(errands, Arc::clone(&daemon.known)));
+    let (watched, mut asked) = watched::start(&options, &daemon, &door);
+    daemon.watched = watched;
     let (stop, stopped) = oneshot::channel::<()>();
     let control = spawn_local(server::serve(listener, door, async {
         drop(stopped.await);
@@ -209,6 +222,7 @@ async fn serve(
                 }
             }
             () = due(daemon.due()) => daemon.end_due(),
+            Some(question) = asked.recv() => daemon.show(question),
             Some(ended) = endings.recv() => daemon.finish(&ended),
             Some(cgroup) = losses.recv() => daemon.regain(&options, &cgroup),
             Some(()) = hangup.recv(), if is_service => {
@@ -299,6 +313,7 @@ async fn close(
     control: tokio::task::JoinHandle<()>,
     options: &Options,
 ) {
+    std::mem::take(&mut daemon.watched).end();
     for running in &mut daemon.guards {
         if let Some(proxy) = running.proxy.take() {
             let patience = if options.command.is_some() {

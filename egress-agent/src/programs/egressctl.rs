@@ -5,8 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{Program, man};
 use crate::{
     cli::{
-        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, doctor, home, hook, init, log,
-        mcp, policy, replay, rules, run, scan, selftest, session, status, uninstall, why, wrap,
+        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, dashboard, doctor,
+        home, hook, init, log, mcp, policy, replay, rules, run, scan, selftest, session, status,
+        uninstall, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
@@ -37,6 +38,8 @@ enum Verb {
     Log(log::LogArgs),
     /// Say how a destination is decided, why, and what would change it; exit 1 for deny.
     Why(why::WhyArgs),
+    /// Print the address of the dashboard, with the token that it wants.
+    Dashboard(dashboard::DashboardArgs),
     /// The sessions that run.
     #[command(subcommand)]
     Session(session::Command),
@@ -129,6 +132,7 @@ pub(super) fn main() -> ExitCode {
         Verb::Status(args) => status::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
+        Verb::Dashboard(args) => dashboard::run(&args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &socket, &mut screen),
         Verb::Rules(command) => rules::run(command, &mut screen),

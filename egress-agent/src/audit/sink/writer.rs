@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
@@ -248,6 +248,11 @@ impl Writer {
             }
             if record.event == Kind::Mended {
                 self.gap = None;
+            }
+            if let Some(tally) = self.shared.tally.get() {
+                // A panic elsewhere leaves sums that are sums.
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                tally.add(&record, text.len() + 1);
             }
             self.publish(head.seq, record, text);
         }
