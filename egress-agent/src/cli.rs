@@ -2,13 +2,18 @@
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
 pub mod admin;
+pub mod allow;
+pub mod approve;
 pub mod attempt;
 pub mod ca;
 pub mod classify;
 pub mod confirm;
+pub mod dashboard;
 pub mod doctor;
 pub mod export;
+pub mod home;
 pub mod hook;
+pub mod init;
 pub mod journal;
 pub mod log;
 pub mod mcp;
@@ -25,6 +30,7 @@ pub mod session;
 pub mod status;
 pub mod suggest;
 pub mod table;
+pub mod uninstall;
 pub mod why;
 pub mod wrap;
 
