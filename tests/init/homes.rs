@@ -146,6 +146,7 @@ fn under_sudo_it_is_the_home_of_the_caller() {
     let project = root.at("home/dev/site").display().to_string();
     // nobody is in every passwd(5), and its rights are none here.
     let output = command(
+        &root.program,
         &[
             "init",
             "--yes",
@@ -166,6 +167,7 @@ fn under_sudo_it_is_the_home_of_the_caller() {
     );
     root.give("home/dev", 65_534);
     let output = command(
+        &root.program,
         &[
             "init",
             "--yes",

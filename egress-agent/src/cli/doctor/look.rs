@@ -173,7 +173,10 @@ fn daemon(socket: &Path) -> Result<Box<Status>, NoDaemon> {
         Ok(_) => Err(NoDaemon::Strange(
             "answered something else: is it of this version?".to_owned(),
         )),
-        Err(error @ ClientError::Unreachable { .. }) => Err(NoDaemon::Absent(error.to_string())),
+        Err(ClientError::Unreachable { path, source: _ }) => Err(NoDaemon::Absent(format!(
+            "it does not run, or {} cannot be reached",
+            path.display()
+        ))),
         Err(error @ ClientError::NotAllowed { .. }) => Err(NoDaemon::NotAllowed(error.to_string())),
         Err(
             error @ (ClientError::Broken(_)
