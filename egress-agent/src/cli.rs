@@ -2,10 +2,13 @@
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
 pub mod admin;
+pub mod allow;
+pub mod approve;
 pub mod attempt;
 pub mod ca;
 pub mod classify;
 pub mod confirm;
+pub mod dashboard;
 pub mod doctor;
 pub mod export;
 pub mod home;

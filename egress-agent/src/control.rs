@@ -19,7 +19,9 @@ pub mod client;
 pub mod confinement;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub mod grants;
 pub mod message;
+pub mod overview;
 pub mod peer;
 pub mod server;
 pub mod socket;

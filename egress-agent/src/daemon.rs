@@ -7,17 +7,22 @@
 //! filled, then the programs are attached, and only then does anyone hear of it.
 
 mod answers;
+mod approvals;
+mod asking;
 mod bundle;
 mod calls;
 mod door;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod grants;
 pub mod guard;
 mod heap;
 mod host;
 mod journal;
 pub mod notify;
+mod openings;
+mod overview;
 #[cfg(test)]
 mod parity;
 pub mod policies;
@@ -32,8 +37,10 @@ mod sessions;
 mod snoop;
 mod sockets;
 mod start;
+mod watched;
 
 use std::{
+    cell::RefCell,
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -53,11 +60,14 @@ use crate::{
     proxy,
 };
 
+use approvals::Approvals;
 use calls::Calls;
 use door::Known;
+use grants::Grants;
 use guard::Guard;
 use policies::Loaded;
 use records::Records;
+use watched::Watched;
 
 /// A guard and the tasks that serve it.
 struct Running {
@@ -95,6 +105,12 @@ pub struct Daemon {
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
     calls: Calls,
+    watched: Watched,
+    /// Open ones, for overviews.
+    sockets: Rc<overview::Sockets>,
+    grants: Grants,
+    /// Shared with the resolvers, which are what asks.
+    approvals: Rc<RefCell<Approvals>>,
 }
 
 impl Daemon {
@@ -138,9 +154,14 @@ impl Daemon {
                                 .sessions
                                 .borrow_mut()
                                 .discover(decided.event.session, &hierarchy);
-                            guard.resolver.with_engine(|engine, world| {
+                            let need = guard.resolver.with_engine(|engine, world| {
                                 records.event(world, engine.leases(), &decided);
+                                asking::need(world, engine.leases(), &decided)
                             });
+                            if let Some(need) = need {
+                                // It was denied already: an answer opens the next try.
+                                let _asked = world.need(need);
+                            }
                         }
                         let total = Self::counter(&guard, Counter::EventLost);
                         if total > lost {
@@ -254,10 +275,12 @@ impl Daemon {
         if let Err(error) = erased {
             tracing::warn!(session = gone.session.name, %error, "leases of an ended session stay until they expire");
         }
+        running.guard.resolver.end_held(ended.session);
         let tables = &running.guard.world().tables;
         if let Err(error) = tables.borrow_mut().forget_unix(ended.session) {
             tracing::warn!(session = gone.session.name, %error, "UNIX sockets of an ended session stay listed until the next reload");
         }
+        self.end_openings(ended.session);
         let rows = self.records.end_rows(ended.session, &gone.session.name);
         self.records.life(Kind::SessionEnd, |record| {
             record.guard = Some(ended.cgroup.clone());
@@ -294,7 +317,8 @@ impl Daemon {
                         guard.policy_path.display()
                     );
                 }
-                let policy = Arc::new(policy);
+                let given = self.grants.given(guard.cgroup.path());
+                let policy = policy.with_grants(&given)?;
                 guard.install(&policy, opener)?;
                 Ok(policy)
             });
@@ -302,6 +326,7 @@ impl Daemon {
             match loaded {
                 Ok(policy) => {
                     self.record_policy(Kind::PolicyLoaded, &path, &policy);
+                    self.settle_answered(guard);
                     let millis = (boot::now() - started) / 1_000_000;
                     done.push(format!("{path}: policy {} in {millis} ms", policy.name()));
                 }

@@ -155,13 +155,13 @@ fn explain(file: &Path, target: &Target, screen: &mut Screen) -> anyhow::Result<
         for line in tell(&explanation, screen) {
             screen.line(line)?;
         }
-        if mode == egress_common::Mode::Observe && explanation.verdict == Answer::Deny {
+        if mode == egress_common::Mode::Observe && explanation.verdict != Answer::Allow {
             screen.line("  note: the policy only observes; it is recorded and not refused")?;
         }
     }
     Ok(match explanation.verdict {
         Answer::Allow => Exit::Ok,
-        Answer::Deny => Exit::No,
+        Answer::Deny | Answer::Ask => Exit::No,
     })
 }
 
@@ -182,6 +182,7 @@ fn tell(explanation: &Explanation, screen: &Screen) -> Vec<String> {
     let verdict = match verdict {
         Answer::Allow => screen.paint(Paint::Allow, "allow"),
         Answer::Deny => screen.paint(Paint::Deny, "deny"),
+        Answer::Ask => screen.paint(Paint::Warn, "ask"),
     };
     let reason = reason.map(|code| format!(" ({code})")).unwrap_or_default();
     let mut lines = vec![format!("{verdict} {target}{reason}")];
@@ -249,6 +250,7 @@ impl Got {
             Self::Connect(told) => match told.verdict {
                 Answer::Allow => Expected::Allow,
                 Answer::Deny => Expected::Deny,
+                Answer::Ask => Expected::Ask,
             },
             Self::Tool(told) => match told.verdict {
                 Verdict::Allow => Expected::Allow,

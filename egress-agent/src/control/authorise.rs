@@ -3,7 +3,7 @@
 //! | peer | may |
 //! |---|---|
 //! | root, outside of every guard | everything |
-//! | who can reach the socket, outside | look at everything, enter, end sessions of the same uid |
+//! | who can reach the socket, outside | look at everything, the dashboard too, enter, end sessions of the same uid |
 //! | guarded, whatever its uid | `status`, `why`, `denials`, `egress`, `judge` and `aftermath` of its own session |
 //! | guarded, in no session | `judge`: an agent may be guarded without one |
 //! | the connection that entered a session, from inside it | tell once what holds it |
@@ -50,8 +50,10 @@ pub fn authorise(
                 | Request::Log { .. }
                 | Request::Denials { .. }
                 | Request::Egress { .. }
+                | Request::Overview { .. }
                 | Request::Judge { session: None, .. }
                 | Request::Aftermath { .. }
+                | Request::Dashboard {}
                 | Request::Enter { .. } => None,
                 Request::End { session } if owner(session) == Some(peer.uid) => None,
                 Request::End { .. } => Some("end a session of somebody else"),
@@ -61,6 +63,12 @@ pub fn authorise(
                 Request::Release { .. } => Some("take a guard off"),
                 Request::Verbosity { .. } => Some("change the diagnostic log"),
                 Request::Confined { .. } => Some("say what holds a session"),
+                Request::Allow { .. } => Some("open a destination"),
+                // The reasons that people give are theirs.
+                Request::Grants {} => Some("see what was granted"),
+                Request::Revoke { .. } => Some("take a grant back"),
+                Request::Pending {} => Some("see what waits for approval"),
+                Request::Approve { .. } => Some("approve anything"),
             };
             refusal.map_or(Ok(request), |what| {
                 let message = format!("uid {} may not {what}: only root may", peer.uid);
@@ -99,13 +107,22 @@ fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<
         Request::Judge { session, .. } if own.is_none() && session.is_none() => return Ok(request),
         Request::Judge { session, .. } => session,
         Request::Confined { session, .. } if own.is_some() && own == entered => session,
-        Request::Sessions {} | Request::Log { .. } => {
+        // Its lists are of the whole machine, and a glance at one session is `status` and `denials`.
+        Request::Sessions {}
+        | Request::Log { .. }
+        | Request::Overview { .. }
+        | Request::Dashboard {} => {
             return forbidden("a guarded process sees no more than its own session");
         }
         Request::Reload { .. }
         | Request::Release { .. }
         | Request::Enter { .. }
         | Request::End { .. }
+        | Request::Allow { .. }
+        | Request::Grants {}
+        | Request::Revoke { .. }
+        | Request::Pending {}
+        | Request::Approve { .. }
         | Request::Confined { .. }
         | Request::Verbosity { .. } => {
             return forbidden("a guarded process cannot change a guard, whatever its uid");
@@ -150,11 +167,16 @@ mod tests {
                 session: Some("mine".to_owned()),
             },
             Request::Sessions {},
+            Request::Overview { session: None },
+            Request::Overview {
+                session: Some("mine".to_owned()),
+            },
             Request::Log {
                 filter: crate::audit::filter::Filter::default(),
                 last: None,
                 follow: false,
             },
+            Request::Dashboard {},
             Request::Enter {
                 guard: None,
                 session: None,
@@ -174,6 +196,61 @@ mod tests {
                 filter: "debug".to_owned(),
             },
         ]
+    }
+
+    /// Root outside alone opens anything, or sees what was opened and why.
+    #[test]
+    fn nobody_else_grants_or_approves() {
+        let wish = crate::control::grants::Wish {
+            target: "example.com".to_owned(),
+            session: Some("mine".to_owned()),
+            ..crate::control::grants::Wish::default()
+        };
+        let settlement = crate::control::grants::Settlement {
+            id: 1,
+            verdict: crate::audit::record::Verdict::Allow,
+            seconds: None,
+            for_all: false,
+            why: None,
+        };
+        let requests = [
+            Request::Allow {
+                wish: wish.clone(),
+                act: crate::control::grants::Act::Show,
+                claimed: None,
+            },
+            Request::Allow {
+                wish,
+                act: crate::control::grants::Act::Grant,
+                claimed: None,
+            },
+            Request::Grants {},
+            Request::Revoke {
+                id: 1,
+                claimed: None,
+            },
+            Request::Pending {},
+            Request::Approve {
+                settlement,
+                claimed: None,
+            },
+        ];
+        let inside = |session: Option<&str>| Standing::Guarded {
+            session: session.map(str::to_owned),
+        };
+        for request in requests {
+            let may = |uid, standing: &Standing| {
+                let peer = Peer::new(9, uid, uid, None);
+                let owner = |_: &str| Some(uid);
+                authorise(&peer, standing, Some("mine"), owner, request.clone()).is_ok()
+            };
+            assert!(may(0, &Standing::Outside), "{request:?}");
+            assert!(!may(1000, &Standing::Outside), "{request:?}");
+            for uid in [0, 1000] {
+                assert!(!may(uid, &inside(None)), "{request:?}");
+                assert!(!may(uid, &inside(Some("mine"))), "{request:?}");
+            }
+        }
     }
 
     /// How many of [`all`] are allowed: they stand in the order of the rights they need.
@@ -203,32 +280,32 @@ mod tests {
         let session = |name: Option<&str>| Standing::Guarded {
             session: name.map(str::to_owned),
         };
-        check(0, &Standing::Outside, &[Y; 14]);
+        check(0, &Standing::Outside, &[Y; 17]);
         check(
             1000,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
         );
         check(
             1001,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
         );
         for uid in [0, 1000] {
             check(
                 uid,
                 &session(Some("mine")),
-                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N],
+                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(Some("their")),
-                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N],
+                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(None),
-                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N],
+                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N, N, N, N],
             );
         }
     }

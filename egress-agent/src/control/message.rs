@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     confinement::Held,
-    status::{Aftermath, Entered, Judged, Session, Status, Why},
+    grants::{Act, Grant, Opening, Pending, Settlement, Wish},
+    overview::Overview,
+    status::{Aftermath, Entered, Judged, Link, Session, Status, Why},
 };
 use crate::{
     audit::{
@@ -59,6 +61,11 @@ pub enum Request {
     /// What a session did with each host, up to now or, for a while, up to its end: then the answer
     /// waits for what its last flows carried.
     Egress {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// One look at everything that runs and happened last; at one session, or at all.
+    Overview {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
     },
@@ -123,10 +130,36 @@ pub enum Request {
         session: Option<String>,
         held: Held,
     },
+    /// Where the dashboard is, and the token that it wants.
+    Dashboard {},
     /// End a session.
     End { session: String },
     /// Change what the daemon's diagnostic log says (`tracing` filter syntax).
     Verbosity { filter: String },
+    /// Open a destination, or say what that would open.
+    Allow {
+        wish: Wish,
+        act: Act,
+        /// Who asks, by their own word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claimed: Option<String>,
+    },
+    /// What was granted and has not ended.
+    Grants {},
+    /// Take a grant back.
+    Revoke {
+        id: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claimed: Option<String>,
+    },
+    /// What waits for a person.
+    Pending {},
+    /// Settle something that waits for a person.
+    Approve {
+        settlement: Settlement,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claimed: Option<String>,
+    },
 }
 
 /// What the daemon says when it did what was asked.
@@ -138,9 +171,14 @@ pub enum Reply {
     Why(Box<Why>),
     Denials(Vec<Record>),
     Egress(Vec<Egress>),
+    Overview(Box<Overview>),
     Judged(Box<Judged>),
     Aftermath(Box<Aftermath>),
     Entered(Entered),
+    Opening(Box<Opening>),
+    Grants(Vec<Grant>),
+    Pending(Vec<Pending>),
+    Dashboard(Link),
     /// One line of the log, exactly as it stands there.
     Line(String),
     /// The client read too slowly for this many records.
@@ -321,8 +359,13 @@ impl Reply {
             | Self::Why(_)
             | Self::Denials(_)
             | Self::Egress(_)
+            | Self::Overview(_)
             | Self::Judged(_)
             | Self::Aftermath(_)
+            | Self::Opening(_)
+            | Self::Grants(_)
+            | Self::Pending(_)
+            | Self::Dashboard(_)
             | Self::Line(_)
             | Self::Missed(_)
             | Self::Unreadable(_)
@@ -399,6 +442,10 @@ mod tests {
                 r#"{"v":1,"op":"egress","session":"s1"}"#,
             ),
             (
+                Request::Overview { session: None },
+                r#"{"v":1,"op":"overview"}"#,
+            ),
+            (
                 Request::Judge {
                     call: Call {
                         tool: "Bash".to_owned(),
@@ -426,6 +473,33 @@ mod tests {
                     session: "s1".to_owned(),
                 },
                 r#"{"v":1,"op":"end","session":"s1"}"#,
+            ),
+            (
+                Request::Allow {
+                    wish: Wish {
+                        target: "github.com".to_owned(),
+                        session: Some("s1".to_owned()),
+                        seconds: Some(3600),
+                        ..Wish::default()
+                    },
+                    act: Act::Grant,
+                    claimed: None,
+                },
+                r#"{"v":1,"op":"allow","wish":{"target":"github.com","session":"s1","seconds":3600},"act":"grant"}"#,
+            ),
+            (Request::Pending {}, r#"{"v":1,"op":"pending"}"#),
+            (
+                Request::Approve {
+                    settlement: Settlement {
+                        id: 3,
+                        verdict: crate::audit::record::Verdict::Deny,
+                        seconds: None,
+                        for_all: false,
+                        why: None,
+                    },
+                    claimed: Some("dorian".to_owned()),
+                },
+                r#"{"v":1,"op":"approve","settlement":{"id":3,"verdict":"deny"},"claimed":"dorian"}"#,
             ),
         ]
     }
@@ -514,7 +588,7 @@ mod tests {
 
         #[test]
         fn any_change_of_a_request_is_read_or_refused(
-            which in 0..8_usize,
+            which in 0..14_usize,
             at in any::<prop::sample::Index>(),
             byte in any::<u8>(),
         ) {

@@ -271,13 +271,20 @@ impl Connection {
             | Request::Log { .. }
             | Request::Denials { .. }
             | Request::Egress { .. }
+            | Request::Overview { .. }
             | Request::Judge { .. }
             | Request::Aftermath { .. }
+            | Request::Dashboard {}
             | Request::Reload { .. }
             | Request::Release { .. }
             | Request::Enter { .. }
             | Request::End { .. }
-            | Request::Verbosity { .. } => None,
+            | Request::Verbosity { .. }
+            | Request::Allow { .. }
+            | Request::Grants {}
+            | Request::Revoke { .. }
+            | Request::Pending {}
+            | Request::Approve { .. } => None,
         };
         let standing = standing(&peer, handler);
         match authorise(&peer, &standing, entered.as_deref(), owner, request) {

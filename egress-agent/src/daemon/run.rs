@@ -28,6 +28,7 @@ use super::{
     calls::Calls,
     door::{Door, Errand, Known},
     files,
+    grants::Grants,
     guard::Guard,
     heap,
     notify::notify,
@@ -35,6 +36,7 @@ use super::{
     privileges, proxied, records,
     records::Records,
     start::{plans, refuse_nested, start_guards},
+    watched::{self, Watched},
 };
 use crate::{
     audit::{
@@ -43,6 +45,7 @@ use crate::{
         sink::{Sink, Writer},
     },
     control::{server, socket},
+    dashboard::Address,
     kernel::{Hierarchy, KernelError, boot, check_kernel, events::Events, lsm, pins::Pins, watch},
     launch::{child::Start, parent, privileges::User},
     policy::AuditSettings,
@@ -59,6 +62,10 @@ pub struct Options {
     pub resolv_conf: PathBuf,
     /// Refuse to start where the kernel does not take the second layer.
     pub require_lsm: bool,
+    /// Where a page shows what happens.
+    pub dashboard: Option<Address>,
+    /// A UNIX socket that tells metrics.
+    pub metrics_socket: Option<PathBuf>,
     /// A command to guard, instead of serving until told to stop.
     pub command: Option<OneShot>,
 }
@@ -143,6 +150,10 @@ async fn serve(
     let audit_file = audit.file;
     let (ended, mut endings) = mpsc::unbounded_channel();
     let (lost, mut losses) = mpsc::unbounded_channel();
+    if options.dashboard.is_some() || options.metrics_socket.is_some() {
+        // From the first record on.
+        drop(sink.tally());
+    }
     let records = Rc::new(Records::new(sink));
     records.life(Kind::Start, |record| {
         record.message = Some(format!("egressd {}", env!("CARGO_PKG_VERSION")));
@@ -166,6 +177,10 @@ async fn serve(
         ended,
         lost,
         calls: Calls::default(),
+        watched: Watched::default(),
+        sockets: Rc::default(),
+        grants: Grants::default(),
+        approvals: Rc::default(),
     };
 
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
@@ -175,6 +190,8 @@ async fn serve(
 
     let (errands, mut incoming) = mpsc::channel::<Errand>(64);
     let door = Arc::new(Door::new(errands, Arc::clone(&daemon.known)));
+    let (watched, mut asked) = watched::start(&options, &daemon, &door);
+    daemon.watched = watched;
     let (stop, stopped) = oneshot::channel::<()>();
     let control = spawn_local(server::serve(listener, door, async {
         drop(stopped.await);
@@ -204,6 +221,8 @@ async fn serve(
                     break Outcome::Stopped;
                 }
             }
+            () = due(daemon.due()) => daemon.end_due(),
+            Some(question) = asked.recv() => daemon.show(question),
             Some(ended) = endings.recv() => daemon.finish(&ended),
             Some(cgroup) = losses.recv() => daemon.regain(&options, &cgroup),
             Some(()) = hangup.recv(), if is_service => {
@@ -226,6 +245,14 @@ async fn serve(
     }
     close(daemon, writer, stop, control, &options).await;
     Ok(outcome)
+}
+
+/// When something that was granted, or that waits for a person, may have run out.
+async fn due(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn wait(child: Option<&mut Child>) -> anyhow::Result<ExitStatus> {
@@ -286,6 +313,7 @@ async fn close(
     control: tokio::task::JoinHandle<()>,
     options: &Options,
 ) {
+    std::mem::take(&mut daemon.watched).end();
     for running in &mut daemon.guards {
         if let Some(proxy) = running.proxy.take() {
             let patience = if options.command.is_some() {
@@ -372,7 +400,7 @@ fn start_command(command: &OneShot, socket: &Path, files: Rlimit) -> anyhow::Res
         observes: false,
         command: &command.command,
     });
-    let child = parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")?;
+    let child = parent::spawn(&arguments).context("start the command")?;
     // It waits for an answer of this daemon before it becomes the command.
     let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     files::restore(pid.context("the command ended at once")?, files)

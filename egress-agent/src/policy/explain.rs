@@ -11,7 +11,7 @@ use egress_common::{
 use serde::Serialize;
 
 use super::{
-    InvalidName, METADATA, Name, Policy, PortRange, Shared, TableRules, problem::quote, suggest,
+    InvalidName, METADATA, Name, Policy, PortRange, Shared, problem::quote, suggest,
 };
 
 /// A connection that somebody asks about: `HOST:PORT[/PROTO]`.
@@ -50,6 +50,8 @@ pub enum InvalidTarget {
 pub enum Answer {
     Allow,
     Deny,
+    /// Denied until a person approves it.
+    Ask,
 }
 
 /// What happens to a connection, and why.
@@ -88,21 +90,15 @@ pub fn explain_connect(policy: &Policy, target: &Target) -> Explanation {
     Explainer::new(policy).explain(target)
 }
 
-/// A policy and its compiled tables.
+/// Explains by one policy.
 #[derive(Debug)]
 pub struct Explainer<'p> {
     policy: &'p Policy,
-    tables: &'p TableRules,
-    config: Config,
 }
 
 impl<'p> Explainer<'p> {
     pub fn new(policy: &'p Policy) -> Self {
-        Self {
-            policy,
-            tables: policy.table_rules(),
-            config: policy.config(1, [0; RESOLVER_SLOTS]),
-        }
+        Self { policy }
     }
 
     pub fn explain(&self, target: &Target) -> Explanation {
@@ -124,7 +120,7 @@ impl<'p> Explainer<'p> {
 
     fn explain_address(&self, target: &Target, address: IpAddr) -> Explanation {
         let flow = Flow::new(target.protocol, address.into(), target.port);
-        match self.tables.decide(&self.config, &flow) {
+        match self.policy.decide_address(&flow) {
             Verdict::Allow(grant) => self.allowed(target, grant.rule),
             Verdict::Deny(reason, rule) => self.denied(target, reason, rule),
         }
@@ -135,7 +131,12 @@ impl<'p> Explainer<'p> {
     }
 
     fn denied(&self, target: &Target, reason: Reason, rule: RuleId) -> Explanation {
-        let mut explanation = self.explanation(target, Answer::Deny, Some(reason), rule);
+        let answer = if reason == Reason::NeedsApproval {
+            Answer::Ask
+        } else {
+            Answer::Deny
+        };
+        let mut explanation = self.explanation(target, answer, Some(reason), rule);
         let Target {
             host,
             port,
@@ -163,8 +164,12 @@ impl<'p> Explainer<'p> {
             verdict,
             reason: reason.map(Reason::code),
             rule: rule.map(|rule| rule.name.clone()),
-            file: rule.map(|rule| rule.source.to_string()),
-            line: rule.map(|rule| rule.line),
+            file: rule
+                .filter(|rule| !rule.is_granted())
+                .map(|rule| rule.source.to_string()),
+            line: rule
+                .filter(|rule| !rule.is_granted())
+                .map(|rule| rule.line),
             text: rule.and_then(|rule| rule.reason.clone()),
             suggestion: None,
             shared: shared(&target.host),
@@ -253,6 +258,10 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
             (true, help.map(str::to_owned))
         }
         Reason::NameDenied => (true, None),
+        Reason::NeedsApproval => {
+            let help = "it waits for a person: see `egressctl approve`";
+            (true, Some(help.to_owned()))
+        }
         Reason::LeaseExpired
         | Reason::Fragment
         | Reason::IpOptions
@@ -291,7 +300,7 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
     }
 }
 
-fn canonical(address: IpAddr) -> IpAddr {
+pub(super) fn canonical(address: IpAddr) -> IpAddr {
     let address = Address::from(address);
     address.canonical().unwrap_or(address).into()
 }
@@ -299,6 +308,15 @@ fn canonical(address: IpAddr) -> IpAddr {
 /// RFC 6761 section 6.3: these never reach a resolver.
 fn is_localhost(name: &Name) -> bool {
     name.as_str() == "localhost" || name.as_str().ends_with(".localhost")
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "{name}"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
 }
 
 impl FromStr for Target {

@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use super::settings;
 use crate::{
     cli::{Exit, Screen},
+    programs,
     tools::protocol::Dialect,
 };
 
@@ -43,7 +44,7 @@ pub(super) fn install(
     policy: Option<&Path>,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
-    let program = std::env::current_exe().context("finding egressctl")?;
+    let program = programs::egressctl_path()?;
     let policy = policy.map(fs::canonicalize).transpose();
     let policy = policy.context("finding the policy")?;
     let command = command(&program, args.agent, exit_code, policy.as_deref())?;

@@ -154,7 +154,7 @@ impl<N: Names, R> Engine<N, R> {
         let terms = &settings.terms;
         if self
             .leases
-            .touch(session, name, &cached.addresses, lasting(terms, left, now))
+            .touch(session, name, &cached.addresses, lasting(terms, left, now).min(grant.until))
         {
             return Ok(left);
         }
