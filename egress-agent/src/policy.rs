@@ -76,7 +76,13 @@ use std::{
 use egress_common::{Flow, Mode, Protocol, RESOLVER_SLOTS, Reason, RuleId, Verdict};
 use sha2::{Digest as _, Sha256};
 
-use self::{check::Checked, extend::Section, granted::{Granted, Views}, load::Loader, pattern::PatternTable};
+use self::{
+    check::Checked,
+    extend::Section,
+    granted::{Granted, Views},
+    load::Loader,
+    pattern::PatternTable,
+};
 /// How a file is checked: the packs of content rules are checked the same way.
 pub(crate) use self::{
     check::Checker,

@@ -110,7 +110,7 @@ fn a_manifest_of_a_home_cannot_have_root_remove_files() {
     root.write(&format!("srv/{backup}"), SETTINGS);
     fs::rename(root.at("home/dev/.claude"), root.at("home/dev/gone")).unwrap();
     symlink(root.at("srv"), root.at("home/dev/.claude")).unwrap();
-    root.uninstall(&["--yes"]).ends(1).says("left");
+    root.uninstall(&["--yes"]).ends(1).says("FAILED");
     assert!(root.at("srv/settings.json").exists());
     assert!(root.at("srv").join(backup).exists());
 }

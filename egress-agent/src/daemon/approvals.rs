@@ -264,7 +264,12 @@ mod tests {
         }
         assert!(approvals.refused.len() <= REFUSALS);
         approvals.end_session(9);
-        assert!(approvals.refused.keys().all(|(session, _, _)| *session != 9));
+        assert!(
+            approvals
+                .refused
+                .keys()
+                .all(|(session, _, _)| *session != 9)
+        );
         approvals.forgive(None);
         assert!(approvals.refused.is_empty());
     }

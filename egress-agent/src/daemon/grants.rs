@@ -42,7 +42,9 @@ pub(super) struct Granted {
 
 /// Why there is no room for one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{MOST} grants stand already: take some back with `egressctl allow --remove ID`, or write rules into the policy")]
+#[error(
+    "{MOST} grants stand already: take some back with `egressctl allow --remove ID`, or write rules into the policy"
+)]
 pub(super) struct Full;
 
 /// All grants.
@@ -82,7 +84,12 @@ impl Grants {
 
     /// Takes out what one session alone had.
     pub(super) fn end_session(&mut self, session: u64) -> Vec<(u64, Granted)> {
-        self.take(|granted| granted.session.as_ref().is_some_and(|(id, _)| *id == session))
+        self.take(|granted| {
+            granted
+                .session
+                .as_ref()
+                .is_some_and(|(id, _)| *id == session)
+        })
     }
 
     /// Takes out what one guard had.

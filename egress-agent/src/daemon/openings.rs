@@ -171,7 +171,9 @@ impl Daemon {
                     guard: one.guard.clone(),
                     session: one.session.1.clone(),
                     host: one.host.to_string(),
-                    port: one.port.map(|(protocol, port)| format!("{port}/{protocol}")),
+                    port: one
+                        .port
+                        .map(|(protocol, port)| format!("{port}/{protocol}")),
                     rule: one.rule.clone(),
                     process: one.process.clone(),
                     since: one.since,
@@ -227,8 +229,10 @@ impl Daemon {
                 let until = until(*seconds)?;
                 let policy = guard.world().policy_for(waiting.session.0);
                 let Some(rule) = approvable(&policy, &waiting) else {
-                    let message =
-                        format!("the policy has no rule `{}` of `ask` any more", waiting.rule);
+                    let message = format!(
+                        "the policy has no rule `{}` of `ask` any more",
+                        waiting.rule
+                    );
                     return Err(Failure::new(Code::NotFound, message));
                 };
                 if let Some(deny) = policy.denying(&rule) {
@@ -422,7 +426,10 @@ impl Daemon {
     }
 
     fn settled(&self, guard: &Guard, waiting: &Waiting, verdict: Verdict, by: &By) {
-        let why = by.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let why = by
+            .why
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
         let message = format!("by {}{why}", who(by));
         self.records.approval(waiting, verdict, Some(message));
         release(guard, waiting);
@@ -454,7 +461,10 @@ impl Daemon {
     }
 
     fn tell_written(&self, opening: &Opening, by: &By) {
-        let why = by.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let why = by
+            .why
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
         self.records.life(Kind::GrantAdded, |record| {
             record.verdict = Some(Verdict::Allow);
             record.guard = Some(opening.guard.clone());
@@ -463,17 +473,15 @@ impl Daemon {
                 line: rule.line,
             });
             record.allow_with = Some(opening.rule.clone());
-            record.message = Some(format!(
-                "written into {} by {}{why}",
-                opening.file,
-                who(by)
-            ));
+            record.message = Some(format!("written into {} by {}{why}", opening.file, who(by)));
         });
     }
 
     fn guard(&self, path: &str) -> Option<Rc<Guard>> {
         let mut guards = self.guards.iter().map(|running| &running.guard);
-        guards.find(|guard| guard.cgroup.path() == path).map(Rc::clone)
+        guards
+            .find(|guard| guard.cgroup.path() == path)
+            .map(Rc::clone)
     }
 
     /// The guard and the session that a wish is about.
@@ -564,7 +572,11 @@ fn risks_of(policy: &Policy, rule: &Rule, waiting: &Waiting) -> Vec<String> {
             .then(|| crate::dns::suspicious_label(name.as_str(), &pattern.to_string()));
         label.flatten()
     });
-    notes.extend(labels.take(1).map(|label| format!("risky: `{label}` looks like data")));
+    notes.extend(
+        labels
+            .take(1)
+            .map(|label| format!("risky: `{label}` looks like data")),
+    );
     notes
 }
 
@@ -676,4 +688,3 @@ fn bad(message: impl Into<String>) -> Failure {
 fn clip(text: &str) -> String {
     text.chars().take(LONGEST_TEXT).collect()
 }
-

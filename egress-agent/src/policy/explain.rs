@@ -10,9 +10,7 @@ use egress_common::{
 };
 use serde::Serialize;
 
-use super::{
-    InvalidName, METADATA, Name, Policy, PortRange, Shared, problem::quote, suggest,
-};
+use super::{InvalidName, METADATA, Name, Policy, PortRange, Shared, problem::quote, suggest};
 
 /// A connection that somebody asks about: `HOST:PORT[/PROTO]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -167,9 +165,7 @@ impl<'p> Explainer<'p> {
             file: rule
                 .filter(|rule| !rule.is_granted())
                 .map(|rule| rule.source.to_string()),
-            line: rule
-                .filter(|rule| !rule.is_granted())
-                .map(|rule| rule.line),
+            line: rule.filter(|rule| !rule.is_granted()).map(|rule| rule.line),
             text: rule.and_then(|rule| rule.reason.clone()),
             suggestion: None,
             shared: shared(&target.host),

@@ -39,7 +39,9 @@ pub struct Given {
 /// Why something cannot be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CannotGrant {
-    #[error("the kernel's table of networks is one for all sessions of a guard: an address cannot be granted to one session")]
+    #[error(
+        "the kernel's table of networks is one for all sessions of a guard: an address cannot be granted to one session"
+    )]
     AddressForSession,
     #[error("the policy would no longer fit into the kernel tables: {0}")]
     TooLarge(TooLarge),
@@ -202,7 +204,10 @@ impl Policy {
                     return None;
                 }
                 let denials = self.names.deny_ports.find(name);
-                (self.asking_rules(name), denials.flat_map(|hit| hit.values()).collect())
+                (
+                    self.asking_rules(name),
+                    denials.flat_map(|hit| hit.values()).collect(),
+                )
             }
             Host::Address(address) => (self.asking_networks(*address), Vec::new()),
         };
@@ -247,11 +252,7 @@ impl Policy {
         all.sort_by_key(|(pattern, _)| {
             let labels = pattern.base().as_str().split('.').count();
             let is_many = matches!(pattern, NamePattern::Many(_));
-            (
-                !pattern.is_exact(),
-                std::cmp::Reverse(labels),
-                is_many,
-            )
+            (!pattern.is_exact(), std::cmp::Reverse(labels), is_many)
         });
         let pattern = all.first()?.0.clone();
         Some((pattern, all.into_iter().map(|(_, id)| id).collect()))
@@ -452,13 +453,19 @@ mod tests {
             assert_eq!(told.0, verdict, "{target}");
         }
         let perhaps = policy.rules().iter().find(|rule| rule.name == "perhaps");
-        assert_eq!(perhaps.unwrap().deadline, std::time::Duration::from_secs(20));
+        assert_eq!(
+            perhaps.unwrap().deadline,
+            std::time::Duration::from_secs(20)
+        );
         assert!(policy.asks());
         // All ports that it asks about are denied: nobody is asked.
         let name = Name::parse("mx.asked2.test").unwrap();
         assert!(matches!(
             policy.decide_name(&name),
-            NameDecision::Deny { reason: Reason::NeedsApproval, .. }
+            NameDecision::Deny {
+                reason: Reason::NeedsApproval,
+                ..
+            }
         ));
     }
 
@@ -471,7 +478,11 @@ mod tests {
         };
         let host = Host::Name(Name::parse("a.asked.test").unwrap());
         let rule = policy.approvable(&host, id("perhaps")).unwrap();
-        let given = Given { rule, session: Some(7), until: 9 };
+        let given = Given {
+            rule,
+            session: Some(7),
+            until: 9,
+        };
         let approved = policy.with_grants(&[given]).unwrap().for_session(7);
         for (target, verdict) in [
             ("a.asked.test:443", Answer::Allow),
@@ -483,7 +494,11 @@ mod tests {
         }
         let host = Host::Address("192.0.2.129".parse().unwrap());
         let rule = policy.approvable(&host, id("far")).unwrap();
-        let given = Given { rule, session: None, until: 9 };
+        let given = Given {
+            rule,
+            session: None,
+            until: 9,
+        };
         let approved = policy.with_grants(&[given]).unwrap();
         assert_eq!(told(&approved, "192.0.2.129:443").0, Answer::Allow);
         assert_eq!(told(&approved, "192.0.2.130:443").0, Answer::Ask);
@@ -492,21 +507,34 @@ mod tests {
 
     fn host() -> impl Strategy<Value = &'static str> {
         select(vec![
-            "a.test", "b.a.test", "c.b.a.test", "*.a.test", "**.a.test", "**.b.a.test", "*.b.a.test",
+            "a.test",
+            "b.a.test",
+            "c.b.a.test",
+            "*.a.test",
+            "**.a.test",
+            "**.b.a.test",
+            "*.b.a.test",
         ])
     }
 
     fn network() -> impl Strategy<Value = &'static str> {
         select(vec![
-            "192.0.2.0/24", "192.0.2.0/25", "192.0.2.7", "169.254.169.254", "0.0.0.0/1",
-            "2001:db8::/32", "127.0.0.1", "10.0.0.0/8",
+            "192.0.2.0/24",
+            "192.0.2.0/25",
+            "192.0.2.7",
+            "169.254.169.254",
+            "0.0.0.0/1",
+            "2001:db8::/32",
+            "127.0.0.1",
+            "10.0.0.0/8",
         ])
     }
 
     fn rule() -> impl Strategy<Value = Value> {
         let ports = select(vec!["443/tcp", "22/tcp", "400-500/tcp", "443/udp"]);
         prop_oneof![
-            (host(), ports.clone()).prop_map(|(host, ports)| json!({ "hosts": [host], "ports": [ports] })),
+            (host(), ports.clone())
+                .prop_map(|(host, ports)| json!({ "hosts": [host], "ports": [ports] })),
             (network(), ports).prop_map(|(net, ports)| json!({ "cidrs": [net], "ports": [ports] })),
         ]
     }

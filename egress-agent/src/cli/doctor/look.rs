@@ -45,6 +45,7 @@ use crate::{
         programs::{has_set_retval, kernel_release},
     },
     policy::Policy,
+    programs::egressctl_path,
 };
 
 /// Of a kernel's configuration, in bytes.
@@ -236,7 +237,7 @@ fn hooks() -> anyhow::Result<Vec<SeenHook>> {
         search: user.search(root),
         agents: None,
         files: user.files(),
-        program: std::env::current_exe()?,
+        program: egressctl_path()?,
         project: None,
     };
     match home::ask(&user, &task)? {

@@ -23,6 +23,7 @@ use crate::{
     },
     kernel::programs::kernel_release,
     policy::{Policy, profiles},
+    programs::egressctl_path,
     trust::{self, Trusted},
 };
 
@@ -51,6 +52,8 @@ pub(super) struct Prepared {
     pub(super) change: Change,
     pub(super) units: Vec<Change>,
     pub(super) steps: Vec<Step>,
+    /// Whether a service is to run in the end.
+    pub(super) starts: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -71,7 +74,11 @@ pub(super) fn prepare(args: &InitArgs) -> anyhow::Result<Prepared> {
     let place = Manifest::place(is_system)?;
     let manifest = Manifest::read(&tree, &place)?.unwrap_or_default();
     let programs = programs(&tree)?;
-    let program = programs.join("egressctl");
+    let program = if tree.is_own() {
+        egressctl_path()?
+    } else {
+        programs.join("egressctl")
+    };
     let project = match (&args.project, args.profiles.is_empty()) {
         (Some(project), _) => Some(std::path::absolute(project)?),
         (None, true) => Some(std::env::current_dir().context("finding the project")?),
@@ -167,6 +174,7 @@ pub(super) fn prepare(args: &InitArgs) -> anyhow::Result<Prepared> {
         change,
         units,
         steps,
+        starts: machine.systemd && has_units && !is_left,
         notes,
     })
 }

@@ -148,6 +148,7 @@ fn prepared() -> Prepared {
             words: vec!["systemctl", "enable", "--now", "egressd.service"],
             marks: Mark::Enabled,
         }],
+        starts: true,
         notes: vec![
             "start it with: /usr/bin/egressd run --cgroup agent.slice --policy \
              /etc/egressd/policy.json"
