@@ -19,7 +19,7 @@ use super::{
     port::PortRange,
     problem::{nearest, quote},
     requests,
-    rule::{Effect, LOOPBACK, Levels, RESERVED, Rule},
+    rule::{Effect, Levels, RESERVED, Rule},
     settings,
     text::Place,
 };
