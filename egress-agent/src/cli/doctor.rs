@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-pub(super) use self::row::{Row, is_well, print};
+pub(super) use self::row::{Row, State, is_well, print};
 use super::{Exit, Screen};
 use crate::escape::{
     suite::{self, Options, Progress},

@@ -15,7 +15,7 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,7 @@ pub(super) use self::{
     user::User,
 };
 use super::{Exit, init::project::Project};
+use crate::programs::{self, Program};
 
 /// For all that a child does.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -196,9 +197,8 @@ fn present(home: &std::path::Path, search: &[PathBuf], named: Option<&[Agent]>) 
 }
 
 fn in_child(user: &User, task: &Task) -> anyhow::Result<Done> {
-    let program = std::env::current_exe().context("finding egressctl")?;
     // std gives up the supplementary groups of root where it sets the user.
-    let mut child = Command::new(program)
+    let mut child = programs::again(Program::Egressctl)
         .arg("in-home")
         .env_clear()
         .env("HOME", &user.home)

@@ -67,10 +67,13 @@ struct Plan {
 #[derive(Debug, Default)]
 struct Outcome {
     done: Vec<String>,
+    /// What somebody has changed since.
     left: Vec<String>,
+    failed: Vec<String>,
 }
 
-/// Exit 1 when something was left.
+/// Exit 1 when something could not be taken back. What is left because somebody has changed it is
+/// named, and no failure.
 pub fn run(args: &UninstallArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
     let root = std::path::absolute(&args.root).context("finding the root")?;
     let tree = Tree::open(&root)?;
@@ -127,13 +130,16 @@ pub fn run(args: &UninstallArgs, socket: &Path, screen: &mut Screen) -> anyhow::
         for left in &outcome.left {
             lines("left", left, screen)?;
         }
-        screen.line(if outcome.left.is_empty() {
+        for failed in &outcome.failed {
+            lines("FAILED", failed, screen)?;
+        }
+        screen.line(if outcome.left.is_empty() && outcome.failed.is_empty() {
             "All is as it was before `egressctl init`."
         } else {
             "The rest is as it was before `egressctl init`."
         })?;
     }
-    Ok(if outcome.left.is_empty() {
+    Ok(if outcome.failed.is_empty() {
         Exit::Ok
     } else {
         Exit::No
@@ -246,7 +252,7 @@ impl Plan {
                 match done {
                     Undone::Failed(why) => {
                         is_whole = false;
-                        outcome.left.push(format!("{path}: {why}"));
+                        outcome.failed.push(format!("{path}: {why}"));
                     }
                     Undone::TakenOut(Some(backup)) => outcome.left.push(format!(
                         "{}: the settings as they were before, because they were changed since",
@@ -274,7 +280,7 @@ impl Plan {
                 Ok(false) => outcome.left.push(format!(
                     "{shown}: it was changed since; `--force` takes it back"
                 )),
-                Err(error) => outcome.left.push(format!("{shown}: {error:#}")),
+                Err(error) => outcome.failed.push(format!("{shown}: {error:#}")),
             }
         }
         for log in &self.logs {
@@ -300,7 +306,7 @@ impl Plan {
             }
             if self.manifest.group {
                 if let Err(error) = command(&["groupdel", "egressd"]) {
-                    outcome.left.push(format!("the group egressd: {error:#}"));
+                    outcome.failed.push(format!("the group egressd: {error:#}"));
                 }
                 self.manifest.group = false;
             }
@@ -346,6 +352,7 @@ impl Plan {
             "purge": self.logs,
             "done": outcome.map(|outcome| &outcome.done),
             "left": outcome.map(|outcome| &outcome.left),
+            "failed": outcome.map(|outcome| &outcome.failed),
         })
     }
 }

@@ -45,6 +45,7 @@ use crate::{
         programs::{has_set_retval, kernel_release},
     },
     policy::Policy,
+    programs::egressctl_path,
 };
 
 /// Of a kernel's configuration, in bytes.
@@ -173,7 +174,10 @@ fn daemon(socket: &Path) -> Result<Box<Status>, NoDaemon> {
         Ok(_) => Err(NoDaemon::Strange(
             "answered something else: is it of this version?".to_owned(),
         )),
-        Err(error @ ClientError::Unreachable { .. }) => Err(NoDaemon::Absent(error.to_string())),
+        Err(ClientError::Unreachable { path, source: _ }) => Err(NoDaemon::Absent(format!(
+            "it does not run, or {} cannot be reached",
+            path.display()
+        ))),
         Err(error @ ClientError::NotAllowed { .. }) => Err(NoDaemon::NotAllowed(error.to_string())),
         Err(
             error @ (ClientError::Broken(_)
@@ -233,7 +237,7 @@ fn hooks() -> anyhow::Result<Vec<SeenHook>> {
         search: user.search(root),
         agents: None,
         files: user.files(),
-        program: std::env::current_exe()?,
+        program: egressctl_path()?,
         project: None,
     };
     match home::ask(&user, &task)? {

@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 use super::{ecosystem, project::Project, remote::Remote};
 use crate::{
     cli::home::SeenAgent,
-    inspect::destination,
-    policy::{Effect, Name, NamePattern, Policy, Rule},
+    policy::{Effect, Name, NamePattern, Policy, Rule, Shared},
 };
 
 /// What the policy is made from.
@@ -79,8 +78,7 @@ pub(super) fn choose(wish: &Wish, exists: &dyn Fn(&str) -> bool) -> Choice {
 /// The text of the policy: the same for the same wish.
 pub(super) fn compose(wish: &Wish, choice: &Choice) -> String {
     let mut policy = json!({
-        "//": "Proposed by `egressctl init`. Add rules in network.allow; what a profile holds, \
-               `egressctl policy profiles NAME` prints.",
+        "//": "Proposed by `egressctl init`; see `egressctl policy profiles NAME`.",
         "version": 1,
         "mode": if wish.observes { "observe" } else { "enforce" },
     });
@@ -113,10 +111,17 @@ fn rules(remotes: &[Remote]) -> Vec<Value> {
     for Remote { host, port } in remotes {
         ports.entry(host).or_default().push(format!("{port}/tcp"));
     }
-    ports
-        .into_iter()
-        .map(|(host, ports)| json!({ "name": host, "hosts": [host], "ports": ports }))
-        .collect()
+    let rule = |(host, ports): (&str, Vec<String>)| {
+        let mut rule = json!({ "name": host, "hosts": [host], "ports": ports });
+        // Whoever let the host in was told, and the check of the policy asks for the mark.
+        let is_shared = NamePattern::parse(host)
+            .is_ok_and(|host| Shared::of(&host).is_some_and(|shared| shared.needs_mark()));
+        if let (true, Some(members)) = (is_shared, rule.as_object_mut()) {
+            members.insert("multi_tenant".to_owned(), json!(true));
+        }
+        rule
+    };
+    ports.into_iter().map(rule).collect()
 }
 
 /// The remotes that a policy does not let an agent reach.
@@ -159,11 +164,10 @@ pub(super) fn opened(policy: &Policy) -> Vec<Opened> {
 fn of_rule(rule: &Rule) -> Opened {
     let hosts = rule.hosts.iter().map(ToString::to_string);
     let networks = rule.networks.iter().map(ToString::to_string);
-    let mut risks: Vec<String> = rule.hosts.iter().filter_map(risk).collect();
+    let mut risks = risks(&rule.hosts);
     if !rule.networks.is_empty() {
         risks.push("addresses without a name: nothing says whose they are".to_owned());
     }
-    risks.dedup();
     Opened {
         rule: rule.name.clone(),
         source: rule.source.to_string(),
@@ -173,29 +177,41 @@ fn of_rule(rule: &Rule) -> Opened {
     }
 }
 
-/// What whoever lets an agent reach a host should know.
-fn risk(pattern: &NamePattern) -> Option<String> {
-    let base = pattern.base().as_str();
-    if let Some(category) = destination::category(base) {
-        let id = category.id();
-        return Some(match category {
-            destination::Category::Repository => {
-                format!("{pattern} ({id}): what an agent may push there leaves the machine")
+/// What whoever lets an agent reach these should know, hosts that have it in common together.
+fn risks(patterns: &[NamePattern]) -> Vec<String> {
+    let mut risks: Vec<(String, Vec<String>)> = Vec::new();
+    for pattern in patterns {
+        let risk = match Shared::of(pattern) {
+            Some(Shared::Place { kind, is_grave, .. }) => {
+                let place = if is_grave {
+                    "a drop box"
+                } else {
+                    "shared with strangers"
+                };
+                format!("{place} ({kind})")
             }
-            destination::Category::Paste
-            | destination::Category::FileSharing
-            | destination::Category::RequestBin
-            | destination::Category::Tunnel
-            | destination::Category::Messaging
-            | destination::Category::Form => {
-                format!("{pattern} ({id}): anybody can have things sent there")
+            Some(Shared::Suffix(suffix)) => format!("anybody can have a name below {suffix}"),
+            Some(Shared::Neighbours(suffix)) => {
+                format!("strangers have names beside it, below {suffix}")
             }
-        });
+            None if pattern.is_exact() => continue,
+            None => format!("every name below {}", pattern.base()),
+        };
+        match risks.iter_mut().find(|(known, _)| *known == risk) {
+            Some((_, hosts)) => hosts.push(pattern.to_string()),
+            None => risks.push((risk, vec![pattern.to_string()])),
+        }
     }
-    if pattern.public_suffix().is_some() {
-        return Some(format!("{pattern}: anybody can have a name there"));
-    }
-    (!pattern.is_exact()).then(|| format!("{pattern}: every name below {base}"))
+    let risks = risks.into_iter();
+    risks
+        .map(|(risk, hosts)| {
+            if hosts.len() == patterns.len() {
+                risk
+            } else {
+                format!("{risk}: {}", hosts.join(", "))
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -337,8 +353,20 @@ mod tests {
             { "name": "b", "cidrs": ["10.0.0.0/8"], "ports": ["22/tcp", "80-90/tcp"] } ] } }"#;
         let opened = opened(&Policy::parse(text, "policy.json").unwrap());
         assert_eq!(opened[0].risks.len(), 2, "{opened:?}");
-        assert!(opened[0].risks[0].contains("repository"));
-        assert!(opened[0].risks[1].contains("every name below example.com"));
+        assert_eq!(
+            opened[0].risks[0],
+            "shared with strangers (repository): github.com"
+        );
+        assert_eq!(
+            opened[0].risks[1],
+            "every name below example.com: *.example.com"
+        );
+        let github = profiles::find("github").unwrap().policy().unwrap();
+        let opened_there = super::opened(&github);
+        assert_eq!(
+            opened_there[0].risks,
+            ["shared with strangers (repository)"]
+        );
         assert!(opened[1].risks[0].contains("without a name"));
         assert_eq!(opened[1].ports, ["22/tcp", "80-90/tcp"]);
     }

@@ -29,6 +29,9 @@ const NAMES: usize = 12;
 const MOST_LINES: usize = 40;
 
 pub(super) fn all(prepared: &Prepared, screen: &mut Screen) -> anyhow::Result<()> {
+    if !prepared.changes() {
+        return plan(prepared, screen);
+    }
     found(prepared, screen)?;
     screen.line("")?;
     policy(prepared, screen)?;
@@ -127,7 +130,12 @@ fn of_project(place: &Path, seen: &Seen) -> String {
                 .iter()
                 .map(|remote| remote.host.as_str())
                 .collect();
-            parts.extend(hosts.iter().map(|host| format!("a remote on {host}")));
+            let hosts: Vec<&str> = hosts.into_iter().collect();
+            match hosts.len() {
+                0 => {}
+                1 => parts.push(format!("a remote on {}", hosts.join(""))),
+                _ => parts.push(format!("remotes on {}", hosts.join(" and "))),
+            }
             if parts.is_empty() {
                 parts.push("nothing that chooses a profile".to_owned());
             }
@@ -175,7 +183,8 @@ fn policy(prepared: &Prepared, screen: &mut Screen) -> anyhow::Result<()> {
     }
     if opened.iter().any(|one| !one.risks.is_empty()) {
         text(
-            "! marks what to think about before you agree",
+            "! what is sent to a place that strangers share, under the account of a stranger, is \
+             the stranger's",
             0,
             Some(Paint::Dim),
             screen,
@@ -275,8 +284,13 @@ fn lines(lines: &[String], screen: &mut Screen) -> anyhow::Result<()> {
         } else {
             Paint::Deny
         };
-        let line = screen.paint(paint, &plain(line));
-        screen.line(format!("{:left$}{line}", ""))?;
+        // Spaces count here, and a long line goes on below itself.
+        let line: Vec<char> = plain(line).chars().collect();
+        for piece in line.chunks(WIDTH - left) {
+            let piece: String = piece.iter().collect();
+            let piece = screen.paint(paint, &piece);
+            screen.line(format!("{:left$}{piece}", ""))?;
+        }
     }
     let more = lines.len().saturating_sub(MOST_LINES);
     if more > 0 {

@@ -290,21 +290,35 @@ pub(super) fn disk(disk: Option<&Disk>, status: Option<&Status>) -> Row {
         return Row::warn(NAME, "how much room there is for it cannot be told");
     };
     let file = disk.file.display();
-    let (free, wanted) = (disk.free >> 20, disk.wanted >> 20);
+    let free = size(disk.free);
     if disk.free < ROOM {
-        return Row::fail(NAME, format!("{file} has {free} MiB left"))
+        return Row::fail(NAME, format!("{file} has {free} left"))
             .mend("journalctl --vacuum-size=100M");
     }
+    let wanted = size(disk.wanted);
     if disk.free < disk.wanted {
         return Row::warn(
             NAME,
-            format!("{file} has {free} MiB left, and may grow to {wanted} MiB"),
+            format!("{file} has {free} left, and may grow to {wanted}"),
         );
+    }
+    if disk.wanted == 0 {
+        return Row::pass(NAME, format!("{file} has {free} left"));
     }
     Row::pass(
         NAME,
-        format!("{file} has {free} MiB left, and grows to {wanted} MiB at most"),
+        format!("{file} has {free} left, and grows to {wanted} at most"),
     )
+}
+
+/// In whole MiB, or GiB where there are many.
+fn size(bytes: u64) -> String {
+    let mebibytes = bytes >> 20;
+    if mebibytes < 10 << 10 {
+        format!("{mebibytes} MiB")
+    } else {
+        format!("{} GiB", mebibytes >> 10)
+    }
 }
 
 pub(super) fn hooks(hooks: &Result<Vec<SeenHook>, String>) -> Vec<Row> {

@@ -148,6 +148,7 @@ fn prepared() -> Prepared {
             words: vec!["systemctl", "enable", "--now", "egressd.service"],
             marks: Mark::Enabled,
         }],
+        starts: true,
         notes: vec![
             "start it with: /usr/bin/egressd run --cgroup agent.slice --policy \
              /etc/egressd/policy.json"
@@ -176,6 +177,18 @@ fn the_whole_screen() {
 }
 
 #[test]
+fn a_run_that_has_nothing_to_do_says_only_that() {
+    let prepared = Prepared {
+        seen: Seen::default(),
+        units: Vec::new(),
+        steps: Vec::new(),
+        change: change("/etc/egressd/policy.json", State::Same, None),
+        ..prepared()
+    };
+    check("same.txt", &prepared);
+}
+
+#[test]
 fn the_screen_where_nothing_was_found() {
     let prepared = Prepared {
         seen: Seen {
@@ -188,7 +201,7 @@ fn the_screen_where_nothing_was_found() {
         units: Vec::new(),
         steps: Vec::new(),
         notes: Vec::new(),
-        change: change("/etc/egressd/policy.json", State::Same, None),
+        change: change("/etc/egressd/policy.json", State::New, None),
         ..prepared()
     };
     check("nothing.txt", &prepared);
