@@ -14,4 +14,5 @@ mod learn;
 mod mcp;
 mod proxy;
 mod proxy_tls;
+mod report;
 mod world;

@@ -15,6 +15,7 @@ pub mod mcp;
 pub mod policy;
 mod remotes;
 pub mod replay;
+pub mod report;
 mod rows;
 pub mod rules;
 pub mod run;

@@ -26,6 +26,7 @@
 //! | [`mcp`] | the guard between an agent and its MCP servers |
 //! | [`cli`] | the verbs of `egressctl` |
 //! | [`proxy`] | what is asked of a host that was reached: names, and what is said |
+//! | [`report`] | what agents did: records to a page for a reviewer; pure |
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
 //! | [`sse`] | streams of events, for the MCP guard and the proxy; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
@@ -50,6 +51,7 @@ pub mod launch;
 pub mod mcp;
 pub mod policy;
 pub mod proxy;
+pub mod report;
 pub mod rules;
 pub mod sse;
 pub mod tools;

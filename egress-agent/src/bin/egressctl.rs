@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
         self, Exit, Screen, admin, attempt, ca, classify, confirm, doctor, hook, log, mcp, policy,
-        replay, rules, run, scan, selftest, session, status, why, wrap,
+        replay, report, rules, run, scan, selftest, session, status, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
@@ -34,6 +34,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Show what was decided, and why.
     Log(log::LogArgs),
+    /// Say what agents did, for a reviewer or after an incident; exit 1 when the log is not whole.
+    Report(report::ReportArgs),
     /// Say how a destination is decided, why, and what would change it; exit 1 for deny.
     Why(why::WhyArgs),
     /// The sessions that run.
@@ -98,6 +100,7 @@ fn main() -> ExitCode {
         Verb::Enter(args) => Ok(run::enter(&args)),
         Verb::Status(args) => status::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
+        Verb::Report(args) => report::run(args, &socket, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &socket, &mut screen),
