@@ -26,7 +26,7 @@ use crate::audit::record::{Kind, Layer, Mode, Time, Verdict};
 pub use gather::Gather;
 pub use html::html;
 pub use markdown::markdown;
-pub use page::{Block, Cell, Tone, page};
+pub use page::{Block, Cell, Tone, described, page};
 pub use table::Top;
 pub use timeline::{Bucket, Timeline};
 

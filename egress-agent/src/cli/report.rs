@@ -20,7 +20,7 @@ use crate::{
         reader::{ReadError, Records, VerifyError, verify},
         record::Time,
     },
-    report::{Block, Cell, Chain, Gather, Head, Tone, html, markdown, page},
+    report::{Block, Cell, Chain, Gather, Head, Tone, described, html, markdown, page},
 };
 
 #[derive(Debug, clap::Args)]
@@ -217,8 +217,7 @@ fn show(blocks: &[Block], screen: &mut Screen) -> anyhow::Result<()> {
                     .map(|(name, count, _)| format!("{} {name}", Cell::Number(*count).text()));
                 screen.line(figures.collect::<Vec<_>>().join(", "))?;
             }
-            // What it shows stands in the tables.
-            Block::Timeline { .. } => {}
+            Block::Timeline { id: _, timeline } => screen.line(described(timeline))?,
             Block::Table { head, rows, more } => {
                 let mut table = Table::new(head);
                 for row in rows {

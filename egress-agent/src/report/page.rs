@@ -354,7 +354,8 @@ fn mode(mode: Option<Mode>) -> &'static str {
 
 /// "and 3 more hosts", "2 events are in no row".
 fn more<T>(top: &Top<T>, thing: &str, events: &str) -> Option<String> {
-    let more = (top.more > 0).then(|| format!("and {} more", many(top.more, thing)));
+    let plural = if top.more == 1 { "" } else { "s" };
+    let more = (top.more > 0).then(|| format!("and {} more {thing}{plural}", top.more));
     let uncounted = (top.uncounted > 0).then(|| {
         format!(
             "{} {events} of others that there was no room to list",
@@ -451,7 +452,7 @@ fn bytes_text(bytes: u64) -> String {
 }
 
 /// What a timeline shows, for those who do not see it.
-pub(super) fn described(timeline: &Timeline) -> String {
+pub fn described(timeline: &Timeline) -> String {
     let (Some(first), Some(last)) = (timeline.buckets.first(), timeline.buckets.last()) else {
         return "Nothing was decided.".to_owned();
     };

@@ -165,7 +165,7 @@ mod tests {
             seconds in prop::collection::vec(prop_oneof![
                 0..100_i64,
                 -1_000_000_000..9_000_000_000_i64,
-                Just(-377_705_116_800_i64),
+                Just(-377_705_023_201_i64),
                 Just(253_402_200_000_i64),
             ], 1..40),
         ) {
@@ -180,7 +180,8 @@ mod tests {
             prop_assert_eq!(denied, seconds.len() as u64);
             for bucket in timeline.buckets.iter().skip(1) {
                 let from = bucket.at.timestamp().as_second();
-                let inside = seconds.iter().filter(|second| (from..from + timeline.width).contains(second));
+                let inside = seconds
+                    .iter().filter(|second| (from..from + timeline.width).contains(second));
                 prop_assert_eq!(inside.count() as u64, bucket.tally.denied);
             }
         }

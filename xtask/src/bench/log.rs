@@ -72,7 +72,10 @@ fn measure(stage: &Stage, directory: &Path) -> Result<Vec<Figure>> {
     ensure!(session.out.lines().count() > 0, "no record of the session");
     let verify = run(&["log", "verify", &file, "--json"], true)?;
     let verified: Value = serde_json::from_str(&verify.out)?;
-    ensure!(verified["records"] == records, "verified {verified}");
+    ensure!(
+        count(&verified, "/records") == Some(records),
+        "verified {verified}"
+    );
     let sums = Ran::of(sums(&week), true)?;
     let policy = directory.join("policy.json");
     fs::write(&policy, r#"{ "version": 1 }"#).context("writing a policy")?;
@@ -82,17 +85,20 @@ fn measure(stage: &Stage, directory: &Path) -> Result<Vec<Figure>> {
         true,
     )?;
     let suggested: Value = serde_json::from_str(&suggest.out)?;
-    ensure!(suggested["denials"] == week.denied, "suggested {suggested}");
+    ensure!(
+        count(&suggested, "/denials") == Some(week.denied),
+        "suggested {suggested}"
+    );
     let report = run(&["report", "--log", &file, "--json"], true)?;
     let reported: Value = serde_json::from_str(&report.out)?;
+    let sums_of = ["/records", "/tally/denied", "/tally/allowed"].map(|at| count(&reported, at));
     ensure!(
-        reported["records"] == records
-            && reported["tally"]["denied"] == week.denied
-            && reported["tally"]["allowed"] == week.allowed,
-        "reported {} of {week:?}",
-        reported["tally"]
+        sums_of == [records, week.denied, week.allowed].map(Some),
+        "reported {sums_of:?} of {week:?}"
     );
-    let bytes = week.bytes as f64;
+    // Mebibytes fit into what a float holds.
+    let mebibytes_of_it = u32::try_from(week.bytes >> 20).unwrap_or(u32::MAX);
+    let bytes = f64::from(mebibytes_of_it) * 1_048_576.0;
     let rate = |ran: &Ran| Unit::BytesPerSecond.of(bytes / ran.took.as_secs_f64());
     let millis = |took: Duration| Unit::Millis.of(took.as_secs_f64() * 1e3);
     let at_most = |bound| Target::AtMost(Unit::Millis.of(bound));
@@ -137,6 +143,10 @@ fn measure(stage: &Stage, directory: &Path) -> Result<Vec<Figure>> {
         alone("  memory", mebibytes(&report), memory),
         alone("  writing them for this", millis(wrote), at_most(60_000.0)),
     ])
+}
+
+fn count(value: &Value, at: &str) -> Option<u64> {
+    value.pointer(at)?.as_u64()
 }
 
 fn sums(week: &Week) -> Command {
@@ -192,7 +202,7 @@ impl Ran {
     }
 }
 
-/// `VmHWM` of proc_pid_status(5), in KiB.
+/// `VmHWM` of `proc_pid_status(5)`, in KiB.
 fn high_water(status: &str) -> Option<f64> {
     let line = status
         .lines()
