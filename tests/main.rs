@@ -19,4 +19,5 @@ mod programs;
 mod proxy;
 mod proxy_tls;
 mod watch;
+mod report;
 mod world;

@@ -21,6 +21,7 @@ pub mod policy;
 pub mod profiles;
 mod remotes;
 pub mod replay;
+pub mod report;
 mod rows;
 pub mod rules;
 pub mod run;

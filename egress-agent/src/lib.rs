@@ -28,6 +28,7 @@
 //! | [`cli`] | the verbs of `egressctl` |
 //! | [`programs`] | `egressd` and `egressctl` themselves: which one is meant, and what it takes |
 //! | [`proxy`] | what is asked of a host that was reached: names, and what is said |
+//! | [`report`] | what agents did: records to a page for a reviewer; pure |
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
 //! | [`sse`] | streams of events, for the MCP guard and the proxy; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
@@ -54,6 +55,7 @@ pub mod mcp;
 pub mod policy;
 pub mod programs;
 pub mod proxy;
+pub mod report;
 pub mod rules;
 pub mod sse;
 pub mod tools;

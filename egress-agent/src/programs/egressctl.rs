@@ -5,9 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{Program, man};
 use crate::{
     cli::{
-        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, dashboard,
-        doctor, home, hook, init, log, mcp, policy, replay, rules, run, scan, selftest, session,
-        status, uninstall, why, wrap,
+        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, dashboard, doctor, home, hook, init, log, mcp, policy, replay, report, rules, run, scan, selftest, session, status, uninstall, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
@@ -36,6 +34,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Show what was decided, and why.
     Log(log::LogArgs),
+    /// Say what agents did, for a reviewer or after an incident; exit 1 when the log is not whole.
+    Report(report::ReportArgs),
     /// Say how a destination is decided, why, and what would change it; exit 1 for deny.
     Why(why::WhyArgs),
     /// Print the address of the dashboard, with the token that it wants.
@@ -131,6 +131,7 @@ pub(super) fn main() -> ExitCode {
         Verb::Enter(args) => Ok(run::enter(&args)),
         Verb::Status(args) => status::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
+        Verb::Report(args) => report::run(args, &socket, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
         Verb::Dashboard(args) => dashboard::run(&args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
