@@ -95,7 +95,7 @@ pub fn again(program: Program) -> Command {
 pub fn egressctl_path() -> anyhow::Result<PathBuf> {
     let own = env::current_exe().context("finding the file of this program")?;
     let called = env::args_os().next().unwrap_or_default();
-    path_of(&own, &called, |path| path.is_file())
+    path_of(&own, &called, Path::is_file)
 }
 
 fn path_of(

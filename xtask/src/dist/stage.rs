@@ -17,6 +17,10 @@ const SHELLS: [(&str, &str, &str); 3] = [("bash", "", ""), ("zsh", "_", ""), ("f
 /// What of `policy/` is shipped: directories with JSON files, without their tests.
 const POLICIES: [&str; 3] = ["", "profiles", "packs"];
 
+/// What Debian wants said instead of the whole text.
+const APACHE: &str = "\nOn Debian systems the Apache License 2.0 stands in \
+/usr/share/common-licenses/Apache-2.0.\n";
+
 /// Makes it anew. `date` is that of the manual pages, `seconds` the same since 1970.
 pub(super) fn make(program: &Path, directory: &Path, date: &Date) -> Result<()> {
     if directory.is_dir() {
@@ -44,6 +48,8 @@ pub(super) fn make(program: &Path, directory: &Path, date: &Date) -> Result<()> 
         policies(&policy.join(part), &directory.join("share").join(part))?;
     }
     write(&directory.join("third-party"), &notices::text()?)?;
+    let license = fs::read_to_string(root().join("LICENSE")).context("reading LICENSE")?;
+    write(&directory.join("license"), &format!("{license}{APACHE}"))?;
     write(&directory.join("changelog"), &changelog(date))
 }
 
@@ -154,7 +160,12 @@ fn policies(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn is_shipped(name: &str) -> bool {
-    name.ends_with(".json") && !name.ends_with(".test.json")
+    let stem = name.strip_suffix(".json");
+    stem.is_some_and(|stem| {
+        Path::new(stem)
+            .extension()
+            .is_none_or(|kind| kind != "test")
+    })
 }
 
 fn changelog(date: &Date) -> String {

@@ -5,7 +5,7 @@ failed=0
 check() {
     name=$1
     # In the condition of an `if`, `set -e` would not count.
-    said=$(set -ex; "$name" 2>&1)
+    said=$( (set -ex; "$name") 2>&1)
     status=$?
     if [ "$status" = 0 ]; then
         echo "dist: ok $name$(echo "$said" | sed -n 's/^note: /: /p')"
@@ -21,6 +21,8 @@ check_all() {
     [ "$failed" = 0 ]
 }
 
+# `! command` does not end a shell with `set -e`, whatever the command does: this does.
+not() { if "$@"; then return 1; fi; }
 within() { # SECONDS COMMAND…
     left=$(($1 * 10))
     shift

@@ -9,7 +9,7 @@ for place in proc dev sys/fs/cgroup sys/fs/bpf; do mkdir -p "$root/$place"; done
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mount -t sysfs -o ro sysfs "$root/sys"
-mount --bind /sys/fs/cgroup "$root/sys/fs/cgroup"
+mount --rbind /sys/fs/cgroup "$root/sys/fs/cgroup"
 # A file system of its own: what is pinned here is gone with these namespaces, whatever happens.
 mount -t bpf bpf "$root/sys/fs/bpf"
 mount -t tmpfs tmpfs "$root/run"

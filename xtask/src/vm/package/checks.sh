@@ -24,6 +24,8 @@ attempts() { cat /run/prober/attempts | wc -l; }
 active() { [ "$(systemctl is-active "$1")" = "${2:-active}" ]; }
 pid() { systemctl show -p MainPID --value egressd; }
 dial() { python3 /opt/checks/dial.py "$1"; }
+# `! command` does not end a shell with `set -e`, whatever the command does: this does.
+not() { if "$@"; then return 1; fi; }
 within() { # SECONDS COMMAND…
     left=$(($1 * 10))
     shift
@@ -36,7 +38,7 @@ within() { # SECONDS COMMAND…
 nothing_leaked() {
     before=$(attempts)
     within 60 sh -c "[ \$(wc -l </run/prober/attempts) -gt $((before + 5)) ]"
-    ! grep -v ' EPERM$' /run/prober/attempts
+    not grep -v ' EPERM$' /run/prober/attempts
     [ "$(packets)" = 0 ]
 }
 flow_lives() {
@@ -55,8 +57,8 @@ it_installs_and_starts_nothing() {
     snapshot >/tmp/before
     dpkg -i /opt/checks/0.deb
     active egressd inactive
-    ! systemctl is-enabled egressd
-    ! [ -e /sys/fs/bpf/egressd ]
+    not systemctl is-enabled egressd
+    not [ -e /sys/fs/bpf/egressd ]
     getent group egressd
     systemctl cat egressd >/dev/null
     dial 203.0.113.66
@@ -97,7 +99,7 @@ an_upgrade_that_cannot_start_leaves_the_guard_on() {
     echo '{ "version": 1, "network": 5 }' >/etc/egressd/policy.json
     said=$(dpkg -i --force-confold /opt/checks/0.deb 2>&1)
     echo "$said" | grep -q 'goes on denying'
-    ! active egressd
+    not active egressd
     nothing_leaked
     flow_lives
     cp /opt/checks/policy.json /etc/egressd/policy.json
@@ -114,7 +116,7 @@ a_removal_under_agents_is_refused() {
     nothing_leaked
     # Without a daemon, too.
     systemctl stop egressd
-    ! dpkg -r egressd
+    not dpkg -r egressd
     nothing_leaked
     systemctl start egressd
 }
@@ -122,14 +124,14 @@ a_removal_takes_guard_and_units_away() {
     systemctl stop prober flow
     within 60 grep -q 'populated 0' /sys/fs/cgroup/agent.slice/cgroup.events
     dpkg -r egressd
-    ! active egressd
-    ! [ -e /etc/systemd/system/multi-user.target.wants/egressd.service ]
-    ! [ -e /sys/fs/bpf/egressd ]
-    ! [ -e /run/egressd ]
-    ! active agent.slice
+    not active egressd
+    not [ -e /etc/systemd/system/multi-user.target.wants/egressd.service ]
+    not [ -e /sys/fs/bpf/egressd ]
+    not [ -e /run/egressd ]
+    not active agent.slice
     [ -e /etc/egressd/policy.json ]
     # Nothing holds any more, and nothing says that it does.
-    ! egressctl --version
+    not egressctl --version
 }
 a_purge_leaves_nothing() {
     dpkg -P egressd
