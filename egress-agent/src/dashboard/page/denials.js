@@ -52,6 +52,9 @@ class Denials {
   }
 
   allow(record) {
+    if (record.reason === "needs-approval") {
+      return copyable("egressctl approve", "the command that lists what waits");
+    }
     const command = allowCommand(record);
     if (command) {
       return copyable(command, `the command that allows ${plain(destination(record))}`);

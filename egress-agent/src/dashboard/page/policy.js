@@ -50,7 +50,7 @@ class Policies {
       const what = [...(rule.hosts ?? []), ...(rule.networks ?? [])];
       const more = rule.more ? `, and ${count(rule.more)} more` : "";
       return {
-        key: `rule ${rule.name}`, name: rule.name, place: `line ${rule.line}`, effect: rule.effect,
+        key: `rule ${rule.name}`, name: rule.name, place: `${rule.file.split("/").pop()}:${rule.line}`, effect: rule.effect,
         what: (what.join(", ") || "this machine") + more,
         under: [rule.ports.join(", "), rule.effect === "allow" ? `level ${rule.level}` : "", rule.reason ?? ""].filter(Boolean).join(" · "),
         hit,

@@ -98,6 +98,7 @@ const REASONS = {
   "unknown-client": "who asks is in no session",
   "lease-failed": "the address could not be told to the kernel",
   "too-many-questions": "too many questions are open",
+  "needs-approval": "waits for a person to approve it",
   "no-server-name": "TLS that does not say which host it wants",
   "encrypted-hello": "TLS that hides which host it wants",
   "name-mismatch": "another host than the one that was resolved",
