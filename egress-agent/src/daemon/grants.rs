@@ -101,10 +101,6 @@ impl Grants {
         self.standing.iter().map(|(id, granted)| (*id, granted))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.standing.is_empty()
-    }
-
     /// When the next one ends.
     pub(super) fn next_end(&self) -> Option<u64> {
         self.standing.values().map(|granted| granted.until).min()
@@ -229,7 +225,6 @@ mod tests {
                 let standing: Vec<u64> = grants.iter().map(|(id, _)| id).collect();
                 prop_assert_eq!(standing, model.keys().copied().collect::<Vec<_>>());
                 prop_assert_eq!(grants.next_end(), model.values().map(|(_, _, until)| *until).min());
-                prop_assert_eq!(grants.is_empty(), model.is_empty());
                 for guard in 0..3 {
                     let given = grants.given(&format!("g{guard}"));
                     let expected: Vec<_> = model.values().filter(|one| one.0 == guard)

@@ -1,6 +1,7 @@
 //! `egressd run`: from arguments to enforcement, and back.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     io::{self, IsTerminal as _},
@@ -180,6 +181,7 @@ async fn serve(
         watched: Watched::default(),
         sockets: Rc::default(),
         grants: Grants::default(),
+        unclosed: BTreeSet::new(),
         approvals: Rc::default(),
     };
 
@@ -314,6 +316,7 @@ async fn close(
     options: &Options,
 ) {
     std::mem::take(&mut daemon.watched).end();
+    daemon.end_grants();
     for running in &mut daemon.guards {
         if let Some(proxy) = running.proxy.take() {
             let patience = if options.command.is_some() {

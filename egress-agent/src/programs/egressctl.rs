@@ -5,7 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use super::{Program, man};
 use crate::{
     cli::{
-        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, dashboard, doctor, home, hook, init, log, mcp, policy, replay, report, rules, run, scan, selftest, session, status, uninstall, why, wrap,
+        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, dashboard,
+        doctor, home, hook, init, log, mcp, policy, replay, report, rules, run, scan, selftest,
+        session, status, uninstall, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},

@@ -118,6 +118,9 @@ impl Gather {
             | Kind::GuardLost
             | Kind::GuardReleased
             | Kind::SettingChanged
+            | Kind::GrantAdded
+            | Kind::GrantEnded
+            | Kind::Approval
             | Kind::Lost => self.event(record),
         }
     }

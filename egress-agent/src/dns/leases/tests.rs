@@ -24,6 +24,7 @@ fn grant(set: u32) -> Grant {
     Grant {
         rules: [RuleId(set)].into(),
         set: PortSet(set),
+        until: u64::MAX,
     }
 }
 

@@ -124,6 +124,9 @@ impl Gathered {
             | Kind::GuardLost
             | Kind::GuardReleased
             | Kind::SettingChanged
+            | Kind::GrantAdded
+            | Kind::GrantEnded
+            | Kind::Approval
             | Kind::Lost
             | Kind::Mended => {}
         }
