@@ -5,8 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use egress_agent::{
     cli::{
-        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, doctor, hook, log, mcp, policy,
-        replay, rules, run, scan, selftest, session, status, why, wrap,
+        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, doctor, hook,
+        log, mcp, policy, replay, rules, run, scan, selftest, session, status, top, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
@@ -32,6 +32,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Show what is enforced; exit 1 when something that was asked for is not.
     Status(status::StatusArgs),
+    /// Watch sessions, live flows, denials, leases and questions, and act on them.
+    Top(top::TopArgs),
     /// Show what was decided, and why.
     Log(log::LogArgs),
     /// Say how a destination is decided, why, and what would change it; exit 1 for deny.
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args, &socket, json),
         Verb::Enter(args) => Ok(run::enter(&args)),
         Verb::Status(args) => status::run(args, &socket, &mut screen),
+        Verb::Top(args) => top::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
