@@ -8,6 +8,7 @@ mod bypass;
 mod cli;
 mod clients;
 mod faults;
+mod grants;
 mod guarantees;
 mod kernel;
 mod learn;

@@ -40,6 +40,7 @@ mod start;
 
 use std::{
     cell::RefCell,
+    collections::BTreeSet,
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -106,6 +107,8 @@ pub struct Daemon {
     /// Open ones, for overviews.
     sockets: Rc<overview::Sockets>,
     grants: Grants,
+    /// Guards whose kernel tables still have what was granted and has ended.
+    unclosed: BTreeSet<String>,
     /// Shared with the resolvers, which are what asks.
     approvals: Rc<RefCell<Approvals>>,
 }

@@ -70,10 +70,7 @@ pub enum NameVerdict {
         until: u64,
     },
     /// With [`Reason::NeedsApproval`] a person can still allow it.
-    Deny {
-        reason: Reason,
-        rule: RuleId,
-    },
+    Deny { reason: Reason, rule: RuleId },
 }
 
 /// The policy's settings for names.

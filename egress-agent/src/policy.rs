@@ -72,7 +72,11 @@ use std::{
 use egress_common::{Flow, Mode, Protocol, RESOLVER_SLOTS, Reason, RuleId, Verdict};
 use sha2::{Digest as _, Sha256};
 
-use self::{check::Checked, granted::{Granted, Views}, pattern::PatternTable};
+use self::{
+    check::Checked,
+    granted::{Granted, Views},
+    pattern::PatternTable,
+};
 /// How a file is checked: the packs of content rules are checked the same way.
 pub(crate) use self::{
     check::Checker,
@@ -365,12 +369,9 @@ impl Policy {
         let rules = match self.decide_name(name) {
             NameDecision::Deny {
                 reason: Reason::NeedsApproval,
-                rule,
+                ..
             } => {
-                let asked = self.asked(&Host::Name(name.clone()), protocol, port);
-                return Err(asked.map_or((Reason::PortNotAllowed, rule), |rule| {
-                    (Reason::NeedsApproval, rule)
-                }));
+                return Err(self.asked_or_not(name, protocol, port));
             }
             NameDecision::Deny { reason, rule } => return Err((reason, rule)),
             NameDecision::Allow(grant) => grant.rules,
@@ -383,10 +384,27 @@ impl Policy {
         let mut rules = rules.iter().filter_map(|id| self.rule(*id));
         match rules.find(|rule| rule.effect == Effect::Deny && rule.ports.iter().any(holds)) {
             Some(rule) => Err((Reason::DeniedByRule, rule.id)),
-            None => match self.asked(&Host::Name(name.clone()), protocol, port) {
-                Some(rule) => Err((Reason::NeedsApproval, rule)),
-                None => Err((Reason::PortNotAllowed, RuleId::NONE)),
-            },
+            None => Err(self.asked_or_not(name, protocol, port)),
+        }
+    }
+
+    /// Why a name that is not denied as a whole is not to be had on this port.
+    fn asked_or_not(&self, name: &Name, protocol: Protocol, port: u16) -> (Reason, RuleId) {
+        if let Some(rule) = self.asked(&Host::Name(name.clone()), protocol, port) {
+            return (Reason::NeedsApproval, rule);
+        }
+        let denials = self.names.deny_ports.find(name);
+        let mut denials = denials
+            .flat_map(|hit| hit.values())
+            .filter_map(|id| self.rule(id));
+        let holds = |rule: &&Rule| {
+            rule.ports
+                .iter()
+                .any(|range| range.contains(protocol, port))
+        };
+        match denials.find(holds) {
+            Some(rule) => (Reason::DeniedByRule, rule.id),
+            None => (Reason::PortNotAllowed, RuleId::NONE),
         }
     }
 

@@ -343,11 +343,7 @@ pub(super) fn agrees(question: &str, screen: &mut Screen) -> anyhow::Result<bool
 
 /// Who this is by the word of the environment: sudo's, or the login's. No proof of anything.
 pub(super) fn claimed() -> Option<String> {
-    let word = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .filter(|word| !word.is_empty())
-    };
+    let word = |name: &str| std::env::var(name).ok().filter(|word| !word.is_empty());
     match (word("SUDO_USER"), word("SUDO_UID")) {
         (Some(user), Some(uid)) => Some(format!("{user}, uid {uid}, through sudo")),
         (Some(user), None) => Some(format!("{user}, through sudo")),

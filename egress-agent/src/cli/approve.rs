@@ -136,7 +136,9 @@ fn list(waiting: &[Pending], screen: &mut Screen) -> anyhow::Result<()> {
             screen.line(format!("{}: {}", one.id, plain(risk)))?;
         }
     }
-    screen.line("approve one with `egressctl approve ID`, refuse it with `egressctl approve --deny ID`")?;
+    screen.line(
+        "approve one with `egressctl approve ID`, refuse it with `egressctl approve --deny ID`",
+    )?;
     Ok(())
 }
 
@@ -201,7 +203,9 @@ fn answer(client: &mut Client, one: &Pending, screen: &mut Screen) -> anyhow::Re
         ))?;
         return Ok(());
     }
-    screen.line("   y: until the session ends; a time such as 1h: for so long; n: no; return: later")?;
+    screen.line(
+        "   y: until the session ends; a time such as 1h: for so long; n: no; return: later",
+    )?;
     screen.flush()?;
     let mut line = String::new();
     let read = io::stdin()
@@ -295,6 +299,9 @@ mod tests {
         let text = std::fs::read_to_string(file.path()).unwrap();
         assert!(text.contains("webhook.site") && text.contains("12s"));
         assert!(text.contains("risky"));
-        assert!(!text.contains("\x1b[31m") && !text.contains("\x1b[2J"), "{text}");
+        assert!(
+            !text.contains("\x1b[31m") && !text.contains("\x1b[2J"),
+            "{text}"
+        );
     }
 }

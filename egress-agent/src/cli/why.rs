@@ -86,6 +86,9 @@ pub(super) fn print(why: &Why, screen: &mut Screen) -> anyhow::Result<()> {
             },
         );
     }
+    if let (None, Some(text)) = (reason, reason_text) {
+        row("because", text.clone());
+    }
     if let Some(rule) = rule {
         row(
             "rule",

@@ -60,8 +60,7 @@ impl World {
         let asked = self.approvals.borrow_mut().ask(waiting.clone(), now);
         if let Asked::Waits { is_new: true, .. } = asked {
             let message = format!("waits for a person, for {} s", rule.deadline.as_secs());
-            self.records
-                .approval(&waiting, Verdict::Ask, Some(message));
+            self.records.approval(&waiting, Verdict::Ask, Some(message));
         }
         asked
     }
@@ -97,12 +96,13 @@ pub(super) fn need(world: &World, leases: &Leases, decided: &Decided) -> Option<
     let named = leases
         .name(event.session, flow.destination)
         .and_then(|held| Name::parse(held.name).ok());
-    let by_name = named.and_then(|name| {
-        match policy.decide_host(&name, flow.protocol, flow.port) {
-            Err((Reason::NeedsApproval, rule)) => Some((Host::Name(name), rule)),
-            Ok(_) | Err(_) => None,
-        }
-    });
+    let by_name =
+        named.and_then(
+            |name| match policy.decide_host(&name, flow.protocol, flow.port) {
+                Err((Reason::NeedsApproval, rule)) => Some((Host::Name(name), rule)),
+                Ok(_) | Err(_) => None,
+            },
+        );
     let (host, rule) = by_name.or_else(|| match policy.decide_address(flow) {
         Decision::Deny(Reason::NeedsApproval, rule) => {
             Some((Host::Address(IpAddr::from(flow.destination)), rule))

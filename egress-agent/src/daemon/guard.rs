@@ -127,7 +127,7 @@ pub struct Start<'a> {
     pub upstreams: &'a [SocketAddr],
     pub records: Rc<Records>,
     /// What waits for a person, of all guards.
-    pub approvals: Rc<RefCell<Approvals>>,
+    pub(super) approvals: Rc<RefCell<Approvals>>,
     /// What the control socket is bound to.
     pub control_socket: Vec<u8>,
     /// Refuse to start without the second layer.

@@ -117,7 +117,7 @@ pub struct World {
     /// Replaced together.
     pub names: RefCell<InForce>,
     /// Of all guards.
-    pub approvals: Rc<RefCell<Approvals>>,
+    pub(super) approvals: Rc<RefCell<Approvals>>,
     pub journal: RefCell<Journal>,
     pub sessions: RefCell<Sessions>,
     pub records: Rc<Records>,

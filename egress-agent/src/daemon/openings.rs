@@ -3,9 +3,9 @@
 //! Every change goes through [`Guard::install`] as a reload does, so that what a grant opened is
 //! closed by what closes the flows of a rule that was taken away.
 
-use std::{rc::Rc, time::Duration};
+mod words;
 
-use jiff::{SignedDuration, Timestamp};
+use std::{rc::Rc, time::Duration};
 
 use super::{
     Daemon,
@@ -14,23 +14,19 @@ use super::{
     guard::Guard,
     records,
 };
+use words::{bad, because, clip, denied, from_now, place, read, told, until, who, written};
+
 use crate::{
-    audit::record::{self, Kind, Time, Verdict},
+    audit::record::{self, Kind, Verdict},
     control::{
         grants::{Act, Grant, Opening, Pending, Settlement, Wish},
         message::{Code, Failure},
         peer::Peer,
-        status,
     },
     kernel::boot,
     policy::{Effect, Given, Host, NameDecision, Policy, Rule, Wanted},
 };
 
-/// Longer than this is for the policy file. Seconds.
-const LONGEST: u64 = 30 * 24 * 3600;
-/// Letters of what people write about a grant.
-const LONGEST_TEXT: usize = 400;
-const SECOND: u64 = 1_000_000_000;
 /// The boot clock goes on while the machine sleeps and the clock of timers does not: it is looked
 /// at so often while anything may run out.
 const TURN: Duration = Duration::from_secs(1);
@@ -38,6 +34,7 @@ const TURN: Duration = Duration::from_secs(1);
 /// What ends a grant, for the record.
 const EXPIRED: &str = "its time is up";
 const SESSION_ENDED: &str = "its session ended";
+const STOPPED: &str = "egressd stops";
 
 impl Daemon {
     /// Opens a destination, or says what that would open.
@@ -171,7 +168,9 @@ impl Daemon {
                     guard: one.guard.clone(),
                     session: one.session.1.clone(),
                     host: one.host.to_string(),
-                    port: one.port.map(|(protocol, port)| format!("{port}/{protocol}")),
+                    port: one
+                        .port
+                        .map(|(protocol, port)| format!("{port}/{protocol}")),
                     rule: one.rule.clone(),
                     process: one.process.clone(),
                     since: one.since,
@@ -227,8 +226,10 @@ impl Daemon {
                 let until = until(*seconds)?;
                 let policy = guard.world().policy_for(waiting.session.0);
                 let Some(rule) = approvable(&policy, &waiting) else {
-                    let message =
-                        format!("the policy has no rule `{}` of `ask` any more", waiting.rule);
+                    let message = format!(
+                        "the policy has no rule `{}` of `ask` any more",
+                        waiting.rule
+                    );
                     return Err(Failure::new(Code::NotFound, message));
                 };
                 if let Some(deny) = policy.denying(&rule) {
@@ -282,7 +283,7 @@ impl Daemon {
             .any(|running| running.guard.world().policy().asks());
         let waits = self.approvals.borrow().next_end();
         let end = self.grants.next_end().into_iter().chain(waits).min();
-        if end.is_none() && !asks {
+        if end.is_none() && !asks && self.unclosed.is_empty() {
             return None;
         }
         let left = end.map_or(TURN, |end| {
@@ -295,7 +296,11 @@ impl Daemon {
     pub(super) fn end_due(&mut self) {
         let now = boot::now();
         let ended = self.grants.expired(now);
-        self.end_all(ended, EXPIRED);
+        if ended.is_empty() {
+            self.close_ended();
+        } else {
+            self.end_all(ended, EXPIRED);
+        }
         if let Some(running) = self.guards.first() {
             running.guard.world().forget_expired(now);
         }
@@ -400,11 +405,18 @@ impl Daemon {
 
     /// Closes what these grants opened; they are taken out already.
     fn end_all(&mut self, ended: Vec<(u64, Granted)>, message: &str) {
-        let mut guards: Vec<&str> = ended.iter().map(|(_, one)| one.guard.as_str()).collect();
-        guards.sort_unstable();
-        guards.dedup();
-        for path in guards {
-            let Some(guard) = self.guard(path) else {
+        let guards = ended.iter().map(|(_, one)| one.guard.clone());
+        self.unclosed.extend(guards);
+        self.close_ended();
+        for (id, granted) in &ended {
+            self.tell(Kind::GrantEnded, *id, granted, Some(message));
+        }
+    }
+
+    /// Installs the policies from which a grant was taken out. What fails is tried again.
+    fn close_ended(&mut self) {
+        for path in std::mem::take(&mut self.unclosed) {
+            let Some(guard) = self.guard(&path) else {
                 continue;
             };
             let closed = self.derived(&guard).and_then(|policy| {
@@ -413,16 +425,23 @@ impl Daemon {
                     .map_err(|error| Failure::new(Code::Failed, error.to_string()))
             });
             if let Err(failure) = closed {
-                tracing::error!(cgroup = path, %failure, "what a grant opened is not closed: no new name is led there; `egressctl reload` closes it");
+                tracing::error!(cgroup = path, %failure, "what a grant opened is not closed yet");
+                self.unclosed.insert(path);
             }
-        }
-        for (id, granted) in &ended {
-            self.tell(Kind::GrantEnded, *id, granted, Some(message));
         }
     }
 
+    /// The daemon stops: nobody would be there to end what was granted.
+    pub(super) fn end_grants(&mut self) {
+        let ended = self.grants.expired(u64::MAX);
+        self.end_all(ended, STOPPED);
+    }
+
     fn settled(&self, guard: &Guard, waiting: &Waiting, verdict: Verdict, by: &By) {
-        let why = by.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let why = by
+            .why
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
         let message = format!("by {}{why}", who(by));
         self.records.approval(waiting, verdict, Some(message));
         release(guard, waiting);
@@ -454,7 +473,10 @@ impl Daemon {
     }
 
     fn tell_written(&self, opening: &Opening, by: &By) {
-        let why = by.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let why = by
+            .why
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
         self.records.life(Kind::GrantAdded, |record| {
             record.verdict = Some(Verdict::Allow);
             record.guard = Some(opening.guard.clone());
@@ -463,17 +485,15 @@ impl Daemon {
                 line: rule.line,
             });
             record.allow_with = Some(opening.rule.clone());
-            record.message = Some(format!(
-                "written into {} by {}{why}",
-                opening.file,
-                who(by)
-            ));
+            record.message = Some(format!("written into {} by {}{why}", opening.file, who(by)));
         });
     }
 
     fn guard(&self, path: &str) -> Option<Rc<Guard>> {
         let mut guards = self.guards.iter().map(|running| &running.guard);
-        guards.find(|guard| guard.cgroup.path() == path).map(Rc::clone)
+        guards
+            .find(|guard| guard.cgroup.path() == path)
+            .map(Rc::clone)
     }
 
     /// The guard and the session that a wish is about.
@@ -564,116 +584,10 @@ fn risks_of(policy: &Policy, rule: &Rule, waiting: &Waiting) -> Vec<String> {
             .then(|| crate::dns::suspicious_label(name.as_str(), &pattern.to_string()));
         label.flatten()
     });
-    notes.extend(labels.take(1).map(|label| format!("risky: `{label}` looks like data")));
+    notes.extend(
+        labels
+            .take(1)
+            .map(|label| format!("risky: `{label}` looks like data")),
+    );
     notes
 }
-
-/// A rule as it would be written.
-fn written(rule: &Rule, host: &Host, name: &str) -> serde_json::Value {
-    let key = match host {
-        Host::Name(_) => "hosts",
-        Host::Address(_) => "cidrs",
-    };
-    let ports: Vec<String> = rule.ports.iter().map(ToString::to_string).collect();
-    serde_json::json!({ "name": name, key: [host.to_string()], "ports": ports })
-}
-
-fn read(policy: &Policy, written: &serde_json::Value) -> Result<Rule, Failure> {
-    policy.read_rule(written).map_err(|invalid| {
-        let Some(problem) = invalid.problems().first() else {
-            return bad(invalid.to_string());
-        };
-        let failure = bad(problem.message.clone());
-        match &problem.help {
-            Some(help) if help.contains("multi_tenant") => {
-                failure.with_help("name the host, or say `--multi-tenant` if it is meant")
-            }
-            Some(help) => failure.with_help(help.clone()),
-            None => failure,
-        }
-    })
-}
-
-/// When a grant ends that begins now.
-fn until(seconds: Option<u64>) -> Result<u64, Failure> {
-    match seconds {
-        None => Ok(u64::MAX),
-        Some(seconds) if (1..=LONGEST).contains(&seconds) => {
-            Ok(boot::now().saturating_add(seconds * SECOND))
-        }
-        Some(_) => Err(bad("a grant lasts from 1 s to 30 days")
-            .with_help("what is to stay open longer belongs into the policy file")),
-    }
-}
-
-fn from_now(seconds: u64) -> Option<Time> {
-    let seconds = i64::try_from(seconds).ok()?;
-    let then = Timestamp::now().checked_add(SignedDuration::from_secs(seconds));
-    then.ok().map(Time::new)
-}
-
-fn told(id: u64, granted: &Granted, now: u64) -> Grant {
-    let left = (granted.until != u64::MAX).then(|| granted.until.saturating_sub(now));
-    Grant {
-        id,
-        guard: granted.guard.clone(),
-        session: granted.session.as_ref().map(|(_, name)| name.clone()),
-        rule: granted.written.clone(),
-        since: granted.since,
-        until: left.and_then(|left| from_now(left / SECOND)),
-        left_ms: left.map(|left| left / 1_000_000),
-        uid: granted.by.uid,
-        claimed: granted.by.claimed.clone(),
-        why: granted.by.why.clone(),
-    }
-}
-
-/// What stands behind a grant, for people.
-fn because(granted: &Granted) -> String {
-    let end = if granted.until == u64::MAX {
-        "until the session ends".to_owned()
-    } else {
-        let left = granted.until.saturating_sub(boot::now()) / SECOND;
-        let then = from_now(left).map_or_else(String::new, |then| then.to_string());
-        format!("until {then}")
-    };
-    let why = granted.by.why.as_ref();
-    let why = why.map_or_else(String::new, |why| format!(": {why}"));
-    format!("granted by {} {end}{why}", who(&granted.by))
-}
-
-fn who(by: &By) -> String {
-    match &by.claimed {
-        Some(claimed) => format!("uid {} (says: {claimed})", by.uid),
-        None => format!("uid {}", by.uid),
-    }
-}
-
-fn place(rule: &Rule) -> status::Rule {
-    status::Rule {
-        name: rule.name.clone(),
-        file: Some(rule.source.to_string()),
-        line: Some(rule.line),
-    }
-}
-
-fn denied(rule: Option<&status::Rule>) -> Failure {
-    let place = rule.map_or_else(String::new, |rule| {
-        let file = rule.file.as_deref().unwrap_or_default();
-        format!(" `{}` ({file}:{})", rule.name, rule.line.unwrap_or(0))
-    });
-    Failure::new(
-        Code::Forbidden,
-        format!("the rule{place} denies it, and deny beats allow"),
-    )
-    .with_help("change that rule in the policy file")
-}
-
-fn bad(message: impl Into<String>) -> Failure {
-    Failure::new(Code::BadRequest, message)
-}
-
-fn clip(text: &str) -> String {
-    text.chars().take(LONGEST_TEXT).collect()
-}
-

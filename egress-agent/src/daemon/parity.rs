@@ -105,7 +105,7 @@ fn resolver(policy: &Arc<Policy>, asked: &str) -> Said {
             None if reply[3] & 0xf == 3 => Said::Denied(Reason::NameDenied.code()),
             None => Said::Loopback,
         },
-        Step::Silent | Step::Wait => panic!("{asked}: no answer"),
+        Step::Silent | Step::Wait | Step::Approve { .. } => panic!("{asked}: no answer"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `egressd run`: from arguments to enforcement, and back.
 
 use std::{
+    collections::BTreeSet,
     ffi::OsString,
     fs,
     io::{self, IsTerminal as _},
@@ -169,6 +170,7 @@ async fn serve(
         calls: Calls::default(),
         sockets: Rc::default(),
         grants: Grants::default(),
+        unclosed: BTreeSet::new(),
         approvals: Rc::default(),
     };
 
@@ -299,6 +301,7 @@ async fn close(
     control: tokio::task::JoinHandle<()>,
     options: &Options,
 ) {
+    daemon.end_grants();
     for running in &mut daemon.guards {
         if let Some(proxy) = running.proxy.take() {
             let patience = if options.command.is_some() {

@@ -577,4 +577,6 @@ fn refuse<H: Host>(
 }
 
 #[cfg(test)]
+mod granted;
+#[cfg(test)]
 mod tests;

@@ -28,6 +28,10 @@ pub(super) struct FakeNames {
     pub(super) allow: Vec<(String, u32)>,
     pub(super) deny: Vec<(String, u32)>,
     pub(super) private: Vec<String>,
+    /// A person is asked about these.
+    pub(super) ask: Vec<String>,
+    /// When every allow rule ends.
+    pub(super) until: u64,
     pub(super) settings: Settings,
 }
 
@@ -40,6 +44,8 @@ impl FakeNames {
                 .collect(),
             deny: vec![("gist.example.com".to_owned(), 99)],
             private: vec!["intern.example.com".to_owned()],
+            ask: Vec::new(),
+            until: u64::MAX,
             settings: Settings {
                 terms: Terms {
                     ttl_min: Duration::from_secs(20),
@@ -71,14 +77,18 @@ impl Names for FakeNames {
                 .filter(|suffix| name.ends_with(*suffix));
             if pattern == name || wildcard.is_some() {
                 return NameVerdict::Allow {
-                    until: u64::MAX,
+                    until: self.until,
                     rules: vec![RuleId(*rule)],
                     wildcard: wildcard.map(|_| pattern.clone()),
                 };
             }
         }
         NameVerdict::Deny {
-            reason: Reason::NameDenied,
+            reason: if self.ask.iter().any(|asked| asked == name) {
+                Reason::NeedsApproval
+            } else {
+                Reason::NameDenied
+            },
             rule: RuleId::NONE,
         }
     }
@@ -117,6 +127,8 @@ pub(super) struct Kept {
 #[derive(Debug)]
 pub(super) struct FakeHost {
     pub(super) names: RefCell<Arc<FakeNames>>,
+    /// Of sessions that alone have others.
+    pub(super) alone: RefCell<BTreeMap<u64, Arc<FakeNames>>>,
     pub(super) now: Cell<u64>,
     /// `install` fails.
     pub(super) is_broken: Cell<bool>,
@@ -133,6 +145,7 @@ impl FakeHost {
     pub(super) fn new(names: FakeNames) -> Self {
         Self {
             names: RefCell::new(Arc::new(names)),
+            alone: RefCell::default(),
             now: Cell::new(1000 * SECOND),
             is_broken: Cell::new(false),
             kernel: RefCell::default(),
@@ -195,6 +208,11 @@ impl Host for FakeHost {
 
     fn names(&self) -> Arc<FakeNames> {
         Arc::clone(&self.names.borrow())
+    }
+
+    fn names_for(&self, session: u64) -> Arc<FakeNames> {
+        let alone = self.alone.borrow();
+        alone.get(&session).map_or_else(|| self.names(), Arc::clone)
     }
 
     fn port_set(&self, rules: &[RuleId]) -> io::Result<PortSet> {

@@ -149,7 +149,11 @@ fn request(family: u8, protocol: u8) -> Vec<u8> {
 }
 
 /// The socket, when its cgroup is looked for.
-fn read(protocol: u8, response: &InetResponse, cgroups: &BTreeMap<u64, u64>) -> Option<(u64, Open)> {
+fn read(
+    protocol: u8,
+    response: &InetResponse,
+    cgroups: &BTreeMap<u64, u64>,
+) -> Option<(u64, Open)> {
     let number = *cgroups.get(&cgroup(response)?)?;
     let header = &response.header;
     let id = &header.socket_id;

@@ -162,9 +162,7 @@ impl<'p> Explainer<'p> {
             file: rule
                 .filter(|rule| !rule.is_granted())
                 .map(|rule| rule.source.to_string()),
-            line: rule
-                .filter(|rule| !rule.is_granted())
-                .map(|rule| rule.line),
+            line: rule.filter(|rule| !rule.is_granted()).map(|rule| rule.line),
             text: rule.and_then(|rule| rule.reason.clone()),
             suggestion: None,
             help: None,

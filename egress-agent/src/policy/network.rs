@@ -155,12 +155,7 @@ fn one_rule(
 }
 
 /// How long a person has to answer.
-fn deadline(
-    c: &mut Checker<'_>,
-    rule: &file::Rule,
-    effect: Effect,
-    place: &Place<'_>,
-) -> Duration {
+fn deadline(c: &mut Checker<'_>, rule: &file::Rule, effect: Effect, place: &Place<'_>) -> Duration {
     let at = place.key("deadline");
     match (&rule.deadline, effect) {
         (None, Effect::Ask) => DEADLINE,

@@ -6,11 +6,8 @@ use egress_common::Protocol;
 use serde_json::{Value, json};
 
 use super::{
-    METADATA, NamePattern, Policy, PortRange, Rule, net,
-    pattern::is_public_suffix,
-    problem::quote,
-    rule::Effect,
-    suggest::free_name,
+    METADATA, NamePattern, Policy, PortRange, Rule, net, pattern::is_public_suffix, problem::quote,
+    rule::Effect, suggest::free_name,
 };
 use crate::inspect::destination;
 
@@ -49,9 +46,8 @@ impl std::str::FromStr for Wanted {
         // A bare IPv6 address or network ends in what looks like a port.
         let (host, ports) = if net::parse(text).is_ok() {
             (text, None)
-        } else if let Some((host, rest)) = text
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once(']'))
+        } else if let Some((host, rest)) =
+            text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
         {
             match rest.strip_prefix(':') {
                 Some(ports) => (host, Some(ports)),
@@ -183,9 +179,7 @@ fn risks(pattern: &NamePattern) -> Vec<String> {
         ));
     }
     if let Some(suffix) = pattern.public_suffix() {
-        risks.push(format!(
-            "risky: anybody can register names under {suffix}"
-        ));
+        risks.push(format!("risky: anybody can register names under {suffix}"));
     } else if pattern.is_exact()
         && name
             .split_once('.')
@@ -195,7 +189,9 @@ fn risks(pattern: &NamePattern) -> Vec<String> {
             "risky: anybody can have a name beside {name}, and be mistaken for it"
         ));
     } else if !pattern.is_exact() {
-        risks.push(format!("it opens every name below {name} that {pattern} covers"));
+        risks.push(format!(
+            "it opens every name below {name} that {pattern} covers"
+        ));
     }
     risks
 }
@@ -328,7 +324,9 @@ mod tests {
             ],
         }));
         let check = |text: &str, denied: Option<&str>, allowed: Option<&str>, part: bool| {
-            let rule = policy.read_rule(&wanted(text).unwrap().rule("r", true)).unwrap();
+            let rule = policy
+                .read_rule(&wanted(text).unwrap().rule("r", true))
+                .unwrap();
             let name = |rule: Option<&Rule>| rule.map(|rule| rule.name.clone());
             assert_eq!(name(policy.denying(&rule)).as_deref(), denied, "{text}");
             assert_eq!(name(policy.permitting(&rule)).as_deref(), allowed, "{text}");
@@ -364,7 +362,9 @@ mod tests {
             ("192.0.2.1", "nothing says whose it is"),
             ("192.0.2.0/24", "2^8 addresses"),
         ] {
-            let rule = policy.read_rule(&wanted(text).unwrap().rule("r", true)).unwrap();
+            let rule = policy
+                .read_rule(&wanted(text).unwrap().rule("r", true))
+                .unwrap();
             let notes = policy.notes(&rule).join("; ");
             assert!(notes.contains(says), "{text}: {notes}");
         }

@@ -277,7 +277,18 @@ impl<'p> Exchange<'p> {
                 outcome,
             });
         }
-        let (name, level, outcome) = match gate.allowed(host, port) {
+        let session = self.flow.client.session;
+        let mut allowed = gate.allowed(session, host, port);
+        if let Err((Reason::NeedsApproval, rule)) = allowed
+            && !self.flow.observes()
+            && let Ok(name) = Name::parse(host)
+        {
+            // The guard resolver holds the question until a person has answered.
+            let resolved = gate.resolve(session, peer, name).await;
+            resolved.map_err(|no| Denial::by(Reason::NeedsApproval, rule, no.message))?;
+            allowed = gate.allowed(session, host, port);
+        }
+        let (name, level, outcome) = match allowed {
             Ok(way) => (way.name, way.level, Outcome::Allowed(way.rule)),
             Err((reason, rule)) => match Name::parse(host) {
                 Ok(name) if self.flow.observes() => {
@@ -287,7 +298,7 @@ impl<'p> Exchange<'p> {
             },
         };
         let addresses = gate
-            .resolve(self.flow.client.session, peer, name.clone())
+            .resolve(session, peer, name.clone())
             .await
             .map_err(|no| {
                 let reason = if no.is_denial {

@@ -294,7 +294,11 @@ impl<'p> Flow<'p> {
         if self.observes() {
             return Ok(());
         }
-        match self.gate().judge_again(host, destination, self.is_shut) {
+        let session = self.client.session;
+        let judged = self
+            .gate()
+            .judge_again(session, host, destination, self.is_shut);
+        match judged {
             Ok(level) if level > self.level => {
                 let message = "the policy has changed, and looks deeper into this host";
                 Err(Denial::with(Reason::Revoked, message))

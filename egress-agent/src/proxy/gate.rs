@@ -132,6 +132,11 @@ impl Gate {
         Arc::clone(&self.policy.borrow())
     }
 
+    /// The policy as it is for one session.
+    pub fn policy_for(&self, session: u64) -> Arc<Policy> {
+        self.policy.borrow().for_session(session)
+    }
+
     /// Wakes when the policy is replaced.
     pub fn watch(&self) -> watch::Receiver<Arc<Policy>> {
         self.policy.subscribe()
@@ -199,7 +204,7 @@ impl Gate {
         host: &str,
         destination: SocketAddr,
     ) -> Result<Way, (Reason, RuleId)> {
-        let way = self.allowed(host, destination.port())?;
+        let way = self.allowed(session, host, destination.port())?;
         if !self
             .flows
             .leads(session, way.name.as_str(), destination.ip().into())
@@ -215,6 +220,7 @@ impl Gate {
     /// looks into it.
     pub fn judge_again(
         &self,
+        session: u64,
         host: &str,
         destination: SocketAddr,
         is_shut: bool,
@@ -223,7 +229,7 @@ impl Gate {
             return self.allowed_address(destination).map(|_| Level::Address);
         }
         self.led_to(destination)?;
-        let way = self.allowed(host, destination.port())?;
+        let way = self.allowed(session, host, destination.port())?;
         Ok(if is_shut {
             self.level_in_tls(&way)
         } else {
@@ -236,15 +242,17 @@ impl Gate {
     pub fn led_to(&self, destination: SocketAddr) -> Result<(), (Reason, RuleId)> {
         match self.allowed_address(destination) {
             // No rule about addresses speaks, and the lease decides (`egress_common::decide`).
-            Ok(_) | Err((Reason::NoRule | Reason::PortNotAllowed, _)) => Ok(()),
+            Ok(_) | Err((Reason::NoRule | Reason::PortNotAllowed | Reason::NeedsApproval, _)) => {
+                Ok(())
+            }
             Err(denied) => Err(denied),
         }
     }
 
-    /// What the policy alone says about this host and port.
-    pub fn allowed(&self, host: &str, port: u16) -> Result<Way, (Reason, RuleId)> {
+    /// What the policy alone says about this host and port, for one session.
+    pub fn allowed(&self, session: u64, host: &str, port: u16) -> Result<Way, (Reason, RuleId)> {
         let name = Name::parse(host).map_err(|_invalid| (Reason::NameDenied, RuleId::NONE))?;
-        let policy = self.policy();
+        let policy = self.policy_for(session);
         let rule = policy.decide_host(&name, Protocol::TCP, port)?;
         let level = policy
             .rule(rule)

@@ -98,7 +98,7 @@ pub(super) struct Judge<'p> {
 impl<'p> Judge<'p> {
     /// By the policy that runs now. The host was judged already.
     pub(super) fn new(flow: &Flow<'p>, host: &str, port: u16) -> Result<Self, Denial> {
-        let policy = flow.gate().policy();
+        let policy = flow.gate().policy_for(flow.client.session);
         let name = Name::parse(host).map_err(|_invalid| Denial::new(Reason::NameDenied))?;
         let rule = policy.decide_host(&name, Protocol::TCP, port)?;
         let http = policy.rule(rule).map(|rule| Arc::clone(&rule.http));

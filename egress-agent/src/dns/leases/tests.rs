@@ -24,6 +24,7 @@ fn grant(set: u32) -> Grant {
     Grant {
         rules: [RuleId(set)].into(),
         set: PortSet(set),
+        until: u64::MAX,
     }
 }
 
@@ -303,7 +304,10 @@ fn a_hundred_thousand_leases_are_learnt_listed_and_ended_in_linear_time() {
         }
     }
     assert_eq!(leases.iter().count(), 100_000);
-    assert_eq!(leases.rejudged(|_, _| Some(grant(8))).image().count(), 100_000);
+    assert_eq!(
+        leases.rejudged(|_, _| Some(grant(8))).image().count(),
+        100_000
+    );
     for session in 0..4 {
         leases.end(session);
     }
