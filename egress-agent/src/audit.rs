@@ -13,11 +13,13 @@
 pub mod chain;
 pub mod feed;
 pub mod filter;
+mod front;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod reader;
 pub mod record;
 pub mod sink;
+pub mod tally;
 
 pub mod file;
 

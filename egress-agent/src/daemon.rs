@@ -37,6 +37,7 @@ mod sessions;
 mod snoop;
 mod sockets;
 mod start;
+mod watched;
 
 use std::{
     cell::RefCell,
@@ -67,6 +68,7 @@ use grants::Grants;
 use guard::Guard;
 use policies::Loaded;
 use records::Records;
+use watched::Watched;
 
 /// A guard and the tasks that serve it.
 struct Running {
@@ -104,6 +106,7 @@ pub struct Daemon {
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
     calls: Calls,
+    watched: Watched,
     /// Open ones, for overviews.
     sockets: Rc<overview::Sockets>,
     grants: Grants,

@@ -13,6 +13,7 @@ mod figure;
 mod guard;
 mod hook;
 mod inspect;
+mod log;
 mod machine;
 mod mcp;
 mod names;
@@ -50,7 +51,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 19] = [
+const MEASUREMENTS: [(&str, Measure); 20] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -69,6 +70,7 @@ const MEASUREMENTS: [(&str, Measure); 19] = [
     ("proxy-get", proxy::get),
     ("proxy-first-byte", proxy::first_byte),
     ("proxy-idle", proxy::idle),
+    ("log", log::log),
     ("watch", watch::watch),
 ];
 

@@ -19,7 +19,14 @@ pub(crate) const NIGHTLY: &str = "nightly";
 const BPF_LINKER: &str = "0.10.4";
 
 /// What is looked for, and the Debian package that has it.
-const PACKAGES: [(Sought, &str); 31] = [
+const PACKAGES: [(Sought, &str); 35] = [
+    (Sought::Program("chromium"), "chromium"),
+    (Sought::Program("chromedriver"), "chromium-driver"),
+    (
+        Sought::File("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+        "fonts-dejavu-core",
+    ),
+    (Sought::Program("promtool"), "prometheus"),
     (Sought::Program("ip"), "iproute2"),
     (Sought::Program("nsenter"), "util-linux"),
     (Sought::Program("nft"), "nftables"),

@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
@@ -26,6 +26,7 @@ use super::{
     denials::Denials,
     questions::Questions,
     record::{Layer, Record, Time},
+    tally::Tally,
 };
 
 pub use super::file::{OpenError, Settings};
@@ -101,6 +102,8 @@ struct Shared {
     written: AtomicU64,
     failure: Mutex<Option<String>>,
     denials: Mutex<Denials>,
+    /// Set when somebody wants to know what the records add up to.
+    tally: OnceLock<Arc<Mutex<Tally>>>,
     questions: Mutex<Questions>,
     lines: broadcast::Sender<Arc<Line>>,
 }
@@ -130,6 +133,7 @@ impl Sink {
             written: AtomicU64::new(0),
             failure: Mutex::default(),
             denials: Mutex::default(),
+            tally: OnceLock::new(),
             questions: Mutex::default(),
             lines: broadcast::channel(FOLLOWER_QUEUE).0,
         });
@@ -172,6 +176,11 @@ impl Sink {
 
     pub fn follow(&self) -> Follower {
         Follower(self.shared.lines.subscribe())
+    }
+
+    /// Adds up what is written from now on. Every call gives the same sums.
+    pub fn tally(&self) -> Arc<Mutex<Tally>> {
+        Arc::clone(self.shared.tally.get_or_init(Arc::default))
     }
 
     /// The last denials of a session, latest last; equal ones folded.

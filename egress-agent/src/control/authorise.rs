@@ -3,7 +3,7 @@
 //! | peer | may |
 //! |---|---|
 //! | root, outside of every guard | everything |
-//! | who can reach the socket, outside | look at everything, enter, end sessions of the same uid |
+//! | who can reach the socket, outside | look at everything, the dashboard too, enter, end sessions of the same uid |
 //! | guarded, whatever its uid | `status`, `why`, `denials`, `egress`, `judge` and `aftermath` of its own session |
 //! | guarded, in no session | `judge`: an agent may be guarded without one |
 //! | the connection that entered a session, from inside it | tell once what holds it |
@@ -53,6 +53,7 @@ pub fn authorise(
                 | Request::Overview { .. }
                 | Request::Judge { session: None, .. }
                 | Request::Aftermath { .. }
+                | Request::Dashboard {}
                 | Request::Enter { .. } => None,
                 Request::End { session } if owner(session) == Some(peer.uid) => None,
                 Request::End { .. } => Some("end a session of somebody else"),
@@ -107,7 +108,10 @@ fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<
         Request::Judge { session, .. } => session,
         Request::Confined { session, .. } if own.is_some() && own == entered => session,
         // Its lists are of the whole machine, and a glance at one session is `status` and `denials`.
-        Request::Sessions {} | Request::Log { .. } | Request::Overview { .. } => {
+        Request::Sessions {}
+        | Request::Log { .. }
+        | Request::Overview { .. }
+        | Request::Dashboard {} => {
             return forbidden("a guarded process sees no more than its own session");
         }
         Request::Reload { .. }
@@ -172,6 +176,7 @@ mod tests {
                 last: None,
                 follow: false,
             },
+            Request::Dashboard {},
             Request::Enter {
                 guard: None,
                 session: None,
@@ -275,32 +280,32 @@ mod tests {
         let session = |name: Option<&str>| Standing::Guarded {
             session: name.map(str::to_owned),
         };
-        check(0, &Standing::Outside, &[Y; 16]);
+        check(0, &Standing::Outside, &[Y; 17]);
         check(
             1000,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
         );
         check(
             1001,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
         );
         for uid in [0, 1000] {
             check(
                 uid,
                 &session(Some("mine")),
-                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N, N, N],
+                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(Some("their")),
-                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N, N, N],
+                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(None),
-                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N, N, N],
+                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N, N, N, N],
             );
         }
     }

@@ -9,7 +9,7 @@ use super::{
     confinement::Held,
     grants::{Act, Grant, Opening, Pending, Settlement, Wish},
     overview::Overview,
-    status::{Aftermath, Entered, Judged, Session, Status, Why},
+    status::{Aftermath, Entered, Judged, Link, Session, Status, Why},
 };
 use crate::{
     audit::{
@@ -130,6 +130,8 @@ pub enum Request {
         session: Option<String>,
         held: Held,
     },
+    /// Where the dashboard is, and the token that it wants.
+    Dashboard {},
     /// End a session.
     End { session: String },
     /// Change what the daemon's diagnostic log says (`tracing` filter syntax).
@@ -176,6 +178,7 @@ pub enum Reply {
     Opening(Box<Opening>),
     Grants(Vec<Grant>),
     Pending(Vec<Pending>),
+    Dashboard(Link),
     /// One line of the log, exactly as it stands there.
     Line(String),
     /// The client read too slowly for this many records.
@@ -362,6 +365,7 @@ impl Reply {
             | Self::Opening(_)
             | Self::Grants(_)
             | Self::Pending(_)
+            | Self::Dashboard(_)
             | Self::Line(_)
             | Self::Missed(_)
             | Self::Unreadable(_)

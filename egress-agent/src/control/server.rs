@@ -274,6 +274,7 @@ impl Connection {
             | Request::Overview { .. }
             | Request::Judge { .. }
             | Request::Aftermath { .. }
+            | Request::Dashboard {}
             | Request::Reload { .. }
             | Request::Release { .. }
             | Request::Enter { .. }

@@ -82,6 +82,11 @@ pub(super) fn status(daemon: &Daemon, session: Option<&str>) -> Result<Status, F
             lost: health.lost,
             failure: health.failure,
         }),
+        listeners: if session.is_none() {
+            daemon.watched.listeners.clone()
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -253,6 +258,7 @@ fn answer(
         line,
         text,
         suggestion,
+        shared,
         help,
     } = explained;
     Why {
@@ -269,7 +275,7 @@ fn answer(
         lease,
         denials,
         allow_with: suggestion.and_then(|text| serde_json::from_str(&text).ok()),
-        help,
+        help: help.or(shared),
     }
 }
 

@@ -90,6 +90,7 @@ impl Daemon {
             Request::Aftermath { id, session } => self
                 .aftermath(id.as_deref(), session.as_deref())
                 .map(|aftermath| Reply::Aftermath(Box::new(aftermath))),
+            Request::Dashboard {} => self.watched.link().map(Reply::Dashboard),
             Request::Reload { guard } => self.reload(guard.as_deref()).map(Reply::Done),
             Request::Release { guard } => self.release(guard.as_deref()).map(Reply::Done),
             Request::Enter {
