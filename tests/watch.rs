@@ -15,6 +15,8 @@ use xtask::world::{
 
 use crate::{agent::Agent, harness::TestWorld};
 
+mod top;
+
 fn policy() -> Value {
     json!({
         "version": 1,

@@ -31,6 +31,7 @@ pub mod session;
 pub mod status;
 pub mod suggest;
 pub mod table;
+pub mod top;
 pub mod uninstall;
 pub mod why;
 pub mod wrap;
@@ -88,7 +89,8 @@ impl Screen {
     pub fn stdout(json: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = !json && !no_color && io::stdout().is_terminal();
-        Self::new(Box::new(io::stdout().lock()), json, color)
+        // Not locked for good: a panic in another thread of `top` gives the terminal back.
+        Self::new(Box::new(io::stdout()), json, color)
     }
 
     pub fn new(out: Box<dyn Write>, json: bool, color: bool) -> Self {

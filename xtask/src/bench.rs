@@ -26,6 +26,7 @@ mod scale;
 mod stage;
 mod start;
 mod traffic;
+mod watch;
 
 use self::{figure::Figure, machine::Machine, stage::Stage};
 use crate::{
@@ -50,7 +51,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 19] = [
+const MEASUREMENTS: [(&str, Measure); 20] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -70,6 +71,7 @@ const MEASUREMENTS: [(&str, Measure); 19] = [
     ("proxy-first-byte", proxy::first_byte),
     ("proxy-idle", proxy::idle),
     ("log", log::log),
+    ("watch", watch::watch),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs,
     net::{IpAddr, SocketAddr},
     os::unix::fs::MetadataExt as _,
@@ -207,8 +207,8 @@ fn directories(guard: &Guard) -> Vec<(u64, PathBuf)> {
 }
 
 /// Every cgroup of the sessions, with the id of the session that it belongs to.
-fn cgroups(sessions: &[(u64, PathBuf)]) -> HashMap<u64, u64> {
-    let mut all = HashMap::new();
+fn cgroups(sessions: &[(u64, PathBuf)]) -> BTreeMap<u64, u64> {
+    let mut all = BTreeMap::new();
     for (session, directory) in sessions {
         all.insert(*session, *session);
         let mut left = CGROUPS;
@@ -217,7 +217,7 @@ fn cgroups(sessions: &[(u64, PathBuf)]) -> HashMap<u64, u64> {
     all
 }
 
-fn below(directory: &Path, session: u64, left: &mut usize, all: &mut HashMap<u64, u64>) {
+fn below(directory: &Path, session: u64, left: &mut usize, all: &mut BTreeMap<u64, u64>) {
     // A session that has ended has no directory.
     let Ok(listing) = fs::read_dir(directory) else {
         return;
@@ -240,6 +240,9 @@ fn below(directory: &Path, session: u64, left: &mut usize, all: &mut HashMap<u64
     }
 }
 
+/// The sockets of one session, each with the id of the session.
+type Found<'l> = (&'l Rc<Guard>, Vec<(u64, &'l Open)>);
+
 fn add_flows(overview: &mut Overview, guards: &[Rc<Guard>], listed: &Listed, only: Option<&str>) {
     let listing = match listed {
         Ok(listing) => listing,
@@ -251,7 +254,7 @@ fn add_flows(overview: &mut Overview, guards: &[Rc<Guard>], listed: &Listed, onl
     overview.flows_missing = listing
         .is_cut
         .then(|| "the kernel has more sockets than could be listed in time".to_owned());
-    let mut of_session: BTreeMap<String, (&Rc<Guard>, Vec<(u64, &Open)>)> = BTreeMap::new();
+    let mut of_session: BTreeMap<String, Found<'_>> = BTreeMap::new();
     for guard in guards {
         let sessions = guard.world().sessions.borrow();
         for one in sessions.iter() {
@@ -365,7 +368,7 @@ mod tests {
         let inner = fs::metadata(session.join("a/b")).unwrap().ino();
         assert_eq!(found.get(&inner), Some(&5));
         assert_eq!(found.len(), 4);
-        let mut all = HashMap::new();
+        let mut all = BTreeMap::new();
         below(&session, 5, &mut 1, &mut all);
         assert_eq!(all.len(), 1);
     }

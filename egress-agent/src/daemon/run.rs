@@ -315,8 +315,8 @@ async fn close(
     control: tokio::task::JoinHandle<()>,
     options: &Options,
 ) {
-    std::mem::take(&mut daemon.watched).end();
     daemon.end_grants();
+    std::mem::take(&mut daemon.watched).end();
     for running in &mut daemon.guards {
         if let Some(proxy) = running.proxy.take() {
             let patience = if options.command.is_some() {

@@ -4,7 +4,7 @@
 //! sockets: call it on a thread that may block.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     io,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
@@ -43,7 +43,7 @@ pub struct Listing {
     /// With the number that the cgroup was looked for by.
     pub open: Vec<(u64, Open)>,
     /// How many there are for each number.
-    pub totals: HashMap<u64, u64>,
+    pub totals: BTreeMap<u64, u64>,
     /// The list was longer than there was time for.
     pub is_cut: bool,
 }
@@ -59,7 +59,7 @@ const CGROUP_ID: u16 = 21;
 
 /// The connected sockets of these cgroups. `cgroups` says for the id of a cgroup by which number it
 /// is looked for.
-pub fn list(cgroups: &HashMap<u64, u64>) -> io::Result<Listing> {
+pub fn list(cgroups: &BTreeMap<u64, u64>) -> io::Result<Listing> {
     let mut listing = Listing::default();
     let start = Instant::now();
     for (family, protocol) in [
@@ -106,10 +106,10 @@ fn dump(family: u8, protocol: u8, mut take: impl FnMut(&InetResponse) -> bool) -
             let next = length.max(1).saturating_add(3) & !3;
             rest = rest.get(next..).unwrap_or_default();
             match message.payload {
-                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    if !take(&response) {
-                        return Ok(());
-                    }
+                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response))
+                    if !take(&response) =>
+                {
+                    return Ok(());
                 }
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
@@ -149,7 +149,11 @@ fn request(family: u8, protocol: u8) -> Vec<u8> {
 }
 
 /// The socket, when its cgroup is looked for.
-fn read(protocol: u8, response: &InetResponse, cgroups: &HashMap<u64, u64>) -> Option<(u64, Open)> {
+fn read(
+    protocol: u8,
+    response: &InetResponse,
+    cgroups: &BTreeMap<u64, u64>,
+) -> Option<(u64, Open)> {
     let number = *cgroups.get(&cgroup(response)?)?;
     let header = &response.header;
     let id = &header.socket_id;
@@ -219,12 +223,12 @@ mod tests {
     use crate::kernel::Hierarchy;
 
     /// The cgroup of this process by the number 7.
-    fn own() -> HashMap<u64, u64> {
+    fn own() -> BTreeMap<u64, u64> {
         let hierarchy = Hierarchy::find().unwrap();
         let path = Hierarchy::of_self().unwrap();
         let directory = hierarchy.root().join(path.trim_start_matches('/'));
         let id = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(directory).unwrap());
-        HashMap::from([(id, 7)])
+        BTreeMap::from([(id, 7)])
     }
 
     fn find(listing: &Listing, local: SocketAddr) -> Option<&Open> {
@@ -273,7 +277,7 @@ mod tests {
     fn sockets_of_other_cgroups_are_not_listed() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let listing = list(&HashMap::from([(u64::MAX, 7)])).unwrap();
+        let listing = list(&BTreeMap::from([(u64::MAX, 7)])).unwrap();
         assert_eq!(listing, Listing::default());
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     cli::{
         self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, dashboard,
         doctor, home, hook, init, log, mcp, policy, replay, report, rules, run, scan, selftest,
-        session, status, uninstall, why, wrap,
+        session, status, top, uninstall, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
@@ -34,6 +34,8 @@ enum Verb {
     Run(run::RunArgs),
     /// Show what is enforced; exit 1 when something that was asked for is not.
     Status(status::StatusArgs),
+    /// Watch sessions, live flows, denials, leases and questions, and act on them.
+    Top(top::TopArgs),
     /// Show what was decided, and why.
     Log(log::LogArgs),
     /// Say what agents did, for a reviewer or after an incident; exit 1 when the log is not whole.
@@ -132,6 +134,7 @@ pub(super) fn main() -> ExitCode {
         Verb::Run(args) => run::run(args, &socket, json),
         Verb::Enter(args) => Ok(run::enter(&args)),
         Verb::Status(args) => status::run(args, &socket, &mut screen),
+        Verb::Top(args) => top::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
         Verb::Report(args) => report::run(args, &socket, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
