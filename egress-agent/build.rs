@@ -48,5 +48,6 @@ fn profiles() -> anyhow::Result<()> {
     }
     list.push_str("];\n");
     let out = env::var_os("OUT_DIR").context("cargo names no directory for what is built")?;
-    fs::write(Path::new(&out).join("profiles.rs"), list).context("cannot write the list of profiles")
+    fs::write(Path::new(&out).join("profiles.rs"), list)
+        .context("cannot write the list of profiles")
 }

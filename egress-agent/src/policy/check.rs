@@ -248,16 +248,8 @@ impl<'c> Checker<'c> {
         Some(Checked {
             name: file.name,
             mode,
-            errno: file
-                .network
-                .errno
-                .or(errno)
-                .unwrap_or(Errno::Eperm),
-            inbound: file
-                .network
-                .inbound
-                .or(inbound)
-                .unwrap_or(Inbound::Deny),
+            errno: file.network.errno.or(errno).unwrap_or(Errno::Eperm),
+            inbound: file.network.inbound.or(inbound).unwrap_or(Inbound::Deny),
             rules,
             session_loopback: is_session || session_loopback,
             dns: dns?,

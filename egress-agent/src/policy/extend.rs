@@ -150,7 +150,13 @@ fn entries(c: &mut Checker<'_>, extends: Option<&Extends>, load: LoadBase<'_>) -
     for (index, text) in texts.iter().enumerate() {
         if text.is_empty() || text.chars().any(char::is_control) {
             let help = format!("write a path, or a profile such as `{PREFIX}node`");
-            report(c, extends, index, format!("{} is no path", quote(text)), &help);
+            report(
+                c,
+                extends,
+                index,
+                format!("{} is no path", quote(text)),
+                &help,
+            );
         } else if entries.iter().any(|entry| entry.text == *text) {
             let message = format!("{} is named twice", quote(text));
             report(c, extends, index, message, "keep one of the two");
@@ -197,7 +203,8 @@ fn rules(c: &mut Checker<'_>, file: &File, entries: &[Entry], base: &mut Base) {
             }
         }
     }
-    base.rules.sort_by_key(|rule: &Rule| -> Effect { rule.effect });
+    base.rules
+        .sort_by_key(|rule: &Rule| -> Effect { rule.effect });
 }
 
 fn join_loopback(known: &mut Option<Rule>, rule: &Rule) {

@@ -289,7 +289,10 @@ pub(super) fn join(
     known.poisoning = known.poisoning.max(poisoning);
     for (detector, strategy) in redaction.strategies {
         let strategies = &mut known.redaction.strategies;
-        if strategies.get(&detector).is_some_and(|one| *one != strategy) {
+        if strategies
+            .get(&detector)
+            .is_some_and(|one| *one != strategy)
+        {
             conflicts.push(format!("redaction.{detector}"));
         }
         strategies.insert(detector, strategy);

@@ -132,10 +132,7 @@ impl Key {
             Some(_) | None => Path::new("."),
         };
         let found = directory.canonicalize().ok().zip(path.file_name());
-        Self::File(found.map_or_else(
-            || path.to_owned(),
-            |(directory, name)| directory.join(name),
-        ))
+        Self::File(found.map_or_else(|| path.to_owned(), |(directory, name)| directory.join(name)))
     }
 }
 
