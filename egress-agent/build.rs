@@ -1,8 +1,9 @@
-//! Builds the kernel programs and gathers the maintained profiles, for the lib to include.
+//! Builds the kernel programs and gathers the maintained profiles, for the lib to include, and says how
+//! the programs are linked.
 
-use std::{env, fmt::Write as _, fs, path::Path};
+use std::{env, ffi::OsString, fmt::Write as _, fs, path::Path, process::Command};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use aya_build::{Package, Toolchain};
 
 fn main() -> anyhow::Result<()> {
@@ -20,7 +21,52 @@ fn main() -> anyhow::Result<()> {
         }],
         Toolchain::Nightly,
     )
-    .context("the kernel programs were not built; `cargo xtask setup` installs what that needs")
+    .context("the kernel programs were not built; `cargo xtask setup` installs what that needs")?;
+    without_debug_info().context("taking the debug info out of the kernel programs")?;
+    link();
+    Ok(())
+}
+
+/// BTF is made from the debug info, and then three quarters of the object are for nobody.
+fn without_debug_info() -> anyhow::Result<()> {
+    let object =
+        Path::new(&env::var_os("OUT_DIR").context("cargo names no OUT_DIR")?).join("egress-ebpf");
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = Command::new(rustc).args(["--print", "sysroot"]).output()?;
+    let said = String::from_utf8(said.stdout).context("rustc names its directory")?;
+    let sysroot = Path::new(said.trim());
+    let host = env::var("HOST").context("cargo names no HOST")?;
+    // Comes with every toolchain, and strips what that links; its library is the compiler's.
+    let strip = sysroot
+        .join("lib/rustlib")
+        .join(host)
+        .join("bin/rust-objcopy");
+    let mut libraries = OsString::from(sysroot.join("lib"));
+    if let Some(others) = env::var_os("LD_LIBRARY_PATH") {
+        libraries.push(":");
+        libraries.push(others);
+    }
+    let status = Command::new(&strip)
+        .env("LD_LIBRARY_PATH", libraries)
+        .arg("--strip-debug")
+        .arg(&object)
+        .status()
+        .with_context(|| format!("starting {}", strip.display()))?;
+    ensure!(status.success(), "{} failed: {status}", strip.display());
+    Ok(())
+}
+
+/// What is shipped is small: addresses to mend at the start are packed (glibc 2.36), and functions
+/// with the same code are one. The latter is the default linker's of this architecture alone.
+fn link() {
+    let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
+    if !is("PROFILE", "release") || !is("CARGO_CFG_TARGET_ENV", "gnu") {
+        return;
+    }
+    println!("cargo:rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+    if is("CARGO_CFG_TARGET_ARCH", "x86_64") {
+        println!("cargo:rustc-link-arg-bins=-Wl,--icf=all");
+    }
 }
 
 /// Every file of `policy/profiles/` that is a profile, by name: what a hand-kept list would forget.

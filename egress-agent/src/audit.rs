@@ -13,6 +13,7 @@
 pub mod chain;
 pub mod feed;
 pub mod filter;
+mod front;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod reader;

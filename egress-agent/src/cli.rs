@@ -2,6 +2,8 @@
 //! says how it ended with an [`Exit`]; only `main` prints errors and leaves.
 
 pub mod admin;
+pub mod allow;
+pub mod approve;
 pub mod attempt;
 pub mod ca;
 pub mod classify;
@@ -9,13 +11,17 @@ pub mod confirm;
 pub mod dashboard;
 pub mod doctor;
 pub mod export;
+pub mod home;
 pub mod hook;
+pub mod init;
 pub mod journal;
 pub mod log;
 pub mod mcp;
 pub mod policy;
+pub mod profiles;
 mod remotes;
 pub mod replay;
+pub mod report;
 mod rows;
 pub mod rules;
 pub mod run;
@@ -25,6 +31,7 @@ pub mod session;
 pub mod status;
 pub mod suggest;
 pub mod table;
+pub mod uninstall;
 pub mod why;
 pub mod wrap;
 

@@ -19,6 +19,7 @@ pub mod client;
 pub mod confinement;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub mod grants;
 pub mod message;
 pub mod overview;
 pub mod peer;

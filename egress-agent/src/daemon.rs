@@ -7,17 +7,21 @@
 //! filled, then the programs are attached, and only then does anyone hear of it.
 
 mod answers;
+mod approvals;
+mod asking;
 mod bundle;
 mod calls;
 mod door;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod grants;
 pub mod guard;
 mod heap;
 mod host;
 mod journal;
 pub mod notify;
+mod openings;
 mod overview;
 #[cfg(test)]
 mod parity;
@@ -36,6 +40,7 @@ mod start;
 mod watched;
 
 use std::{
+    cell::RefCell,
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -55,8 +60,10 @@ use crate::{
     proxy,
 };
 
+use approvals::Approvals;
 use calls::Calls;
 use door::Known;
+use grants::Grants;
 use guard::Guard;
 use policies::Loaded;
 use records::Records;
@@ -101,6 +108,9 @@ pub struct Daemon {
     watched: Watched,
     /// Open ones, for overviews.
     sockets: Rc<overview::Sockets>,
+    grants: Grants,
+    /// Shared with the resolvers, which are what asks.
+    approvals: Rc<RefCell<Approvals>>,
 }
 
 impl Daemon {
@@ -144,9 +154,14 @@ impl Daemon {
                                 .sessions
                                 .borrow_mut()
                                 .discover(decided.event.session, &hierarchy);
-                            guard.resolver.with_engine(|engine, world| {
+                            let need = guard.resolver.with_engine(|engine, world| {
                                 records.event(world, engine.leases(), &decided);
+                                asking::need(world, engine.leases(), &decided)
                             });
+                            if let Some(need) = need {
+                                // It was denied already: an answer opens the next try.
+                                let _asked = world.need(need);
+                            }
                         }
                         let total = Self::counter(&guard, Counter::EventLost);
                         if total > lost {
@@ -260,10 +275,12 @@ impl Daemon {
         if let Err(error) = erased {
             tracing::warn!(session = gone.session.name, %error, "leases of an ended session stay until they expire");
         }
+        running.guard.resolver.end_held(ended.session);
         let tables = &running.guard.world().tables;
         if let Err(error) = tables.borrow_mut().forget_unix(ended.session) {
             tracing::warn!(session = gone.session.name, %error, "UNIX sockets of an ended session stay listed until the next reload");
         }
+        self.end_openings(ended.session);
         let rows = self.records.end_rows(ended.session, &gone.session.name);
         self.records.life(Kind::SessionEnd, |record| {
             record.guard = Some(ended.cgroup.clone());
@@ -300,7 +317,8 @@ impl Daemon {
                         guard.policy_path.display()
                     );
                 }
-                let policy = Arc::new(policy);
+                let given = self.grants.given(guard.cgroup.path());
+                let policy = policy.with_grants(&given)?;
                 guard.install(&policy, opener)?;
                 Ok(policy)
             });
@@ -308,6 +326,7 @@ impl Daemon {
             match loaded {
                 Ok(policy) => {
                     self.record_policy(Kind::PolicyLoaded, &path, &policy);
+                    self.settle_answered(guard);
                     let millis = (boot::now() - started) / 1_000_000;
                     done.push(format!("{path}: policy {} in {millis} ms", policy.name()));
                 }

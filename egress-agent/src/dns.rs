@@ -24,6 +24,7 @@ mod engine;
 mod fake;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod held;
 pub mod leases;
 #[cfg(test)]
 mod live;
@@ -45,6 +46,8 @@ use std::{io, sync::Arc};
 
 use egress_common::{Address, Client, ClientKey, PortSet, Reason, RuleId};
 
+use crate::policy::Name;
+
 pub use ask::{Addresses, NoAddress};
 pub use engine::{Engine, Lookup, Step, Upstream};
 pub use leases::{Changes, Leases, Terms};
@@ -63,11 +66,11 @@ pub enum NameVerdict {
         rules: Vec<RuleId>,
         /// The winning pattern, when it is a wildcard.
         wildcard: Option<String>,
+        /// Boot time in nanoseconds at which one of the rules ends; [`u64::MAX`] for never.
+        until: u64,
     },
-    Deny {
-        reason: Reason,
-        rule: RuleId,
-    },
+    /// With [`Reason::NeedsApproval`] a person can still allow it.
+    Deny { reason: Reason, rule: RuleId },
 }
 
 /// The policy's settings for names.
@@ -82,6 +85,8 @@ pub struct Settings {
     pub refuse_with_nxdomain: bool,
     /// Everything is decided and recorded, nothing is refused for the policy's sake.
     pub observe: bool,
+    /// The one session that has more than others: what it is answered is for nobody else.
+    pub alone: Option<u64>,
 }
 
 /// The policy as far as names go. One value never changes its mind.
@@ -118,6 +123,12 @@ pub trait Host {
     /// Brings the kernel's lease table up to date, deleting before writing. When this returns, the
     /// kernel decides by it. After an error the caller takes back what it wanted to write.
     fn install(&self, changes: &Changes) -> io::Result<()>;
+    /// A person is asked to approve the name for this client. Until when the question may wait, in
+    /// boot time; `None` where it may not.
+    fn approval(&self, _client: &Client, _name: &Name, _rule: RuleId) -> Option<u64> {
+        None
+    }
+
     /// Called once for every question that got an answer.
     fn record(&self, outcome: &Outcome<'_>);
 }

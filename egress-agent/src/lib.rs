@@ -26,7 +26,9 @@
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`mcp`] | the guard between an agent and its MCP servers |
 //! | [`cli`] | the verbs of `egressctl` |
+//! | [`programs`] | `egressd` and `egressctl` themselves: which one is meant, and what it takes |
 //! | [`proxy`] | what is asked of a host that was reached: names, and what is said |
+//! | [`report`] | what agents did: records to a page for a reviewer; pure |
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
 //! | [`sse`] | streams of events, for the MCP guard and the proxy; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
@@ -51,7 +53,9 @@ pub mod kernel;
 pub mod launch;
 pub mod mcp;
 pub mod policy;
+pub mod programs;
 pub mod proxy;
+pub mod report;
 pub mod rules;
 pub mod sse;
 pub mod tools;

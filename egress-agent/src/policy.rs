@@ -33,6 +33,7 @@ mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod glob;
+mod granted;
 mod import;
 mod inspect;
 mod learn;
@@ -41,6 +42,7 @@ mod load;
 mod name;
 pub mod net;
 mod network;
+mod opening;
 mod path;
 mod pattern;
 mod port;
@@ -53,6 +55,7 @@ mod rule;
 mod session;
 mod settings;
 mod shape;
+mod shared;
 mod suggest;
 mod tables;
 mod text;
@@ -73,7 +76,13 @@ use std::{
 use egress_common::{Flow, Mode, Protocol, RESOLVER_SLOTS, Reason, RuleId, Verdict};
 use sha2::{Digest as _, Sha256};
 
-use self::{check::Checked, extend::Section, load::Loader, pattern::PatternTable};
+use self::{
+    check::Checked,
+    extend::Section,
+    granted::{Granted, Views},
+    load::Loader,
+    pattern::PatternTable,
+};
 /// How a file is checked: the packs of content rules are checked the same way.
 pub(crate) use self::{
     check::Checker,
@@ -91,11 +100,13 @@ pub use self::{
     explain::{Answer, Explainer, Explanation, Host, InvalidTarget, Target, explain_connect},
     file::{Level, schema},
     glob::{Glob, Globs, InvalidGlob},
+    granted::{CannotGrant, Given},
     import::{Imported, InvalidImport, from_cpeg},
     inspect::{Action, InspectSettings, PackSource},
     learn::{CannotAdd, Needs, Suggestion, with_rules},
     name::{InvalidName, MAX_NAME, Name},
     net::METADATA,
+    opening::{InvalidWanted, Wanted},
     path::{InvalidPath, InvalidPathPattern, PathPattern, RequestPath},
     pattern::{InvalidPattern, NamePattern},
     port::{InvalidPorts, PortRange},
@@ -107,6 +118,7 @@ pub use self::{
         Rule, Upstream,
     },
     session::{ListedSocket, Need, Places, SessionSettings},
+    shared::Shared,
     suggest::suggest,
     tables::TableRules,
     tools::{Connector, GitScope, ToolSettings, Unclear},
@@ -120,18 +132,35 @@ pub struct Policy {
     source: String,
     files: Vec<PathBuf>,
     digest: Arc<str>,
-    checked: Checked,
+    checked: Arc<Checked>,
+    names: Arc<NameTables>,
+    /// What was granted beside it.
+    granted: Option<Arc<Granted>>,
+    views: Arc<Views>,
+    /// The session for which it decides, where some sessions are granted more than others.
+    session: Option<u64>,
+    /// The kernel tables, built when the first address is asked about.
+    tables: Arc<OnceLock<TableRules>>,
+    content: Arc<Content>,
+    secrets: Arc<Secrets>,
+}
+
+/// The names of a policy's file.
+#[derive(Debug, Default)]
+struct NameTables {
     allow: PatternTable<RuleId>,
     /// Names that are denied on every port.
     deny: PatternTable<RuleId>,
     /// Names that are denied on some ports.
     deny_ports: PatternTable<RuleId>,
+    /// Names that a person is asked about.
+    ask: PatternTable<RuleId>,
+    /// Rules about addresses that a person is asked about.
+    ask_networks: Vec<RuleId>,
+    /// Whether there is any such rule.
+    asks: bool,
     private: PatternTable<()>,
     exempt: PatternTable<()>,
-    /// The kernel tables, built when the first address is asked about.
-    tables: Arc<OnceLock<TableRules>>,
-    content: Arc<Content>,
-    secrets: Arc<Secrets>,
 }
 
 /// Why there is no policy.
@@ -169,6 +198,9 @@ pub struct NameGrant {
     /// The pattern that the first rule matched by, when it is no exact name: budgets count for
     /// each pattern.
     pub wildcard: Option<NamePattern>,
+    /// When the first of the rules that were granted for a time ends: boot time in nanoseconds,
+    /// [`u64::MAX`] where none is.
+    pub until: u64,
 }
 
 impl Policy {
@@ -198,6 +230,11 @@ impl Policy {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it is for.
+    pub fn description(&self) -> &str {
+        &self.checked.description
     }
 
     /// The name of the file, as it was given.
@@ -286,10 +323,13 @@ impl Policy {
         portset::find(self.rules(), id)
     }
 
-    /// Allow rules, deny rules, then the rule for loopback ports if there is one. The rule at
-    /// index 0 has the id 1.
+    /// Allow rules, deny rules, rules of `ask`, then the rule for loopback ports if there is one,
+    /// then what was granted. The rule at index 0 has the id 1.
     pub fn rules(&self) -> &[Rule] {
-        &self.checked.rules
+        match &self.granted {
+            Some(granted) => granted.rules(),
+            None => &self.checked.rules,
+        }
     }
 
     /// Decides about a name. Costs one hash for each label.
@@ -297,23 +337,20 @@ impl Policy {
         let ids = |table: &PatternTable<RuleId>| -> Vec<RuleId> {
             table.find(name).flat_map(|hit| hit.values()).collect()
         };
-        if let Some(rule) = self.deny.find(name).flat_map(|hit| hit.values()).next() {
+        let denying = self.names.deny.find(name).flat_map(|hit| hit.values());
+        if let Some(rule) = denying.into_iter().next() {
             return NameDecision::Deny {
                 reason: Reason::DeniedByRule,
                 rule,
             };
         }
-        let Some(first) = self.allow.find(name).next() else {
-            return NameDecision::Deny {
-                reason: Reason::NameDenied,
-                rule: RuleId::NONE,
-            };
-        };
-        let pattern = first.pattern();
-        let mut rules = ids(&self.allow);
-        dedup(&mut rules);
-        let mut denials = ids(&self.deny_ports);
+        let mut denials = ids(&self.names.deny_ports);
         dedup(&mut denials);
+        let Some((pattern, mut rules)) = self.allowing(name) else {
+            return self.asking(name, denials);
+        };
+        dedup(&mut rules);
+        let until = self.until(&rules);
         let denying = denials.first().copied();
         rules.append(&mut denials);
         if let Some(rule) = denying
@@ -327,6 +364,7 @@ impl Policy {
         NameDecision::Allow(NameGrant {
             rules,
             wildcard: (!pattern.is_exact()).then_some(pattern),
+            until,
         })
     }
 
@@ -339,6 +377,15 @@ impl Policy {
         port: u16,
     ) -> Result<RuleId, (Reason, RuleId)> {
         let rules = match self.decide_name(name) {
+            NameDecision::Deny {
+                reason: Reason::NeedsApproval,
+                rule,
+            } => {
+                let asked = self.asked(&Host::Name(name.clone()), protocol, port);
+                return Err(asked.map_or((Reason::PortNotAllowed, rule), |rule| {
+                    (Reason::NeedsApproval, rule)
+                }));
+            }
             NameDecision::Deny { reason, rule } => return Err((reason, rule)),
             NameDecision::Allow(grant) => grant.rules,
         };
@@ -350,42 +397,65 @@ impl Policy {
         let mut rules = rules.iter().filter_map(|id| self.rule(*id));
         match rules.find(|rule| rule.effect == Effect::Deny && rule.ports.iter().any(holds)) {
             Some(rule) => Err((Reason::DeniedByRule, rule.id)),
-            None => Err((Reason::PortNotAllowed, RuleId::NONE)),
+            None => match self.asked(&Host::Name(name.clone()), protocol, port) {
+                Some(rule) => Err((Reason::NeedsApproval, rule)),
+                None => Err((Reason::PortNotAllowed, RuleId::NONE)),
+            },
         }
     }
 
     /// Decides about an address that no name led to, by the tables that the kernel reads.
     pub fn decide_address(&self, flow: &Flow) -> Verdict {
         let config = self.config(1, [0; RESOLVER_SLOTS]);
-        self.table_rules().decide(&config, flow)
+        let verdict = self.table_rules().decide(&config, flow);
+        let Verdict::Deny(Reason::NoRule | Reason::PortNotAllowed, _) = verdict else {
+            return verdict;
+        };
+        let host = Host::Address(flow.destination.into());
+        match self.asked(&host, flow.protocol, flow.port) {
+            Some(rule) => Verdict::Deny(Reason::NeedsApproval, rule),
+            None => verdict,
+        }
     }
 
     /// Whether a name may resolve to private, shared and link-local addresses.
     pub fn is_private_allowed(&self, name: &Name) -> bool {
-        self.private.find(name).next().is_some()
+        self.names.private.find(name).next().is_some()
     }
 
     /// Whether TLS for this host stays shut where a rule has level `http`.
     pub fn is_exempt(&self, name: &Name) -> bool {
-        self.exempt.find(name).next().is_some()
+        self.names.exempt.find(name).next().is_some()
     }
 
     /// Whether any rule opens TLS. On port 80 there is none to be opened.
     pub fn opens_tls(&self) -> bool {
-        let allows = |rule: &&Rule| rule.effect == Effect::Allow && !rule.hosts.is_empty();
+        let allows = |rule: &&Rule| rule.effect != Effect::Deny && !rule.hosts.is_empty();
         let mut rules = self.rules().iter().filter(allows);
         rules.any(|rule| rule.levels.opens_tls(&rule.ports))
     }
 
     /// The kernel tables, with port sets numbered by `sets`.
     pub fn compile(&self, sets: &mut PortSets) -> Tables {
-        self.checked.plan.number(&self.digest, sets)
+        let plan = self.granted.as_ref().and_then(|granted| granted.plan());
+        plan.unwrap_or(&self.checked.plan)
+            .number(self.edition(), sets)
     }
 
     /// The tables as [`Explainer`] reads them.
     pub(crate) fn table_rules(&self) -> &TableRules {
-        self.tables
+        let granted = self.granted.as_ref().and_then(|granted| granted.tables());
+        granted
+            .unwrap_or(&*self.tables)
             .get_or_init(|| TableRules::new(&self.compile(&mut PortSets::starting_at(1))))
+    }
+
+    /// Says which rule every id means: another one for every change.
+    pub(crate) fn edition(&self) -> &Arc<str> {
+        match &self.granted {
+            Some(granted) => granted.edition(),
+            None => &self.digest,
+        }
     }
 
     pub(crate) fn digest_shared(&self) -> &Arc<str> {
@@ -421,32 +491,36 @@ impl Policy {
             digest.extend([byte >> 4, byte & 15].map(hex_digit));
         }
         let content = Arc::new(Content::new(&checked.inspect));
-        let mut policy = Self {
+        let mut names = NameTables::default();
+        for rule in &checked.rules {
+            let table = match rule.effect {
+                Effect::Allow => &mut names.allow,
+                Effect::Deny if rule.covers_every_port() => &mut names.deny,
+                Effect::Deny => &mut names.deny_ports,
+                Effect::Ask => &mut names.ask,
+            };
+            table.extend(&rule.hosts, rule.id);
+            names.asks |= rule.effect == Effect::Ask;
+            if rule.effect == Effect::Ask && !rule.networks.is_empty() {
+                names.ask_networks.push(rule.id);
+            }
+        }
+        names.private.extend(&checked.dns.private, ());
+        names.exempt.extend(&checked.proxy.exempt, ());
+        Self {
             name: checked.name.clone().unwrap_or_else(|| stem(source)),
             source: source.to_owned(),
             files: checked.base_files.clone(),
             digest: digest.into(),
-            checked,
-            allow: PatternTable::default(),
-            deny: PatternTable::default(),
-            deny_ports: PatternTable::default(),
-            private: PatternTable::default(),
-            exempt: PatternTable::default(),
+            checked: Arc::new(checked),
+            names: Arc::new(names),
+            granted: None,
+            views: Arc::default(),
+            session: None,
             tables: Arc::default(),
             content,
             secrets: Arc::default(),
-        };
-        for rule in &policy.checked.rules {
-            let table = match rule.effect {
-                Effect::Allow => &mut policy.allow,
-                Effect::Deny if rule.covers_every_port() => &mut policy.deny,
-                Effect::Deny => &mut policy.deny_ports,
-            };
-            table.extend(&rule.hosts, rule.id);
         }
-        policy.private.extend(&policy.checked.dns.private, ());
-        policy.exempt.extend(&policy.checked.proxy.exempt, ());
-        policy
     }
 }
 

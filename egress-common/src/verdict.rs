@@ -234,6 +234,8 @@ reasons! {
     LeaseFailed = 40, "lease-failed";
     /// The client has too many questions open.
     TooManyQuestions = 41, "too-many-questions";
+    /// A rule of `network.ask` wants a person to approve it, and nobody has.
+    NeedsApproval = 42, "needs-approval";
 
     /// A TLS client that does not say which host it wants.
     NoServerName = 48, "no-server-name";

@@ -13,6 +13,7 @@ mod figure;
 mod guard;
 mod hook;
 mod inspect;
+mod log;
 mod machine;
 mod mcp;
 mod names;
@@ -49,7 +50,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 18] = [
+const MEASUREMENTS: [(&str, Measure); 19] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -68,6 +69,7 @@ const MEASUREMENTS: [(&str, Measure); 18] = [
     ("proxy-get", proxy::get),
     ("proxy-first-byte", proxy::first_byte),
     ("proxy-idle", proxy::idle),
+    ("log", log::log),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {

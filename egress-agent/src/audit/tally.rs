@@ -71,6 +71,9 @@ impl Tally {
             | Kind::GuardAttached
             | Kind::GuardReleased
             | Kind::SettingChanged
+            | Kind::GrantAdded
+            | Kind::GrantEnded
+            | Kind::Approval
             | Kind::Lost
             | Kind::Mended => {}
         }

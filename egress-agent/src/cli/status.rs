@@ -141,6 +141,8 @@ fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
         counters,
         leases,
         sessions,
+        grants,
+        waiting,
         lost,
         gaps,
     } = guard;
@@ -211,6 +213,18 @@ fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {
     }
     row("leases", format!("{leases} live"));
     row("sessions", sessions.to_string());
+    if *grants > 0 {
+        row(
+            "grants",
+            format!("{grants} beside the policy file (`egressctl allow --list`)"),
+        );
+    }
+    if *waiting > 0 {
+        row(
+            "waiting",
+            format!("{waiting} for a person (`egressctl approve`)"),
+        );
+    }
     row(
         "flows",
         format!(

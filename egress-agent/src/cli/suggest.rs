@@ -135,10 +135,11 @@ impl Denials {
             .as_ref()
             .is_some_and(|rule| self.needs.add(rule, is_guess));
         if is_taken {
-            self.count += record.count;
+            self.count = self.count.saturating_add(record.count);
         } else {
             let reason = record.reason.as_deref().unwrap_or("no reason").to_owned();
-            *self.others.entry(reason).or_default() += record.count;
+            let others = self.others.entry(reason).or_default();
+            *others = others.saturating_add(record.count);
         }
     }
 }

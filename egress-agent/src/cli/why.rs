@@ -63,6 +63,8 @@ fn print(why: &Why, screen: &mut Screen) -> anyhow::Result<()> {
     } = why;
     let word = if *verdict == Verdict::Allow {
         screen.paint(Paint::Allow, "allow")
+    } else if *verdict == Verdict::Ask {
+        screen.paint(Paint::Warn, "ask")
     } else {
         screen.paint(Paint::Deny, "deny")
     };

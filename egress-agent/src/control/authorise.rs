@@ -63,6 +63,12 @@ pub fn authorise(
                 Request::Release { .. } => Some("take a guard off"),
                 Request::Verbosity { .. } => Some("change the diagnostic log"),
                 Request::Confined { .. } => Some("say what holds a session"),
+                Request::Allow { .. } => Some("open a destination"),
+                // The reasons that people give are theirs.
+                Request::Grants {} => Some("see what was granted"),
+                Request::Revoke { .. } => Some("take a grant back"),
+                Request::Pending {} => Some("see what waits for approval"),
+                Request::Approve { .. } => Some("approve anything"),
             };
             refusal.map_or(Ok(request), |what| {
                 let message = format!("uid {} may not {what}: only root may", peer.uid);
@@ -112,6 +118,11 @@ fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<
         | Request::Release { .. }
         | Request::Enter { .. }
         | Request::End { .. }
+        | Request::Allow { .. }
+        | Request::Grants {}
+        | Request::Revoke { .. }
+        | Request::Pending {}
+        | Request::Approve { .. }
         | Request::Confined { .. }
         | Request::Verbosity { .. } => {
             return forbidden("a guarded process cannot change a guard, whatever its uid");
@@ -185,6 +196,61 @@ mod tests {
                 filter: "debug".to_owned(),
             },
         ]
+    }
+
+    /// Root outside alone opens anything, or sees what was opened and why.
+    #[test]
+    fn nobody_else_grants_or_approves() {
+        let wish = crate::control::grants::Wish {
+            target: "example.com".to_owned(),
+            session: Some("mine".to_owned()),
+            ..crate::control::grants::Wish::default()
+        };
+        let settlement = crate::control::grants::Settlement {
+            id: 1,
+            verdict: crate::audit::record::Verdict::Allow,
+            seconds: None,
+            for_all: false,
+            why: None,
+        };
+        let requests = [
+            Request::Allow {
+                wish: wish.clone(),
+                act: crate::control::grants::Act::Show,
+                claimed: None,
+            },
+            Request::Allow {
+                wish,
+                act: crate::control::grants::Act::Grant,
+                claimed: None,
+            },
+            Request::Grants {},
+            Request::Revoke {
+                id: 1,
+                claimed: None,
+            },
+            Request::Pending {},
+            Request::Approve {
+                settlement,
+                claimed: None,
+            },
+        ];
+        let inside = |session: Option<&str>| Standing::Guarded {
+            session: session.map(str::to_owned),
+        };
+        for request in requests {
+            let may = |uid, standing: &Standing| {
+                let peer = Peer::new(9, uid, uid, None);
+                let owner = |_: &str| Some(uid);
+                authorise(&peer, standing, Some("mine"), owner, request.clone()).is_ok()
+            };
+            assert!(may(0, &Standing::Outside), "{request:?}");
+            assert!(!may(1000, &Standing::Outside), "{request:?}");
+            for uid in [0, 1000] {
+                assert!(!may(uid, &inside(None)), "{request:?}");
+                assert!(!may(uid, &inside(Some("mine"))), "{request:?}");
+            }
+        }
     }
 
     /// How many of [`all`] are allowed: they stand in the order of the rights they need.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     confinement::Held,
+    grants::{Act, Grant, Opening, Pending, Settlement, Wish},
     overview::Overview,
     status::{Aftermath, Entered, Judged, Link, Session, Status, Why},
 };
@@ -135,6 +136,30 @@ pub enum Request {
     End { session: String },
     /// Change what the daemon's diagnostic log says (`tracing` filter syntax).
     Verbosity { filter: String },
+    /// Open a destination, or say what that would open.
+    Allow {
+        wish: Wish,
+        act: Act,
+        /// Who asks, by their own word.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claimed: Option<String>,
+    },
+    /// What was granted and has not ended.
+    Grants {},
+    /// Take a grant back.
+    Revoke {
+        id: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claimed: Option<String>,
+    },
+    /// What waits for a person.
+    Pending {},
+    /// Settle something that waits for a person.
+    Approve {
+        settlement: Settlement,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        claimed: Option<String>,
+    },
 }
 
 /// What the daemon says when it did what was asked.
@@ -150,6 +175,9 @@ pub enum Reply {
     Judged(Box<Judged>),
     Aftermath(Box<Aftermath>),
     Entered(Entered),
+    Opening(Box<Opening>),
+    Grants(Vec<Grant>),
+    Pending(Vec<Pending>),
     Dashboard(Link),
     /// One line of the log, exactly as it stands there.
     Line(String),
@@ -334,6 +362,9 @@ impl Reply {
             | Self::Overview(_)
             | Self::Judged(_)
             | Self::Aftermath(_)
+            | Self::Opening(_)
+            | Self::Grants(_)
+            | Self::Pending(_)
             | Self::Dashboard(_)
             | Self::Line(_)
             | Self::Missed(_)
@@ -443,6 +474,33 @@ mod tests {
                 },
                 r#"{"v":1,"op":"end","session":"s1"}"#,
             ),
+            (
+                Request::Allow {
+                    wish: Wish {
+                        target: "github.com".to_owned(),
+                        session: Some("s1".to_owned()),
+                        seconds: Some(3600),
+                        ..Wish::default()
+                    },
+                    act: Act::Grant,
+                    claimed: None,
+                },
+                r#"{"v":1,"op":"allow","wish":{"target":"github.com","session":"s1","seconds":3600},"act":"grant"}"#,
+            ),
+            (Request::Pending {}, r#"{"v":1,"op":"pending"}"#),
+            (
+                Request::Approve {
+                    settlement: Settlement {
+                        id: 3,
+                        verdict: crate::audit::record::Verdict::Deny,
+                        seconds: None,
+                        for_all: false,
+                        why: None,
+                    },
+                    claimed: Some("dorian".to_owned()),
+                },
+                r#"{"v":1,"op":"approve","settlement":{"id":3,"verdict":"deny"},"claimed":"dorian"}"#,
+            ),
         ]
     }
 
@@ -530,7 +588,7 @@ mod tests {
 
         #[test]
         fn any_change_of_a_request_is_read_or_refused(
-            which in 0..9_usize,
+            which in 0..14_usize,
             at in any::<prop::sample::Index>(),
             byte in any::<u8>(),
         ) {

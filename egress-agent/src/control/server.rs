@@ -279,7 +279,12 @@ impl Connection {
             | Request::Release { .. }
             | Request::Enter { .. }
             | Request::End { .. }
-            | Request::Verbosity { .. } => None,
+            | Request::Verbosity { .. }
+            | Request::Allow { .. }
+            | Request::Grants {}
+            | Request::Revoke { .. }
+            | Request::Pending {}
+            | Request::Approve { .. } => None,
         };
         let standing = standing(&peer, handler);
         match authorise(&peer, &standing, entered.as_deref(), owner, request) {

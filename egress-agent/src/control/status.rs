@@ -79,6 +79,12 @@ pub struct Guard {
     /// Live ones.
     pub leases: u64,
     pub sessions: u64,
+    /// What was granted beside the policy file, and has not ended.
+    #[serde(default)]
+    pub grants: u64,
+    /// What waits for a person.
+    #[serde(default)]
+    pub waiting: u64,
     /// Kernel events that found their ring full.
     pub lost: u64,
     /// What was asked for and is not enforced; empty for a whole guard.

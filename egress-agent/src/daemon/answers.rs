@@ -54,7 +54,14 @@ pub(super) fn status(daemon: &Daemon, session: Option<&str>) -> Result<Status, F
         .filter(|guard| {
             session.is_none() || sessions.iter().any(|one| one.guard == guard.cgroup.path())
         })
-        .map(|guard| guard_status(guard))
+        .map(|guard| {
+            let (grants, waiting) = daemon.openings(guard.cgroup.path());
+            GuardStatus {
+                grants,
+                waiting,
+                ..guard_status(guard)
+            }
+        })
         .collect();
     let observes = guards.iter().any(|guard| guard.mode == Mode::Observe);
     let health = daemon.records.sink().health();
@@ -180,6 +187,8 @@ fn guard_status(guard: &Guard) -> GuardStatus {
         counters,
         leases: leases as u64,
         sessions,
+        grants: 0,
+        waiting: 0,
         gaps: guard.gaps(),
     }
 }
@@ -192,11 +201,12 @@ pub(super) fn why(daemon: &Daemon, target: &str, session: Option<&str>) -> Resul
             Failure::new(Code::BadRequest, error.to_string())
         })?;
     let guard = guard_of(daemon, session)?;
-    let policy = guard.world().policy();
     let id = session.and_then(|name| {
         let sessions = guard.world().sessions.borrow();
         sessions.by_name(name).map(|running| running.cgroup.id())
     });
+    let world = guard.world();
+    let policy = id.map_or_else(|| world.policy(), |id| world.policy_for(id));
     let lease = guard
         .resolver
         .with_engine(|engine, _| newest(engine.leases().iter(), &parsed.host, id));
@@ -211,7 +221,10 @@ pub(super) fn why(daemon: &Daemon, target: &str, session: Option<&str>) -> Resul
                 })
             });
             match by_name {
-                Ok(by_name) if by_address.verdict == Answer::Deny && by_address.rule.is_none() => {
+                Ok(by_name)
+                    if by_address.verdict == Answer::Ask
+                        || by_address.verdict == Answer::Deny && by_address.rule.is_none() =>
+                {
                     by_name
                 }
                 _ => by_address,
@@ -245,6 +258,7 @@ fn answer(
         line,
         text,
         suggestion,
+        shared,
         help,
     } = explained;
     Why {
@@ -252,6 +266,7 @@ fn answer(
         verdict: match verdict {
             Answer::Allow => Verdict::Allow,
             Answer::Deny => Verdict::Deny,
+            Answer::Ask => Verdict::Ask,
         },
         mode,
         reason: reason.map(str::to_owned),
@@ -260,7 +275,7 @@ fn answer(
         lease,
         denials,
         allow_with: suggestion.and_then(|text| serde_json::from_str(&text).ok()),
-        help,
+        help: help.or(shared),
     }
 }
 

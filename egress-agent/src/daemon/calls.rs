@@ -263,7 +263,9 @@ fn recorded(
         let known = policy.rules().iter().find(|known| known.name == *name);
         Rule {
             name: clip(name, LONGEST_NAME),
-            line: known.map(|known| known.line),
+            line: known
+                .filter(|rule| !rule.is_granted())
+                .map(|rule| rule.line),
         }
     });
     record
@@ -286,7 +288,8 @@ pub(super) fn network_denials(denials: &[Arc<Record>], since: Time) -> Vec<Recor
 /// What a policy allows, as a person wrote it, ports included.
 pub(super) fn allowed(policy: &Policy) -> Vec<String> {
     let rules = policy.rules().iter();
-    let allowing = rules.filter(|rule| rule.effect == crate::policy::Effect::Allow);
+    let allowing =
+        rules.filter(|rule| rule.effect == crate::policy::Effect::Allow && policy.speaks(rule));
     allowing
         .flat_map(|rule| {
             let hosts = rule.hosts.iter().map(ToString::to_string);

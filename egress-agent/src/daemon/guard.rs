@@ -18,8 +18,9 @@ use egress_common::{
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
+    approvals::Approvals,
     bundle,
-    host::{PolicyNames, World},
+    host::{InForce, World},
     journal::{self, Journal},
     records::Records,
     sessions::{SessionError, Sessions},
@@ -35,7 +36,7 @@ use crate::{
         Cgroup, CgroupError, Hierarchy, KernelError, Programs, Tables, flows::Flows, lsm,
         pins::Pins, programs, tables::Generation,
     },
-    policy::{Name, NameDecision, Policy, PortSets},
+    policy::{Given, Name, NameDecision, Policy, PortSets},
     proxy::{Gate, Ports, gate::Ends, open::Opener},
 };
 
@@ -125,6 +126,8 @@ pub struct Start<'a> {
     pub sessions: &'a Path,
     pub upstreams: &'a [SocketAddr],
     pub records: Rc<Records>,
+    /// What waits for a person, of all guards.
+    pub approvals: Rc<RefCell<Approvals>>,
     /// What the control socket is bound to.
     pub control_socket: Vec<u8>,
     /// Refuse to start without the second layer.
@@ -232,7 +235,7 @@ impl Prepared {
         } = self;
         let sessions = Sessions::open(cgroup.clone(), start.sessions.to_path_buf(), hierarchy)?;
         let (journal, entries) = Journal::read(&tables)?;
-        let names = PolicyNames::pair(&start.policy);
+        let names = InForce::new(&start.policy);
         let leases = recall(&tables, entries, &sessions);
         let world = World {
             sets: RefCell::new(PortSets::starting_at(tables.next_set())),
@@ -241,6 +244,7 @@ impl Prepared {
             journal: RefCell::new(journal),
             sessions: RefCell::new(sessions),
             records: start.records,
+            approvals: start.approvals,
             cgroup: cgroup.path().to_owned(),
         };
         let (gate, ends) = Gate::new(flows, Arc::clone(&start.policy), start.opener.clone());
@@ -296,11 +300,11 @@ impl Guard {
             .collect();
         let observes = policy.mode() == egress_common::Mode::Observe;
         let rejudged = self.resolver.with_engine(|engine, _| {
-            engine.leases().rejudged(|name| {
+            engine.leases().rejudged(|session, name| {
                 let name = Name::parse(name).ok()?;
-                let rules = match policy.decide_name(&name) {
-                    NameDecision::Allow(grant) => grant.rules,
-                    NameDecision::Deny { .. } if observes => Vec::new(),
+                let (rules, until) = match policy.for_session(session).decide_name(&name) {
+                    NameDecision::Allow(grant) => (grant.rules, grant.until),
+                    NameDecision::Deny { .. } if observes => (Vec::new(), u64::MAX),
                     NameDecision::Deny { .. } => return None,
                 };
                 let set = if rules.is_empty() {
@@ -317,6 +321,7 @@ impl Guard {
                 Some(Grant {
                     rules: rules.into(),
                     set,
+                    until,
                 })
             })
         });
@@ -334,8 +339,26 @@ impl Guard {
             .with_engine(|engine, _| engine.replace_leases(rejudged));
         *world.sets.borrow_mut() = sets;
         self.gate.replace(Arc::clone(policy), opener);
-        *world.names.borrow_mut() = PolicyNames::pair(policy);
+        *world.names.borrow_mut() = InForce::new(policy);
         Ok(())
+    }
+
+    /// Makes a policy the running one that allows more names than the one that runs, for which no
+    /// table of the kernel has to change: nobody has been led by such a name. Says whether it did.
+    pub fn widen(&self, policy: &Arc<Policy>, by: &Given) -> bool {
+        let is_led = self.resolver.with_engine(|engine, _| {
+            let mut held = engine.leases().iter();
+            held.any(|held| {
+                let mut patterns = by.rule.hosts.iter();
+                patterns.any(|pattern| pattern.covers(held.name.as_str()))
+            })
+        });
+        if is_led || !by.rule.networks.is_empty() {
+            return false;
+        }
+        self.gate.replace(Arc::clone(policy), self.gate.opener());
+        *self.world().names.borrow_mut() = InForce::new(policy);
+        true
     }
 
     /// The UNIX sockets outside that may be talked to under this policy.

@@ -1,14 +1,20 @@
 //! The world of one guard, as its resolver sees it: policy, kernel tables, audit log.
 
-use std::{cell::RefCell, io, net::IpAddr, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, io, net::IpAddr, rc::Rc, sync::Arc};
 
 use egress_common::{Address, Client, ClientKey, PortSet, Reason, RuleId};
 
-use super::{journal::Journal, records::Records, sessions::Sessions};
+use super::{
+    approvals::{Approvals, Asked},
+    asking::Need,
+    journal::Journal,
+    records::Records,
+    sessions::Sessions,
+};
 use crate::{
     dns::{Changes, Decision, Host, NameVerdict, Names, Outcome, Settings, Terms},
     kernel::{KernelError, Tables, boot},
-    policy::{METADATA, Name, NameDecision, Policy, PortSets, Rule},
+    policy::{Host as HostOf, METADATA, Name, NameDecision, Policy, PortSets, Rule},
 };
 
 /// A policy as far as names go.
@@ -40,6 +46,7 @@ impl PolicyNames {
             extra_types: dns.types.iter().map(|kind| u16::from(*kind)).collect(),
             refuse_with_nxdomain: dns.refuse_with_nxdomain,
             observe: policy.mode() == egress_common::Mode::Observe,
+            alone: policy.session_alone(),
         };
         Self { policy, settings }
     }
@@ -57,6 +64,7 @@ impl Names for PolicyNames {
             NameDecision::Allow(grant) => NameVerdict::Allow {
                 rules: grant.rules,
                 wildcard: grant.wildcard.map(|pattern| pattern.to_string()),
+                until: grant.until,
             },
             NameDecision::Deny { reason, rule } => NameVerdict::Deny { reason, rule },
         }
@@ -84,12 +92,32 @@ impl Names for PolicyNames {
     }
 }
 
+/// The names of the running policy, for everybody.
+pub struct InForce {
+    /// As [`PolicyNames::pair`] makes them.
+    shared: [Arc<PolicyNames>; 2],
+    /// For the sessions that alone were granted something.
+    alone: BTreeMap<u64, [Arc<PolicyNames>; 2]>,
+}
+
+impl InForce {
+    pub fn new(policy: &Arc<Policy>) -> Self {
+        let of = |session| (session, PolicyNames::pair(&policy.for_session(session)));
+        Self {
+            shared: PolicyNames::pair(policy),
+            alone: policy.sessions().map(of).collect(),
+        }
+    }
+}
+
 /// What changes while a guard runs. Borrowed for one step at a time, never across an await.
 pub struct World {
     pub tables: RefCell<Tables>,
     pub sets: RefCell<PortSets>,
-    /// As [`PolicyNames::pair`] makes them: replaced together.
-    pub names: RefCell<[Arc<PolicyNames>; 2]>,
+    /// Replaced together.
+    pub names: RefCell<InForce>,
+    /// Of all guards.
+    pub approvals: Rc<RefCell<Approvals>>,
     pub journal: RefCell<Journal>,
     pub sessions: RefCell<Sessions>,
     pub records: Rc<Records>,
@@ -99,8 +127,13 @@ pub struct World {
 
 impl World {
     pub fn policy(&self) -> Arc<Policy> {
-        let [running, _] = &*self.names.borrow();
+        let [running, _] = &self.names.borrow().shared;
         Arc::clone(&running.policy)
+    }
+
+    /// The policy as it is for one session.
+    pub fn policy_for(&self, session: u64) -> Arc<Policy> {
+        self.policy().for_session(session)
     }
 
     /// Whether denials of this session are only recorded, whatever the policy says.
@@ -121,12 +154,13 @@ impl Host for World {
     }
 
     fn names(&self) -> Arc<PolicyNames> {
-        let [running, _] = &*self.names.borrow();
+        let [running, _] = &self.names.borrow().shared;
         Arc::clone(running)
     }
 
     fn names_for(&self, session: u64) -> Arc<PolicyNames> {
-        let [running, observing] = &*self.names.borrow();
+        let names = self.names.borrow();
+        let [running, observing] = names.alone.get(&session).unwrap_or(&names.shared);
         Arc::clone(if self.observes(session) {
             observing
         } else {
@@ -162,6 +196,20 @@ impl Host for World {
             Ok(())
         };
         write().map_err(io::Error::other)
+    }
+
+    fn approval(&self, client: &Client, name: &Name, rule: RuleId) -> Option<u64> {
+        let need = Need {
+            session: client.session,
+            host: HostOf::Name(name.clone()),
+            port: None,
+            process: Some(client.process.into()),
+            rule,
+        };
+        match self.need(need) {
+            Asked::Waits { until, .. } => Some(until),
+            Asked::Refused | Asked::Full => None,
+        }
     }
 
     fn record(&self, outcome: &Outcome<'_>) {

@@ -7,7 +7,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{guard::Guard, records::Records};
+use super::{asking, guard::Guard, records::Records};
 use crate::{
     audit::record::Layer,
     proxy::{Gate, Question, gate::Ends},
@@ -45,6 +45,10 @@ pub(super) fn serve(guard: &Rc<Guard>, records: &Rc<Records>, ends: Ends) -> [Ab
         while let Some(one) = told.recv().await {
             let world = guard.world();
             records.proxied(world, &one);
+            if let Some(need) = asking::need_of_proxy(world, &one) {
+                // It was denied already: an answer opens the next try.
+                let _asked = world.need(need);
+            }
             let lost = guard.gate.take_lost();
             if lost > 0 {
                 records.sink().lose(Layer::Proxy, lost);

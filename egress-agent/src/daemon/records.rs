@@ -7,6 +7,7 @@ use hickory_proto::rr::RecordType;
 use tokio::task::spawn_local;
 
 use super::{
+    approvals::Waiting,
     host::World,
     rows::{Rows, Seen},
 };
@@ -70,6 +71,23 @@ impl Records {
         let mut record = Record::new(now(), Layer::Daemon, kind);
         change(&mut record);
         self.sink().record(record);
+    }
+
+    /// Something waits for a person, or was settled.
+    pub(super) fn approval(&self, waiting: &Waiting, verdict: Verdict, message: Option<String>) {
+        self.life(Kind::Approval, |record| {
+            record.verdict = Some(verdict);
+            record.guard = Some(waiting.guard.clone());
+            record.session = Some(waiting.session.1.clone());
+            record.process.clone_from(&waiting.process);
+            record.name = Some(waiting.host.to_string());
+            record.rule = Some(Rule {
+                name: waiting.rule.clone(),
+                line: None,
+            });
+            record.count = waiting.count;
+            record.message = message;
+        });
     }
 
     /// A decision of the kernel.
@@ -167,7 +185,7 @@ impl Records {
                     };
                     self.add_row(world, session, &seen);
                 }
-                if reason == Reason::NameDenied
+                if matches!(reason, Reason::NameDenied | Reason::NeedsApproval)
                     && let Ok(name) = Name::parse(outcome.name)
                 {
                     record.allow_with = allow_with(&Host::Name(name), 443, Protocol::TCP);
@@ -265,6 +283,7 @@ const fn is_about_name(reason: Reason) -> bool {
             | Reason::SuspiciousName
             | Reason::NameBudget
             | Reason::PrivateAnswer
+            | Reason::NeedsApproval
     )
 }
 
@@ -313,7 +332,7 @@ fn rule(policy: &Arc<Policy>, id: RuleId) -> Option<Rule> {
         RuleId::PROXY => own("proxy"),
         id => policy.rule(id).map(|rule| Rule {
             name: rule.name.clone(),
-            line: Some(rule.line),
+            line: (!rule.is_granted()).then_some(rule.line),
         }),
     }
 }

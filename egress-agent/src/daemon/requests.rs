@@ -105,6 +105,16 @@ impl Daemon {
             Request::Confined { session, held } => self.confined(session.as_deref(), held),
             Request::End { session } => self.end(&session),
             Request::Verbosity { filter } => self.verbosity(&filter),
+            Request::Allow { wish, act, claimed } => self
+                .allow(peer, &wish, act, claimed)
+                .map(|opening| Reply::Opening(Box::new(opening))),
+            Request::Grants {} => Ok(Reply::Grants(self.granted())),
+            Request::Revoke { id, claimed } => self.revoke(peer, id, claimed).map(Reply::Done),
+            Request::Pending {} => Ok(Reply::Pending(self.pending())),
+            Request::Approve {
+                settlement,
+                claimed,
+            } => self.approve(peer, &settlement, claimed).map(Reply::Done),
         };
         Answer::Now(match done {
             Ok(reply) => Response::One(reply),
@@ -221,11 +231,18 @@ impl Daemon {
         let running = session
             .as_deref()
             .filter(|session| world.sessions.borrow().by_name(session).is_some());
+        let policy = running
+            .and_then(|name| {
+                let sessions = world.sessions.borrow();
+                let id = sessions.by_name(name)?.cgroup.id();
+                Some(world.policy_for(id))
+            })
+            .unwrap_or_else(|| world.policy());
         let memory = self.calls.memory(running);
         record.session = session;
         record.process = Some(calls::process(peer));
         Ok(Hearing::new(
-            world.policy(),
+            policy,
             heard,
             record,
             self.records.sink().clone(),
@@ -278,7 +295,13 @@ impl Daemon {
         let sink = self.records.sink();
         sink.flush();
         let denials = calls::network_denials(&sink.recent_denials(session), since);
-        let policy = running.guard.world().policy();
+        let world = running.guard.world();
+        let id = world
+            .sessions
+            .borrow()
+            .by_name(session)
+            .map(|running| running.cgroup.id());
+        let policy = id.map_or_else(|| world.policy(), |id| world.policy_for(id));
         Ok(status::Aftermath {
             denials,
             allowed: calls::allowed(&policy),
@@ -515,6 +538,7 @@ impl Daemon {
                 task.abort();
             }
             let guard = running.guard;
+            self.grants.end_guard(guard.cgroup.path());
             guard
                 .pins
                 .release()

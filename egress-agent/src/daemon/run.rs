@@ -28,6 +28,7 @@ use super::{
     calls::Calls,
     door::{Door, Errand, Known},
     files,
+    grants::Grants,
     guard::Guard,
     heap,
     notify::notify,
@@ -178,6 +179,8 @@ async fn serve(
         calls: Calls::default(),
         watched: Watched::default(),
         sockets: Rc::default(),
+        grants: Grants::default(),
+        approvals: Rc::default(),
     };
 
     let listener = tokio::net::UnixListener::from_std(listener).context("control socket")?;
@@ -218,6 +221,7 @@ async fn serve(
                     break Outcome::Stopped;
                 }
             }
+            () = due(daemon.due()) => daemon.end_due(),
             Some(question) = asked.recv() => daemon.show(question),
             Some(ended) = endings.recv() => daemon.finish(&ended),
             Some(cgroup) = losses.recv() => daemon.regain(&options, &cgroup),
@@ -241,6 +245,14 @@ async fn serve(
     }
     close(daemon, writer, stop, control, &options).await;
     Ok(outcome)
+}
+
+/// When something that was granted, or that waits for a person, may have run out.
+async fn due(left: Option<Duration>) {
+    match left {
+        Some(left) => tokio::time::sleep(left).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn wait(child: Option<&mut Child>) -> anyhow::Result<ExitStatus> {
@@ -388,7 +400,7 @@ fn start_command(command: &OneShot, socket: &Path, files: Rlimit) -> anyhow::Res
         observes: false,
         command: &command.command,
     });
-    let child = parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")?;
+    let child = parent::spawn(&arguments).context("start the command")?;
     // It waits for an answer of this daemon before it becomes the command.
     let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     files::restore(pid.context("the command ended at once")?, files)

@@ -102,6 +102,7 @@ fn raise(daemon: &Daemon, options: &Options, one: Prepared, plan: Plan) -> anyho
             sessions: &sessions,
             upstreams: &upstreams,
             records: Rc::clone(&daemon.records),
+            approvals: Rc::clone(&daemon.approvals),
             control_socket: daemon.control_socket.clone(),
             require_lsm: options.require_lsm,
         },

@@ -183,6 +183,9 @@ impl RuleInForce {
             ports,
             levels,
             http: _,
+            description: _,
+            is_shared: _,
+            deadline: _,
         } = rule;
         let every = *ports == PortRange::EVERY;
         let ports: Vec<String> = if every {
@@ -200,6 +203,7 @@ impl RuleInForce {
             effect: match effect {
                 Effect::Allow => "allow",
                 Effect::Deny => "deny",
+                Effect::Ask => "ask",
             },
             reason: reason.clone(),
             file: source.to_string(),

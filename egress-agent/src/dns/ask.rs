@@ -86,7 +86,7 @@ async fn ask<H: Host + 'static>(
     let bytes = match step {
         Step::Reply => out,
         Step::Silent => return Err(broken(format!("{name} cannot be asked for"))),
-        Step::Wait | Step::Ask(_) => answered
+        Step::Wait | Step::Ask(_) | Step::Approve { .. } => answered
             .await
             .map_err(|_closed| broken("the guard resolver gave no answer".to_owned()))?,
     };

@@ -46,6 +46,13 @@ pub enum Step {
     Silent,
     /// Another client's question will answer this one.
     Wait,
+    /// A person is to be asked whether this client may have the name. Nothing was written or
+    /// recorded; the message is to be asked again when there is an answer.
+    Approve {
+        client: Client,
+        name: Name,
+        rule: RuleId,
+    },
     /// Ask an upstream, and hand the result to [`Engine::answered`].
     Ask(Lookup),
 }
@@ -74,6 +81,8 @@ pub struct Engine<N, R> {
     cache: Cache,
     /// What those get who are only observed.
     observed: Cache,
+    /// What those get who alone have more.
+    alone: HashMap<u64, Cache>,
     leases: Leases,
     budgets: Budgets,
     waiting: BTreeMap<Lookup, Vec<Waiter<R>>>,
@@ -133,6 +142,7 @@ impl<N: Names, R> Engine<N, R> {
             names: None,
             cache: Cache::new(),
             observed: Cache::new(),
+            alone: HashMap::new(),
             leases,
             budgets: Budgets::default(),
             waiting: BTreeMap::new(),
@@ -155,12 +165,14 @@ impl<N: Names, R> Engine<N, R> {
 
     /// Answers in the cache.
     pub fn cached(&self) -> usize {
-        self.cache.len() + self.observed.len()
+        let alone: usize = self.alone.values().map(Cache::len).sum();
+        self.cache.len() + self.observed.len() + alone
     }
 
     /// The session is over: its leases go, and nobody waits in it.
     pub fn end(&mut self, host: &impl Host<Names = N>, session: u64) -> std::io::Result<()> {
         self.budgets.end(session);
+        self.alone.remove(&session);
         self.open.remove(&session);
         for waiters in self.waiting.values_mut() {
             waiters.retain(|waiter| waiter.asker.client.session != session);
@@ -188,6 +200,19 @@ impl<N: Names, R> Engine<N, R> {
         message: &[u8],
         out: &mut Vec<u8>,
         reply_to: impl FnOnce() -> R,
+    ) -> Step {
+        self.ask_with(host, (from, message), out, &mut Some(reply_to), false)
+    }
+
+    /// The same; but where a person could allow what is denied, says so in place of refusing, if
+    /// the question `may_wait`. `reply_to` is left where nothing was made of it.
+    pub fn ask_with<F: FnOnce() -> R>(
+        &mut self,
+        host: &impl Host<Names = N>,
+        (from, message): (ClientKey, &[u8]),
+        out: &mut Vec<u8>,
+        reply_to: &mut Option<F>,
+        may_wait: bool,
     ) -> Step {
         let question = match question::parse(message, from.protocol == Protocol::TCP) {
             Ok(question) => question,
@@ -218,8 +243,21 @@ impl<N: Names, R> Engine<N, R> {
         let asker = Asker { from, client };
         let names = self.renew(host, client.session);
         let step = match self.decide(host, &*names, asker, &question, out) {
-            Ok(Some(judged)) => self.enqueue(asker, &question, &judged, reply_to),
+            Ok(Some(judged)) => match reply_to.take() {
+                Some(reply_to) => self.enqueue(asker, &question, &judged, reply_to),
+                None => Ok(Step::Silent),
+            },
             Ok(None) => Ok(Step::Reply),
+            Err(denial) if may_wait && denial.reason == Reason::NeedsApproval => {
+                match Name::parse(question.key.name()) {
+                    Ok(name) => Ok(Step::Approve {
+                        client,
+                        name,
+                        rule: denial.rule,
+                    }),
+                    Err(_) => Err(denial),
+                }
+            }
             Err(denial) => Err(denial),
         };
         step.unwrap_or_else(|denial| {
@@ -365,17 +403,19 @@ impl<N: Names, R> Engine<N, R> {
         {
             self.cache.clear();
             self.observed.clear();
+            self.alone.clear();
             self.names = Some(names);
         }
         host.names_for(session)
     }
 
-    /// The answers that may be given under these settings: those who are only observed get more.
+    /// The answers that may be given under these settings: those who are only observed get more,
+    /// and so do those who alone were granted something.
     fn cache(&mut self, settings: &Settings) -> &mut Cache {
-        if settings.observe {
-            &mut self.observed
-        } else {
-            &mut self.cache
+        match settings.alone {
+            Some(session) => self.alone.entry(session).or_insert_with(Cache::new),
+            None if settings.observe => &mut self.observed,
+            None => &mut self.cache,
         }
     }
 

@@ -51,6 +51,7 @@ impl FakeNames {
                 extra_types: vec![16],
                 refuse_with_nxdomain: false,
                 observe: false,
+                alone: None,
             },
         }
     }
@@ -70,6 +71,7 @@ impl Names for FakeNames {
                 .filter(|suffix| name.ends_with(*suffix));
             if pattern == name || wildcard.is_some() {
                 return NameVerdict::Allow {
+                    until: u64::MAX,
                     rules: vec![RuleId(*rule)],
                     wildcard: wildcard.map(|_| pattern.clone()),
                 };

@@ -33,6 +33,9 @@ pub struct Grant {
     pub rules: Arc<[RuleId]>,
     /// [`PortSet::EMPTY`] for a name that is only watched: remembered, never in the kernel.
     pub set: PortSet,
+    /// However long an answer is good for: boot time in nanoseconds, [`u64::MAX`] where the policy
+    /// sets no end.
+    pub until: u64,
 }
 
 /// For how long, and for how many addresses of one name.
@@ -241,16 +244,16 @@ impl Leases {
         })
     }
 
-    /// The table as it is under another policy: `decide` says what that grants to a name, `None`
-    /// when nothing. Nothing is marked; all of [`Leases::image`] is to be written for the new
+    /// The table as it is under another policy: `decide` says what that grants to a session's name,
+    /// `None` when nothing. Nothing is marked; all of [`Leases::image`] is to be written for the new
     /// generation before it takes effect. The present table stays as it is.
     #[must_use = "the present table stays as it is"]
-    pub fn rejudged(&self, mut decide: impl FnMut(&Name) -> Option<Grant>) -> Self {
+    pub fn rejudged(&self, mut decide: impl FnMut(u64, &Name) -> Option<Grant>) -> Self {
         let mut table = self.clone();
         table.marked.clear();
         table.held = 0;
-        for session in table.sessions.values_mut() {
-            session.rejudge(&mut decide);
+        for (id, session) in &mut table.sessions {
+            session.rejudge(&mut |name| decide(*id, name));
             table.held += session.len();
         }
         table

@@ -8,6 +8,7 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
     rc::Rc,
+    time::Duration,
 };
 
 use egress_common::{ClientKey, Protocol, RESOLVER_SLOTS};
@@ -20,6 +21,7 @@ use tokio::{
 use super::{
     Addresses, Host, NoAddress, ask,
     engine::{Engine, Step},
+    held::{About, Held, Kept, One},
     leases::Leases,
     tcp::{self, Connections},
     upstream::Upstreams,
@@ -156,6 +158,8 @@ pub struct Server<H: Host> {
 pub(super) struct Shared<H: Host> {
     pub(super) host: H,
     engine: RefCell<Engine<H::Names, Route>>,
+    /// Questions that wait for a person.
+    held: RefCell<Held<Route>>,
     upstreams: Upstreams,
     pub(super) connections: RefCell<Connections>,
 }
@@ -192,6 +196,7 @@ impl<H: Host + 'static> Server<H> {
             shared: Rc::new(Shared {
                 host,
                 engine: RefCell::new(Engine::new(leases)),
+                held: RefCell::default(),
                 upstreams: Upstreams::new(upstreams),
                 connections: RefCell::default(),
             }),
@@ -232,6 +237,22 @@ impl<H: Host + 'static> Server<H> {
         ask::addresses(&self.shared, from, name).await
     }
 
+    /// A person has answered, or the policy has changed: what waits for this name is asked anew.
+    /// Must run in a [`tokio::task::LocalSet`].
+    pub fn settle(&self, session: u64, name: &Name) {
+        self.shared.settle(&(session, name.clone()), None);
+    }
+
+    /// Questions that wait for a person.
+    pub fn held(&self) -> usize {
+        self.shared.held.borrow().len()
+    }
+
+    /// Nobody waits in a session that is over.
+    pub fn end_held(&self, session: u64) {
+        self.shared.held.borrow_mut().end(session);
+    }
+
     /// Other upstreams from the next question on.
     pub fn set_upstreams(&self, servers: &[SocketAddr]) {
         self.shared.upstreams.replace(servers);
@@ -252,10 +273,73 @@ impl<H: Host + 'static> Shared<H> {
         out: &mut Vec<u8>,
         reply_to: impl FnOnce() -> Route,
     ) -> Step {
-        let step = self
-            .engine
-            .borrow_mut()
-            .ask(&self.host, from, message, out, reply_to);
+        let mut reply_to = Some(reply_to);
+        let step = self.put((from, message), out, &mut reply_to, true);
+        let Step::Approve { client, name, rule } = &step else {
+            return step;
+        };
+        let session = client.session;
+        let has_room = self.held.borrow().has_room(session, message.len());
+        let until = has_room
+            .then(|| self.host.approval(client, name, *rule))
+            .flatten();
+        let Some(until) = until else {
+            return self.put((from, message), out, &mut reply_to, false);
+        };
+        let Some(reply_to) = reply_to.take() else {
+            return Step::Silent;
+        };
+        let about = (session, name.clone());
+        let kept = self.held.borrow_mut().keep(
+            about.clone(),
+            One {
+                from,
+                message: message.to_vec(),
+                reply_to: reply_to(),
+            },
+        );
+        if let Kept::First(serial) = kept {
+            let left = Duration::from_nanos(until.saturating_sub(self.host.now()));
+            let shared = Rc::clone(self);
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep(left).await;
+                shared.settle(&about, Some(serial));
+            });
+        }
+        Step::Wait
+    }
+
+    /// Asks anew what waited for a person; it waits no more.
+    fn settle(self: &Rc<Self>, about: &About, serial: Option<u64>) {
+        let questions = self.held.borrow_mut().take(about, serial);
+        for One {
+            from,
+            message,
+            reply_to,
+        } in questions
+        {
+            let mut out = Vec::new();
+            let mut reply_to = Some(move || reply_to);
+            let step = self.put((from, &message), &mut out, &mut reply_to, false);
+            if step == Step::Reply
+                && let Some(reply_to) = reply_to
+            {
+                reply_to().send(out);
+            }
+        }
+    }
+
+    /// Hands one message to the engine. `reply_to` is used up where it waits for an upstream.
+    fn put(
+        self: &Rc<Self>,
+        asked: (ClientKey, &[u8]),
+        out: &mut Vec<u8>,
+        reply_to: &mut Option<impl FnOnce() -> Route>,
+        may_wait: bool,
+    ) -> Step {
+        let mut engine = self.engine.borrow_mut();
+        let step = engine.ask_with(&self.host, asked, out, reply_to, may_wait);
+        drop(engine);
         if let Step::Ask(lookup) = &step {
             let (shared, lookup) = (Rc::clone(self), lookup.clone());
             tokio::task::spawn_local(async move {

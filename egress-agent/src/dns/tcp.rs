@@ -123,7 +123,7 @@ async fn read<H: Host + 'static>(
                     }
                 }
                 Step::Silent => return Ok(()),
-                Step::Wait | Step::Ask(_) => {}
+                Step::Wait | Step::Ask(_) | Step::Approve { .. } => {}
             }
         } else {
             return Ok(());

@@ -33,6 +33,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct Checked {
     pub(crate) name: Option<String>,
+    pub(crate) description: String,
     pub(crate) mode: Mode,
     pub(crate) errno: Errno,
     pub(crate) inbound: Inbound,
@@ -247,6 +248,7 @@ impl<'c> Checker<'c> {
         said.extend(base.said);
         Some(Checked {
             name: file.name,
+            description: file.description,
             mode,
             errno: file.network.errno.or(errno).unwrap_or(Errno::Eperm),
             inbound: file.network.inbound.or(inbound).unwrap_or(Inbound::Deny),

@@ -258,7 +258,7 @@ fn nodes(rules: &[Rule]) -> Vec<Node> {
             .map(|address| bare(Prefix::new(&IpNet::from(*address)), Inherits::Deny)),
     );
     let mut nodes = Vec::new();
-    for rule in rules {
+    for rule in rules.iter().filter(|rule| rule.effect != Effect::Ask) {
         for network in &rule.networks {
             let prefix = Prefix::new(network);
             is_ipv4_covered |= prefix.bits < IPV4.bits && prefix.covers(IPV4);
@@ -295,6 +295,8 @@ pub(crate) fn loopback_rule(source: Arc<str>, line: u32, ports: Vec<PortRange>) 
         id: RuleId::NONE,
         name: LOOPBACK.to_owned(),
         effect: Effect::Allow,
+        description: String::new(),
+        is_shared: false,
         reason: None,
         source,
         line,
@@ -306,5 +308,6 @@ pub(crate) fn loopback_rule(source: Arc<str>, line: u32, ports: Vec<PortRange>) 
         ports,
         levels: super::rule::Levels::ADDRESS,
         http: Arc::default(),
+        deadline: std::time::Duration::ZERO,
     }
 }

@@ -10,7 +10,7 @@ use egress_common::{
 };
 use serde::Serialize;
 
-use super::{InvalidName, METADATA, Name, Policy, PortRange, TableRules, problem::quote, suggest};
+use super::{InvalidName, METADATA, Name, Policy, PortRange, Shared, problem::quote, suggest};
 
 /// A connection that somebody asks about: `HOST:PORT[/PROTO]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,6 +48,8 @@ pub enum InvalidTarget {
 pub enum Answer {
     Allow,
     Deny,
+    /// Denied until a person approves it.
+    Ask,
 }
 
 /// What happens to a connection, and why.
@@ -73,6 +75,9 @@ pub struct Explanation {
     /// The rule that would allow it, to add to `network.allow`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
+    /// What is known of a host that one party does not hold alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<String>,
     /// What else there is to know or to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
@@ -83,21 +88,15 @@ pub fn explain_connect(policy: &Policy, target: &Target) -> Explanation {
     Explainer::new(policy).explain(target)
 }
 
-/// A policy and its compiled tables.
+/// Explains by one policy.
 #[derive(Debug)]
 pub struct Explainer<'p> {
     policy: &'p Policy,
-    tables: &'p TableRules,
-    config: Config,
 }
 
 impl<'p> Explainer<'p> {
     pub fn new(policy: &'p Policy) -> Self {
-        Self {
-            policy,
-            tables: policy.table_rules(),
-            config: policy.config(1, [0; RESOLVER_SLOTS]),
-        }
+        Self { policy }
     }
 
     pub fn explain(&self, target: &Target) -> Explanation {
@@ -119,7 +118,7 @@ impl<'p> Explainer<'p> {
 
     fn explain_address(&self, target: &Target, address: IpAddr) -> Explanation {
         let flow = Flow::new(target.protocol, address.into(), target.port);
-        match self.tables.decide(&self.config, &flow) {
+        match self.policy.decide_address(&flow) {
             Verdict::Allow(grant) => self.allowed(target, grant.rule),
             Verdict::Deny(reason, rule) => self.denied(target, reason, rule),
         }
@@ -130,7 +129,12 @@ impl<'p> Explainer<'p> {
     }
 
     fn denied(&self, target: &Target, reason: Reason, rule: RuleId) -> Explanation {
-        let mut explanation = self.explanation(target, Answer::Deny, Some(reason), rule);
+        let answer = if reason == Reason::NeedsApproval {
+            Answer::Ask
+        } else {
+            Answer::Deny
+        };
+        let mut explanation = self.explanation(target, answer, Some(reason), rule);
         let Target {
             host,
             port,
@@ -158,10 +162,13 @@ impl<'p> Explainer<'p> {
             verdict,
             reason: reason.map(Reason::code),
             rule: rule.map(|rule| rule.name.clone()),
-            file: rule.map(|rule| rule.source.to_string()),
-            line: rule.map(|rule| rule.line),
+            file: rule
+                .filter(|rule| !rule.is_granted())
+                .map(|rule| rule.source.to_string()),
+            line: rule.filter(|rule| !rule.is_granted()).map(|rule| rule.line),
             text: rule.and_then(|rule| rule.reason.clone()),
             suggestion: None,
+            shared: shared(&target.host),
             help: None,
         }
     }
@@ -182,6 +189,14 @@ impl Policy {
             resolver_ports,
             ..Config::UNSET
         }
+    }
+}
+
+/// What is known of a host that one party does not hold alone.
+fn shared(host: &Host) -> Option<String> {
+    match host {
+        Host::Name(name) => Shared::of_name(name).map(|shared| shared.to_string()),
+        Host::Address(_) => None,
     }
 }
 
@@ -239,6 +254,10 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
             (true, help.map(str::to_owned))
         }
         Reason::NameDenied => (true, None),
+        Reason::NeedsApproval => {
+            let help = "it waits for a person: see `egressctl approve`";
+            (true, Some(help.to_owned()))
+        }
         Reason::LeaseExpired
         | Reason::Fragment
         | Reason::IpOptions
@@ -277,7 +296,7 @@ fn advise(target: &Target, reason: Reason, rule: Option<&super::Rule>) -> (bool,
     }
 }
 
-fn canonical(address: IpAddr) -> IpAddr {
+pub(super) fn canonical(address: IpAddr) -> IpAddr {
     let address = Address::from(address);
     address.canonical().unwrap_or(address).into()
 }
@@ -285,6 +304,15 @@ fn canonical(address: IpAddr) -> IpAddr {
 /// RFC 6761 section 6.3: these never reach a resolver.
 fn is_localhost(name: &Name) -> bool {
     name.as_str() == "localhost" || name.as_str().ends_with(".localhost")
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "{name}"),
+            Self::Address(address) => write!(f, "{address}"),
+        }
+    }
 }
 
 impl FromStr for Target {

@@ -373,3 +373,6 @@ pub(crate) fn mode(c: &mut Checker<'_>, file: &File, base: &Base) -> Mode {
     }
     mode
 }
+
+#[cfg(test)]
+mod tests;

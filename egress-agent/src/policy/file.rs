@@ -159,6 +159,9 @@ pub(crate) struct Network {
     /// What may not be reached, whatever the allow rules say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) deny: Vec<Rule>,
+    /// What waits for `egressctl approve`, where no rule allows or denies it. Written as allow rules are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ask: Vec<Rule>,
     /// Which listeners on this machine's loopback addresses may be reached.
     #[serde(default)]
     pub(crate) loopback: Loopback,
@@ -212,6 +215,14 @@ pub(crate) struct Rule {
     )]
     #[schemars(with = "Vec<Port>")]
     pub(crate) ports: Option<Vec<Port>>,
+    /// How long a person has to answer, in a rule of `ask`: `1s` to `10m`. Without it `30s`. Who is not answered is denied.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "given"
+    )]
+    #[schemars(with = "String")]
+    pub(crate) deadline: Option<String>,
     /// Why, for whoever is denied by this rule.
     #[serde(
         default,

@@ -1,6 +1,11 @@
 //! Section `network`: rules as they are written to rules as they are meant.
 
-use std::{collections::HashMap, ops::Range, sync::Arc};
+use std::{
+    collections::HashMap,
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+    time::Duration,
+};
 
 use egress_common::RuleId;
 
@@ -15,11 +20,16 @@ use super::{
     problem::{nearest, quote},
     requests,
     rule::{Effect, Levels, RESERVED, Rule},
+    settings,
     text::Place,
 };
 
 /// The word for listeners that the session itself opens.
 const SESSION: &str = "session";
+
+/// For a person to answer, where a rule of `ask` says nothing else.
+const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);
 
 /// How every message about something missing begins.
 pub(crate) const MISSING: &str = "the rule names no ";
@@ -47,6 +57,10 @@ pub(crate) fn rules(
     }
     for (index, rule) in file.network.deny.iter().enumerate() {
         rules.push(one_rule(c, rule, Effect::Deny, http, &deny.index(index)));
+    }
+    let ask = network.key("ask");
+    for (index, rule) in file.network.ask.iter().enumerate() {
+        rules.push(one_rule(c, rule, Effect::Ask, http, &ask.index(index)));
     }
     rules.sort_by_key(|rule| rule.effect);
 
@@ -108,12 +122,24 @@ fn one_rule(
     }
     let ports = ports(c, rule, effect, place);
     let levels = levels(c, rule, effect, http, place);
-    let reads = effect == Effect::Allow && levels.reads(&ports);
+    let reads = effect != Effect::Deny && levels.reads(&ports);
+    let deadline = deadline(c, rule, effect, place);
+    if effect == Effect::Ask && rule.credential.is_some() {
+        let help = "move the rule to `allow`, or take the secret out of it";
+        c.error(
+            &place.key("credential"),
+            "a rule of `ask` adds no secret to requests",
+            Some(help),
+        );
+    }
     Rule {
+        deadline,
         http: Arc::new(requests::http(c, rule, reads, place)),
         id: RuleId::NONE,
         name: rule.name.clone(),
         effect,
+        description: rule.description.clone(),
+        is_shared: rule.multi_tenant,
         reason: rule.reason.clone(),
         source: c.source(),
         line: c.line(place),
@@ -121,6 +147,27 @@ fn one_rule(
         networks,
         ports,
         levels,
+    }
+}
+
+/// How long a person has to answer.
+fn deadline(c: &mut Checker<'_>, rule: &file::Rule, effect: Effect, place: &Place<'_>) -> Duration {
+    let at = place.key("deadline");
+    match (&rule.deadline, effect) {
+        (None, Effect::Ask) => DEADLINE,
+        (None, Effect::Allow | Effect::Deny) => Duration::ZERO,
+        (Some(_), Effect::Allow | Effect::Deny) => {
+            let help = "move the rule to `ask`, or take `deadline` out of it";
+            c.error(
+                &at,
+                "`deadline` has a meaning only in a rule of `ask`",
+                Some(help),
+            );
+            Duration::ZERO
+        }
+        (Some(text), Effect::Ask) => {
+            settings::duration(c, text, DEADLINES, &at).unwrap_or(DEADLINE)
+        }
     }
 }
 
@@ -160,7 +207,7 @@ fn ports(
     let section = place.key("ports");
     match (&rule.ports, effect) {
         (None, Effect::Deny) => PortRange::EVERY.to_vec(),
-        (None, Effect::Allow) => {
+        (None, Effect::Allow | Effect::Ask) => {
             let message = format!("{MISSING}ports");
             let help = "add `ports`, such as `[\"443/tcp\"]`";
             c.error(place, &message, Some(help));
@@ -172,13 +219,13 @@ fn ports(
             c.error(&section, &message, Some(help));
             Vec::new()
         }
-        (Some(ports), Effect::Allow) if ports.is_empty() => {
+        (Some(ports), Effect::Allow | Effect::Ask) if ports.is_empty() => {
             let message = format!("{MISSING}ports");
             let help = "an empty list allows nothing; write ports such as `443/tcp`";
             c.error(&section, &message, Some(help));
             Vec::new()
         }
-        (Some(ports), Effect::Allow | Effect::Deny) => {
+        (Some(ports), Effect::Allow | Effect::Deny | Effect::Ask) => {
             let ports = ports.iter().enumerate();
             ports
                 .filter_map(|(index, port)| one_port(c, port, &section.index(index)))
@@ -262,9 +309,14 @@ fn check_unique(c: &mut Checker<'_>, file: &File, inherited: &[Rule]) {
     let root = Place::ROOT;
     let network = root.key("network");
     let (allow, deny) = (network.key("allow"), network.key("deny"));
+    let ask = network.key("ask");
     let mut names: HashMap<&str, Result<(Place<'_>, usize), &Rule>> = HashMap::new();
     names.extend(inherited.iter().map(|rule| (rule.name.as_str(), Err(rule))));
-    for (section, rules) in [(allow, &file.network.allow), (deny, &file.network.deny)] {
+    for (section, rules) in [
+        (allow, &file.network.allow),
+        (deny, &file.network.deny),
+        (ask, &file.network.ask),
+    ] {
         for (index, rule) in rules.iter().enumerate() {
             let name = rule.name.as_str();
             let place = section.index(index);

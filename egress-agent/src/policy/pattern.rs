@@ -64,7 +64,7 @@ impl NamePattern {
     }
 
     /// Whether it covers a normalised name.
-    pub(crate) fn covers(&self, name: &str) -> bool {
+    pub fn covers(&self, name: &str) -> bool {
         let below = |base: &Name| {
             name.strip_suffix(base.as_str())
                 .and_then(|name| name.strip_suffix('.'))

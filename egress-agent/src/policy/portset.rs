@@ -33,7 +33,7 @@ pub struct PortEntry {
 #[derive(Clone, Debug)]
 pub struct PortSets {
     next: u32,
-    /// Digest of the policy whose rule ids the keys are.
+    /// Edition of the policy whose rule ids the keys are.
     policy: Arc<str>,
     by_rules: HashMap<Vec<RuleId>, PortSet>,
     by_pieces: HashMap<Vec<Piece>, PortSet>,
@@ -61,7 +61,7 @@ impl PortSets {
         policy: &super::Policy,
         rules: &[RuleId],
     ) -> (PortSet, Vec<PortEntry>) {
-        self.begin(policy.digest_shared());
+        self.begin(policy.edition());
         if let Some(set) = self.by_rules.get(rules) {
             return (*set, Vec::new());
         }
@@ -169,14 +169,19 @@ pub(crate) fn resolve(ranges: impl Iterator<Item = (PortRange, RuleId)>) -> Vec<
 /// What is allowed under these rules, taken together: their ports, less those of the deny rules
 /// among them.
 pub(crate) fn allowed_pieces(all: &[Rule], ids: &[RuleId]) -> Vec<Piece> {
+    pieces_of(Effect::Allow, all, ids)
+}
+
+/// The same for another effect.
+pub(crate) fn pieces_of(effect: Effect, all: &[Rule], ids: &[RuleId]) -> Vec<Piece> {
     let rules = || ids.iter().filter_map(|id| find(all, *id));
     let of = |effect| {
         rules()
             .filter(move |rule: &&Rule| rule.effect == effect)
             .flat_map(|rule| rule.ports.iter().map(|range| (*range, rule.id)))
     };
-    let mut pieces = resolve(of(Effect::Deny).chain(of(Effect::Allow)));
-    pieces.retain(|piece| find(all, piece.rule).is_some_and(|rule| rule.effect == Effect::Allow));
+    let mut pieces = resolve(of(Effect::Deny).chain(of(effect)));
+    pieces.retain(|piece| find(all, piece.rule).is_some_and(|rule| rule.effect == effect));
     pieces
 }
 

@@ -18,6 +18,8 @@ pub(crate) const RESERVED: &[&str] = &[LOOPBACK, "session", "resolver", "inbound
 pub enum Effect {
     Allow,
     Deny,
+    /// A person is asked, where no rule allows or denies.
+    Ask,
 }
 
 /// One rule: what its hosts and networks may be asked for, or may not.
@@ -27,6 +29,10 @@ pub struct Rule {
     pub id: RuleId,
     pub name: String,
     pub effect: Effect,
+    /// A text for people.
+    pub description: String,
+    /// Whether it says that strangers share what it allows, and that this is meant.
+    pub is_shared: bool,
     /// Why, for whoever is denied.
     pub reason: Option<String>,
     /// The file that the rule is written in.
@@ -40,6 +46,8 @@ pub struct Rule {
     pub levels: Levels,
     /// What may be said to its hosts, at level `http`.
     pub http: Arc<Http>,
+    /// How long a person has to answer, where the effect is [`Effect::Ask`].
+    pub deadline: Duration,
 }
 
 /// What is looked at on the way to the hosts of a rule.
@@ -87,6 +95,11 @@ pub(crate) const fn is_http(port: u16) -> bool {
 }
 
 impl Rule {
+    /// Whether it stands in no file.
+    pub fn is_granted(&self) -> bool {
+        self.line == 0
+    }
+
     /// Whether no port is left over.
     pub(crate) fn covers_every_port(&self) -> bool {
         let pieces = portset::resolve(self.ports.iter().map(|range| (*range, self.id)));

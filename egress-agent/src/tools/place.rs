@@ -136,13 +136,20 @@ fn of_name(policy: &Policy, name: &Name, explain: impl FnOnce() -> Explanation) 
                 .and_then(|rule| policy.rule(*rule))
                 .map(|rule| rule.name.clone()),
         },
+        // The network waits for the person; the call that leads there may begin.
+        NameDecision::Deny {
+            reason: Reason::NeedsApproval,
+            rule,
+        } => Standing::Allowed {
+            rule: policy.rule(rule).map(|rule| rule.name.clone()),
+        },
         NameDecision::Deny { .. } => denied(explain()),
     }
 }
 
 fn decide(policy: &Policy, host: &Host, explanation: Explanation) -> Standing {
     match explanation.verdict {
-        Answer::Allow => Standing::Allowed {
+        Answer::Allow | Answer::Ask => Standing::Allowed {
             rule: explanation.rule,
         },
         Answer::Deny

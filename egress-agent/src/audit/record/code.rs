@@ -45,6 +45,9 @@ impl Kind {
             Self::GuardLost => "guard-lost",
             Self::GuardReleased => "guard-released",
             Self::SettingChanged => "setting-changed",
+            Self::GrantAdded => "grant-added",
+            Self::GrantEnded => "grant-ended",
+            Self::Approval => "approval",
             Self::Lost => "lost",
             Self::Mended => "mended",
         }

@@ -140,6 +140,9 @@ fn class(record: &Record) -> Class {
         | Kind::GuardLost
         | Kind::GuardReleased
         | Kind::SettingChanged
+        | Kind::GrantAdded
+        | Kind::GrantEnded
+        | Kind::Approval
         | Kind::Lost
         | Kind::Mended => application(6002, OTHER, record.event.code()),
     }
@@ -149,7 +152,8 @@ fn class(record: &Record) -> Class {
 fn severity(record: &Record) -> u8 {
     match record.event {
         Kind::GuardLost | Kind::Lost | Kind::Mended | Kind::PolicyRefused => 4,
-        Kind::GuardReleased | Kind::SettingChanged => 3,
+        Kind::GuardReleased | Kind::SettingChanged | Kind::GrantAdded => 3,
+        Kind::GrantEnded => 1,
         Kind::Flow
         | Kind::Socket
         | Kind::Question
@@ -161,6 +165,7 @@ fn severity(record: &Record) -> u8 {
         | Kind::PolicyLoaded
         | Kind::SessionBegin
         | Kind::SessionEnd
+        | Kind::Approval
         | Kind::GuardAttached => match record.verdict {
             _ if !record.findings.is_empty() => 4,
             Some(Verdict::Deny) => 3,
@@ -580,6 +585,9 @@ mod tests {
             Kind::GuardLost,
             Kind::GuardReleased,
             Kind::SettingChanged,
+            Kind::GrantAdded,
+            Kind::GrantEnded,
+            Kind::Approval,
             Kind::Lost,
             Kind::Mended,
         ] {

@@ -152,10 +152,12 @@ impl<N: Names, R> Engine<N, R> {
         let session = asker.client.session;
         let Judged { name, grant, .. } = &*cached.judged;
         let terms = &settings.terms;
-        if self
-            .leases
-            .touch(session, name, &cached.addresses, lasting(terms, left, now))
-        {
+        if self.leases.touch(
+            session,
+            name,
+            &cached.addresses,
+            lasting(terms, left, now).min(grant.until),
+        ) {
             return Ok(left);
         }
         self.leases

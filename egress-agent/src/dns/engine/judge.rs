@@ -74,6 +74,11 @@ impl Denial {
                 None => format!("egressd: {code}: {name} is denied by rule {}", self.rule.0),
             };
         }
+        if self.reason == Reason::NeedsApproval {
+            return format!(
+                "egressd: {code}: {name} needs a person's approval, and nobody has given it (`egressctl approve`)"
+            );
+        }
         if self.reason == Reason::TypeDenied {
             return format!("egressd: {code}: records of type {kind} are not answered");
         }
@@ -95,11 +100,12 @@ pub(in crate::dns) fn judge(names: &impl Names, name: &str, kind: u16) -> Result
         Ok(_) => Denial::with_text(Reason::BadQuestion, error.to_string()),
     })?;
     match verdict {
-        Ok((rules, pattern)) => Ok(Judged {
+        Ok((rules, pattern, until)) => Ok(Judged {
             name,
             grant: Grant {
                 rules: rules.into(),
                 set: PortSet::EMPTY,
+                until,
             },
             pattern,
             private,
@@ -110,6 +116,7 @@ pub(in crate::dns) fn judge(names: &impl Names, name: &str, kind: u16) -> Result
             grant: Grant {
                 rules: [].into(),
                 set: PortSet::EMPTY,
+                until: u64::MAX,
             },
             pattern: None,
             private,
@@ -119,11 +126,15 @@ pub(in crate::dns) fn judge(names: &impl Names, name: &str, kind: u16) -> Result
     }
 }
 
-type Permit = (Vec<RuleId>, Option<Box<str>>);
+type Permit = (Vec<RuleId>, Option<Box<str>>, u64);
 
 fn permit(names: &impl Names, name: &str, kind: u16) -> Result<Permit, Denial> {
-    let (rules, wildcard) = match names.decide_name(name) {
-        NameVerdict::Allow { rules, wildcard } => (rules, wildcard),
+    let (rules, wildcard, until) = match names.decide_name(name) {
+        NameVerdict::Allow {
+            rules,
+            wildcard,
+            until,
+        } => (rules, wildcard, until),
         NameVerdict::Deny { reason, rule } => {
             return Err(Denial {
                 reason,
@@ -146,5 +157,5 @@ fn permit(names: &impl Names, name: &str, kind: u16) -> Result<Permit, Denial> {
             format!("`{label}` looks like data; name the host itself in the policy if it is one");
         return Err(Denial::with_text(Reason::SuspiciousName, text));
     }
-    Ok((rules, wildcard.map(String::into_boxed_str)))
+    Ok((rules, wildcard.map(String::into_boxed_str), until))
 }

@@ -25,6 +25,7 @@ impl Leases {
         let nothing = Grant {
             rules: Arc::from([]),
             set: PortSet::EMPTY,
+            until: u64::MAX,
         };
         let mut leases = Self::new(bounds);
         for hold in holds {

@@ -49,6 +49,11 @@ impl Known {
     fn hold(&self, address: Address) -> Option<&Hold> {
         self.holds.iter().find(|hold| hold.address == address)
     }
+
+    /// When a hold ends under the grant that the name has now.
+    fn end(&self, expires: u64) -> u64 {
+        expires.min(self.grant.until)
+    }
 }
 
 impl Session {
@@ -226,7 +231,7 @@ impl Session {
             known.grant = grant;
             for hold in &known.holds {
                 if let Some(entry) = self.addresses.get_mut(&hold.address) {
-                    merge(&mut entry.lease, known.grant.set, hold.expires);
+                    merge(&mut entry.lease, known.grant.set, known.end(hold.expires));
                 }
             }
         }
@@ -281,10 +286,10 @@ impl Session {
         id
     }
 
-    /// Takes over a grant; says whether the port set is another one than before.
+    /// Takes over a grant; says whether the port set or its end is another one than before.
     fn regrant(&mut self, id: NameId, grant: &Grant) -> bool {
         self.names.get_mut(id).is_some_and(|known| {
-            let other = known.grant.set != grant.set;
+            let other = known.grant.set != grant.set || known.grant.until != grant.until;
             if other || known.grant.rules != grant.rules {
                 known.grant = grant.clone();
             }
@@ -328,7 +333,7 @@ impl Session {
                 expires
             };
         self.order.insert((expires, id, address));
-        merge(&mut entry.lease, known.grant.set, expires)
+        merge(&mut entry.lease, known.grant.set, known.end(expires))
     }
 
     fn drop_hold(&mut self, id: NameId, address: Address) {
@@ -359,7 +364,7 @@ impl Session {
                 continue;
             };
             if let Some(hold) = known.hold(address) {
-                merge(&mut lease, known.grant.set, hold.expires);
+                merge(&mut lease, known.grant.set, known.end(hold.expires));
                 newest = newest.max(Some((hold.learned, *id)));
             }
         }
@@ -413,7 +418,7 @@ fn held<'a>(session: u64, known: &'a Known, hold: &Hold) -> Held<'a> {
         name: &known.name,
         grant: &known.grant,
         address: hold.address,
-        expires: hold.expires,
+        expires: known.end(hold.expires),
         since: hold.since,
     }
 }

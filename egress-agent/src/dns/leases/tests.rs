@@ -233,7 +233,7 @@ fn another_policy_regrants_or_forgets_every_name() {
     let mut leases = Leases::default();
     learn(&mut leases, "a.example", 7, &[1, 2], 20, 0).unwrap();
     learn(&mut leases, "b.example", 7, &[2, 3], 50, 0).unwrap();
-    let table = leases.rejudged(|name| (&**name == "b.example").then(|| grant(9)));
+    let table = leases.rejudged(|_, name| (&**name == "b.example").then(|| grant(9)));
     assert!(grants(&table, 1).is_empty());
     assert_eq!(grants(&table, 2), [(9, 55)]);
     assert_eq!(grants(&table, 3), [(9, 55)]);
@@ -270,7 +270,7 @@ fn what_is_recalled_is_allowed_nothing_until_it_is_judged() {
     let recalled = Leases::recall(Bounds::default(), holds);
     assert_eq!(recalled.len(), 2);
     assert_eq!(recalled.image().count(), 0);
-    let judged = recalled.rejudged(|name| (&**name == "a.example").then(|| grant(8)));
+    let judged = recalled.rejudged(|_, name| (&**name == "a.example").then(|| grant(8)));
     let image: Vec<_> = judged.image().collect();
     assert_eq!(image.len(), 1);
     assert_eq!(judged.len(), 1);
@@ -303,7 +303,10 @@ fn a_hundred_thousand_leases_are_learnt_listed_and_ended_in_linear_time() {
         }
     }
     assert_eq!(leases.iter().count(), 100_000);
-    assert_eq!(leases.rejudged(|_| Some(grant(8))).image().count(), 100_000);
+    assert_eq!(
+        leases.rejudged(|_, _| Some(grant(8))).image().count(),
+        100_000
+    );
     for session in 0..4 {
         leases.end(session);
     }
@@ -451,7 +454,7 @@ proptest! {
                 }
                 Step::Rejudge(denied) => {
                     policy = (policy + 1) % 4;
-                    leases = leases.rejudged(|name| {
+                    leases = leases.rejudged(|_, name| {
                         let n: u8 = name.split('.').next().unwrap().trim_start_matches('n').parse().unwrap();
                         (n != denied).then(|| grant(set_of(n, policy)))
                     });

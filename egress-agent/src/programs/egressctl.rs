@@ -2,15 +2,15 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
-use egress_agent::{
+use super::{Program, man};
+use crate::{
     cli::{
-        self, Exit, Screen, admin, attempt, ca, classify, confirm, dashboard, doctor, hook, log,
-        mcp, policy, replay, rules, run, scan, selftest, session, status, why, wrap,
+        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, dashboard, doctor, home, hook, init, log, mcp, policy, replay, report, rules, run, scan, selftest, session, status, uninstall, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
 };
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Starts agents under the guard of egressd, and shows what is enforced and why.
 #[derive(Debug, Parser)]
@@ -34,6 +34,8 @@ enum Verb {
     Status(status::StatusArgs),
     /// Show what was decided, and why.
     Log(log::LogArgs),
+    /// Say what agents did, for a reviewer or after an incident; exit 1 when the log is not whole.
+    Report(report::ReportArgs),
     /// Say how a destination is decided, why, and what would change it; exit 1 for deny.
     Why(why::WhyArgs),
     /// Print the address of the dashboard, with the token that it wants.
@@ -66,6 +68,10 @@ enum Verb {
     Classify(classify::ClassifyArgs),
     /// Let the next call of a tool through that waits for a person.
     Confirm(confirm::ConfirmArgs),
+    /// Open a destination for a time, for a session or for good, after showing what that opens.
+    Allow(allow::AllowArgs),
+    /// Show and settle what waits for a person (`network.ask`).
+    Approve(approve::ApproveArgs),
     /// Make egressd read its policies again; a bad one leaves the old one in force (exit 3).
     Reload(admin::ReloadArgs),
     /// Take the guard off. Only root, and only from outside.
@@ -76,10 +82,31 @@ enum Verb {
     /// Shims that run tools under a policy of their own.
     #[command(subcommand)]
     Wrap(wrap::Command),
-    /// Check what this machine offers; with `--escape`, try every known way out.
+    /// Check what this machine offers and what is set up on it; with `--escape`, try every known way
+    /// out.
     Doctor(doctor::DoctorArgs),
+    /// Set up egressd on this machine: policy, units, hooks; show everything first.
+    Init(init::InitArgs),
+    /// Take back what `init` has done.
+    Uninstall(uninstall::UninstallArgs),
+    /// Do what `init` and `doctor` do in a home, as its owner.
+    #[command(hide = true)]
+    InHome,
     /// Print completions for a shell.
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+        /// Whose.
+        #[arg(long, value_enum, default_value = "egressctl")]
+        program: Program,
+    },
+    /// Write the manual pages of both programs into a directory.
+    #[command(hide = true)]
+    Man {
+        directory: PathBuf,
+        /// Of the pages.
+        #[arg(long, default_value = "")]
+        date: String,
+    },
     /// Enter a session and become a command.
     #[command(hide = true)]
     Enter(run::EnterArgs),
@@ -88,7 +115,11 @@ enum Verb {
     Attempt(attempt::AttemptArgs),
 }
 
-fn main() -> ExitCode {
+pub(super) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+pub(super) fn main() -> ExitCode {
     if let Some(code) = hook::quick(std::env::args_os().skip(1)) {
         return code;
     }
@@ -100,6 +131,7 @@ fn main() -> ExitCode {
         Verb::Enter(args) => Ok(run::enter(&args)),
         Verb::Status(args) => status::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
+        Verb::Report(args) => report::run(args, &socket, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
         Verb::Dashboard(args) => dashboard::run(&args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
@@ -117,17 +149,26 @@ fn main() -> ExitCode {
         }
         Verb::Classify(args) => classify::classify(&args, std::io::stdin().lock(), &mut screen),
         Verb::Confirm(args) => confirm::run(&args, &socket, &mut screen),
+        Verb::Allow(args) => allow::run(args, &socket, &mut screen),
+        Verb::Approve(args) => approve::run(args, &socket, &mut screen),
         Verb::Reload(args) => admin::reload(args, &socket, &mut screen),
         Verb::Release(args) => admin::release(&args, &socket, &mut screen),
         Verb::Ca(command) => ca::run(command, &mut screen),
         Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),
         Verb::Wrap(command) => wrap::run(command, &socket, &mut screen),
+        Verb::Init(args) => init::run(args, &socket, &mut screen),
+        Verb::Uninstall(args) => uninstall::run(&args, &socket, &mut screen),
+        Verb::InHome => home::run(),
         Verb::Attempt(args) => attempt::run(args, &mut screen),
-        Verb::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "egressctl", &mut std::io::stdout());
-            Ok(Exit::Ok)
+        Verb::Completions { shell, program } => {
+            let mut command = program.command();
+            // It panics where it cannot write.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut command, program.name(), &mut text);
+            let written = screen.writer().write_all(&text);
+            written.map(|()| Exit::Ok).map_err(anyhow::Error::from)
         }
+        Verb::Man { directory, date } => man::write(&directory, &date, &mut screen),
     };
     match done {
         Ok(exit) => exit.into(),

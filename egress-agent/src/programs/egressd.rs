@@ -6,9 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::bail;
-use clap::{Parser, Subcommand};
-use egress_agent::{
+use crate::{
     cli::{self, Exit, PIN_DIR, RUNTIME_DIR, journal, run as cli_run},
     daemon::{
         policies::InvalidPolicy,
@@ -17,6 +15,8 @@ use egress_agent::{
     dashboard::Address,
     launch::parent,
 };
+use anyhow::bail;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
@@ -84,7 +84,11 @@ struct RunArgs {
     command: Vec<OsString>,
 }
 
-fn main() -> ExitCode {
+pub(super) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+pub(super) fn main() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Enter(args) => cli_run::enter(&args).into(),
         Verb::Run(args) => match start(args) {
