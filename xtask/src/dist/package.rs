@@ -79,7 +79,7 @@ impl Build {
             self.program.display()
         );
         let version = format!("{}-1", env!("CARGO_PKG_VERSION"));
-        let package = self.package(&self.directory, &version)?;
+        let package = self.package(&self.directory, &version, &[])?;
         let tarball = self.tarball(&package)?;
         self.sums(&[&package, &tarball])?;
         Ok(Shipped {
@@ -92,14 +92,14 @@ impl Build {
     /// The same under a later version, to upgrade to.
     pub(super) fn next(&self) -> Result<PathBuf> {
         let version = format!("{}-2", env!("CARGO_PKG_VERSION"));
-        self.package(&self.directory.join("next"), &version)
+        self.package(&self.directory.join("next"), &version, &["--fast"])
     }
 
     /// The package once more, elsewhere and later: the same bytes.
     pub(super) fn is_reproducible(&self, shipped: &Shipped) -> Result<()> {
         let version = format!("{}-1", env!("CARGO_PKG_VERSION"));
         stage::make(&self.program, &self.directory.join("stage"), &self.date)?;
-        let again = self.package(&self.directory.join("again"), &version)?;
+        let again = self.package(&self.directory.join("again"), &version, &[])?;
         ensure!(
             fs::read(&again)? == fs::read(&shipped.package)?,
             "two packages of the same sources differ: compare {} and {}",
@@ -110,13 +110,14 @@ impl Build {
         Ok(())
     }
 
-    fn package(&self, into: &Path, version: &str) -> Result<PathBuf> {
+    fn package(&self, into: &Path, version: &str, options: &[&str]) -> Result<PathBuf> {
         fs::create_dir_all(into)?;
         let package = into.join(format!("egressd_{version}_amd64.deb"));
         output(
             cargo()
                 .env("SOURCE_DATE_EPOCH", self.date.seconds.to_string())
                 .args(["deb", "--quiet", "--package", "egress-agent"])
+                .args(options)
                 // Built and stripped already; a second build could differ from what was measured.
                 .args([
                     "--no-build",
