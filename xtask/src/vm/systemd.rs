@@ -34,8 +34,10 @@ systemd-resolved,python3-minimal,iproute2,procps";
 /// What the machine needs beside what is built in.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "veth", "ipv6"];
 const LIMIT: Duration = Duration::from_mins(9);
+/// The flow that must live speaks no TLS.
 pub(super) const POLICY: &str = r#"{ "version": 1, "name": "checks",
-  "network": { "allow": [ { "name": "site", "hosts": ["allowed.example"], "ports": ["443/tcp"] } ] } }
+  "network": { "allow": [ { "name": "site", "hosts": ["allowed.example"], "ports": ["443/tcp"],
+    "level": "address" } ] } }
 "#;
 pub(super) const ARGUMENTS: &str = "quiet rdinit=/init systemd.show_status=no \
 systemd.firstboot=no systemd.journald.forward_to_console=1";
