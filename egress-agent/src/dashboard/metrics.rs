@@ -366,6 +366,8 @@ mod tests {
                 counters: [("connect-denied".to_owned(), 7)].into(),
                 leases: 3,
                 sessions: 0,
+                grants: 0,
+                waiting: 0,
                 lost: 2,
                 gaps: vec!["one".to_owned()],
             }],

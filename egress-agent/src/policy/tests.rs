@@ -299,6 +299,7 @@ fn the_most_specific_rule_comes_first_and_deny_beats_allow() {
         NameDecision::Allow(NameGrant {
             rules: ids(rules),
             wildcard: wildcard.map(|text| NamePattern::parse(text).unwrap()),
+            until: u64::MAX,
         })
     };
     let denied = |rule: &str| NameDecision::Deny {

@@ -29,6 +29,7 @@ pub(super) fn overview(socket: &Path, session: Option<&str>) -> Result<Box<Overv
         | Reply::Judged(_)
         | Reply::Aftermath(_)
         | Reply::Entered(_)
+        | Reply::Dashboard(_)
         | Reply::Opening(_)
         | Reply::Grants(_)
         | Reply::Pending(_)

@@ -1,6 +1,6 @@
 //! Names that one session alone was granted, and names that a person is asked about.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use super::*;
 use crate::dns::fake::{FakeHost, FakeNames, SECOND, a, client, message, name, query};

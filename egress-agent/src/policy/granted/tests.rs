@@ -190,7 +190,6 @@ fn network() -> impl Strategy<Value = &'static str> {
         "169.254.169.254",
         "0.0.0.0/1",
         "2001:db8::/32",
-        ,
     ])
 }
 

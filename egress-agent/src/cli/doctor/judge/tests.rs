@@ -46,7 +46,7 @@ fn well() -> Facts {
             nsswitch: Some("hosts: files resolve [!UNAVAIL=return] dns\n".to_owned()),
             resolv: Ok("nameserver 127.0.0.53\n".to_owned()),
         },
-        daemon: Ok(Box::new(super::service::tests::a_status())),
+        daemon: Ok(Box::new(service::tests::a_status())),
         version: "1.0".to_owned(),
         policies: vec![PolicyFile {
             file: "/etc/egressd/policy.json".into(),

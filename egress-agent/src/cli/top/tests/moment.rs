@@ -141,6 +141,7 @@ pub(in crate::cli::top) fn overview() -> Overview {
                 lost: BTreeMap::new(),
                 failure: None,
             }),
+            listeners: Vec::new(),
         },
         flows: vec![
             flow(

@@ -28,6 +28,8 @@ fn a_guard() -> Guard {
         counters: BTreeMap::new(),
         leases: 0,
         sessions: 1,
+        grants: 0,
+        waiting: 0,
         lost: 0,
         gaps: Vec::new(),
     }
@@ -47,6 +49,7 @@ pub(in crate::cli::doctor::judge) fn a_status() -> Status {
             lost: BTreeMap::new(),
             failure: None,
         }),
+        listeners: Vec::new(),
     }
 }
 
