@@ -9,13 +9,26 @@ fn completions_know_every_verb() {
         assert!(output.status.success(), "{shell}");
         let script = String::from_utf8(output.stdout).unwrap();
         for verb in [
-            "run", "status", "log", "why", "session", "policy", "reload", "release", "rules",
-            "replay", "scan", "selftest",
+            "run",
+            "status",
+            "log",
+            "why",
+            "session",
+            "policy",
+            "reload",
+            "release",
+            "rules",
+            "replay",
+            "scan",
+            "selftest",
+            "init",
+            "uninstall",
+            "doctor",
         ] {
             assert!(script.contains(verb), "{shell}: {verb}");
         }
         assert!(
-            !script.contains("egressctl-enter"),
+            !script.contains("egressctl-enter") && !script.contains("in-home"),
             "{shell}: a verb that people do not call"
         );
     }

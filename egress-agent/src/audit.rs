@@ -3,7 +3,7 @@
 //! ```text
 //! Record ─▶ Sink (bounded queue) ─▶ writer thread ─▶ chain::seal ─▶ audit.jsonl ─▶ audit.jsonl.1 …
 //!                                        ├─▶ followers (`egressctl log -f`)
-//!                                        └─▶ the last denials of each session (`why`, run summary)
+//!                                        └─▶ the last denials of each session (`why`, run summary), the last questions (`top`)
 //! ```
 //!
 //! JSON Lines; [`record`] is the schema, [`chain`] the hash chain and what it does and does not
@@ -13,15 +13,18 @@
 pub mod chain;
 pub mod feed;
 pub mod filter;
+mod front;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 pub mod reader;
 pub mod record;
 pub mod sink;
+pub mod tally;
 
 pub mod file;
 
 mod denials;
+mod questions;
 
 /// Where the log is when the policy names no other place.
 pub const DEFAULT_FILE: &str = "/var/log/egressd/audit.jsonl";

@@ -8,15 +8,20 @@ pub mod attempt;
 pub mod ca;
 pub mod classify;
 pub mod confirm;
+pub mod dashboard;
 pub mod doctor;
 pub mod export;
+pub mod home;
 pub mod hook;
+pub mod init;
 pub mod journal;
 pub mod log;
 pub mod mcp;
 pub mod policy;
+pub mod profiles;
 mod remotes;
 pub mod replay;
+pub mod report;
 mod rows;
 pub mod rules;
 pub mod run;
@@ -26,6 +31,8 @@ pub mod session;
 pub mod status;
 pub mod suggest;
 pub mod table;
+pub mod top;
+pub mod uninstall;
 pub mod why;
 pub mod wrap;
 
@@ -82,7 +89,8 @@ impl Screen {
     pub fn stdout(json: bool) -> Self {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = !json && !no_color && io::stdout().is_terminal();
-        Self::new(Box::new(io::stdout().lock()), json, color)
+        // Not locked for good: a panic in another thread of `top` gives the terminal back.
+        Self::new(Box::new(io::stdout()), json, color)
     }
 
     pub fn new(out: Box<dyn Write>, json: bool, color: bool) -> Self {

@@ -21,6 +21,7 @@ pub mod confinement;
 pub(crate) mod fuzz;
 pub mod grants;
 pub mod message;
+pub mod overview;
 pub mod peer;
 pub mod server;
 pub mod socket;

@@ -22,6 +22,7 @@ mod host;
 mod journal;
 pub mod notify;
 mod openings;
+mod overview;
 #[cfg(test)]
 mod parity;
 pub mod policies;
@@ -36,6 +37,7 @@ mod sessions;
 mod snoop;
 mod sockets;
 mod start;
+mod watched;
 
 use std::{
     cell::RefCell,
@@ -66,6 +68,7 @@ use grants::Grants;
 use guard::Guard;
 use policies::Loaded;
 use records::Records;
+use watched::Watched;
 
 /// A guard and the tasks that serve it.
 struct Running {
@@ -103,6 +106,9 @@ pub struct Daemon {
     /// Paths of guarded cgroups that were removed.
     lost: mpsc::UnboundedSender<String>,
     calls: Calls,
+    watched: Watched,
+    /// Open ones, for overviews.
+    sockets: Rc<overview::Sockets>,
     grants: Grants,
     /// Guards whose kernel tables still have what was granted and has ended.
     unclosed: BTreeSet<String>,

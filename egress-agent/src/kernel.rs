@@ -10,6 +10,7 @@ pub mod events;
 pub mod flows;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+pub mod live;
 pub mod log;
 pub mod lsm;
 pub mod pins;

@@ -18,6 +18,7 @@
 //! | [`daemon`] | the one task that owns guards, sessions and the order of start and stop |
 //! | [`control`] | the socket: messages, who may ask what, server and client |
 //! | [`audit`] | the record of every layer, the hash chain, files, followers |
+//! | [`dashboard`] | the page for a browser and the numbers for a monitoring system; it only looks |
 //! | [`escape`] | every known way out, tried for real: the tests and `egressctl doctor --escape` |
 //! | `fuzz` | what must hold for any foreign bytes; only in tests and under the fuzzer |
 //! | [`content`] | what a policy wants done about content: rules and findings, made ready once |
@@ -25,7 +26,9 @@
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`mcp`] | the guard between an agent and its MCP servers |
 //! | [`cli`] | the verbs of `egressctl` |
+//! | [`programs`] | `egressd` and `egressctl` themselves: which one is meant, and what it takes |
 //! | [`proxy`] | what is asked of a host that was reached: names, and what is said |
+//! | [`report`] | what agents did: records to a page for a reviewer; pure |
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
 //! | [`sse`] | streams of events, for the MCP guard and the proxy; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
@@ -40,6 +43,7 @@ pub mod cli;
 pub mod content;
 pub mod control;
 pub mod daemon;
+pub mod dashboard;
 pub mod dns;
 pub mod escape;
 #[cfg(any(test, fuzzing))]
@@ -49,7 +53,9 @@ pub mod kernel;
 pub mod launch;
 pub mod mcp;
 pub mod policy;
+pub mod programs;
 pub mod proxy;
+pub mod report;
 pub mod rules;
 pub mod sse;
 pub mod tools;

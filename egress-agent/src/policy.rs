@@ -28,6 +28,7 @@ mod check;
 mod compile;
 mod credential;
 mod explain;
+mod extend;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -37,6 +38,7 @@ mod import;
 mod inspect;
 mod learn;
 mod lint;
+mod load;
 mod name;
 pub mod net;
 mod network;
@@ -46,12 +48,14 @@ mod pattern;
 mod port;
 mod portset;
 mod problem;
+pub mod profiles;
 mod quantity;
 mod requests;
 mod rule;
 mod session;
 mod settings;
 mod shape;
+mod shared;
 mod suggest;
 mod tables;
 mod text;
@@ -63,8 +67,8 @@ mod model;
 mod shipped;
 
 use std::{
-    fs::File,
-    io::{self, Read as _},
+    collections::BTreeSet,
+    io,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
@@ -74,7 +78,9 @@ use sha2::{Digest as _, Sha256};
 
 use self::{
     check::Checked,
+    extend::Section,
     granted::{Granted, Views},
+    load::Loader,
     pattern::PatternTable,
 };
 /// How a file is checked: the packs of content rules are checked the same way.
@@ -112,16 +118,12 @@ pub use self::{
         Rule, Upstream,
     },
     session::{ListedSocket, Need, Places, SessionSettings},
+    shared::Shared,
     suggest::suggest,
     tables::TableRules,
     tools::{Connector, GitScope, ToolSettings, Unclear},
 };
 use crate::content::{Content, ContentError};
-
-/// No policy is read beyond this many bytes.
-const MAX_BYTES: u64 = 64 << 20;
-/// Policies that may extend each other in a row.
-const MAX_DEPTH: usize = 8;
 
 /// A checked policy. Immutable; share it in an `Arc`.
 #[derive(Clone, Debug)]
@@ -204,19 +206,22 @@ pub struct NameGrant {
 impl Policy {
     /// Reads and checks a policy file, and the ones that it extends.
     pub fn load(path: &Path) -> Result<Self, PolicyError> {
-        let mut policy = load(path, MAX_DEPTH)?;
+        let mut policy = Loader::default().file(path)?;
         let content = Content::load(policy.inspect())?;
         policy.files.extend(content.files().map(Path::to_owned));
         policy.content = Arc::new(content);
         Ok(policy)
     }
 
-    /// Checks a policy. `source` is the name of its file for messages. One that extends another
-    /// must be loaded.
+    /// Checks a policy. `source` is the name of its file for messages. It may extend profiles; one
+    /// that extends a file must be loaded.
     pub fn parse(text: &str, source: &str) -> Result<Self, Invalid> {
-        let refuse =
-            &mut |_path: &str| Err("`extends` needs a policy that is read from a file".to_owned());
-        parse(text, source, refuse)
+        Loader::default().placeless(text, source)
+    }
+
+    /// Checks a text as if it stood in this file.
+    pub fn parse_at(text: &str, path: &Path) -> Result<Self, Invalid> {
+        Loader::default().text(text, path)
     }
 
     pub fn warnings(&self) -> &[Problem] {
@@ -225,6 +230,11 @@ impl Policy {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What it is for.
+    pub fn description(&self) -> &str {
+        &self.checked.description
     }
 
     /// The name of the file, as it was given.
@@ -237,8 +247,8 @@ impl Policy {
         &self.files
     }
 
-    /// SHA-256 of the text in hexadecimal; with `extends`, of the text, a zero byte and the
-    /// digest of the extended policy.
+    /// SHA-256 of the text in hexadecimal; with `extends`, of the text, and for each extended
+    /// policy a zero byte and its digest.
     pub fn digest(&self) -> &str {
         &self.digest
     }
@@ -470,13 +480,23 @@ impl Policy {
         self.checked.errno
     }
 
+    /// Sections that it writes, or one that it extends.
+    pub(crate) fn said(&self) -> &BTreeSet<Section> {
+        &self.checked.said
+    }
+
+    /// The longest row of policies that extend each other, this one with it.
+    pub(crate) fn height(&self) -> usize {
+        self.checked.height
+    }
+
     pub(crate) fn inbound(&self) -> file::Inbound {
         self.checked.inbound
     }
 
     fn new(text: &str, source: &str, checked: Checked) -> Self {
         let mut hash = Sha256::new_with_prefix(text);
-        if let Some(base) = &checked.base_digest {
+        for base in &checked.base_digests {
             hash.update([0]);
             hash.update(base.as_bytes());
         }
@@ -516,76 +536,6 @@ impl Policy {
             secrets: Arc::default(),
         }
     }
-}
-
-fn parse(text: &str, source: &str, load: check::LoadBase<'_>) -> Result<Policy, Invalid> {
-    match check::check(text, source, load) {
-        Ok(checked) => Ok(Policy::new(text, source, checked)),
-        Err(problems) => Err(Invalid::new(source, text, problems)),
-    }
-}
-
-fn load(path: &Path, depth: usize) -> Result<Policy, PolicyError> {
-    let read = |source| PolicyError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let bytes = read_bounded(path).map_err(read)?;
-    let source = path.display().to_string();
-    let text = String::from_utf8(bytes).map_err(|error| not_utf8(&source, &error))?;
-    let base = &mut |name: &str| load_base(path, name, depth);
-    let mut policy = parse(&text, &source, base)?;
-    policy.files.insert(0, path.to_owned());
-    Ok(policy)
-}
-
-fn load_base(path: &Path, name: &str, depth: usize) -> Result<Policy, String> {
-    let Some(depth) = depth.checked_sub(1) else {
-        return Err(format!(
-            "more than {MAX_DEPTH} policies extend each other, perhaps in a circle"
-        ));
-    };
-    let base = path.parent().unwrap_or(Path::new("")).join(name);
-    load(&base, depth).map_err(|error| match error {
-        PolicyError::Read { path, source } => {
-            format!(
-                "cannot read the extended policy `{}`: {source}",
-                path.display()
-            )
-        }
-        // Packs are read when all settings are known.
-        error @ PolicyError::Content(_) => format!("{error:#}"),
-        PolicyError::Invalid(invalid) => {
-            let count = invalid.problems().len();
-            let first = invalid.problems().first().map(ToString::to_string);
-            format!(
-                "the extended policy is not valid, {count} problems: {}:{}",
-                invalid.source(),
-                first.unwrap_or_default()
-            )
-        }
-    })
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= MAX_BYTES) {
-        return Ok(bytes);
-    }
-    let message = format!("it is larger than {} MiB", MAX_BYTES >> 20);
-    Err(io::Error::new(io::ErrorKind::FileTooLarge, message))
-}
-
-fn not_utf8(source: &str, error: &std::string::FromUtf8Error) -> Invalid {
-    let valid = error.utf8_error().valid_up_to();
-    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-    let help = Some("save the file as UTF-8");
-    let mut problems = vec![syntax("the text is not UTF-8", valid..valid, help)];
-    locate(&mut problems, &text);
-    Invalid::new(source, &text, problems)
 }
 
 fn hex_digit(nibble: u8) -> char {

@@ -245,3 +245,33 @@ fn is_guarded_again(world: &TestWorld) {
     });
     whole.unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
 }
+
+#[test]
+fn a_release_when_idle_leaves_the_guard_on_under_what_runs() {
+    let mut world = TestWorld::guarded(only(&[NAMELESS_V4]));
+    let pins = world.daemon().expect("one").files().pins.clone();
+    let pins = pins.display().to_string();
+    let release = ["release", "--when-idle", "--pin-dir", &pins];
+    let refused = |world: &TestWorld| {
+        let run = world.ctl(&release);
+        run.must(run.outcome.status == 1, "should have ended with status 1");
+        run.says("left on: processes run in");
+    };
+    let mut agent = Agent::start(&world);
+    refused(&world);
+    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
+    world
+        .with_daemon(0, |daemon, _| daemon.stop())
+        .expect("it ends");
+    refused(&world);
+    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
+    drop(agent);
+    let released = wait_for("an idle guard", Duration::from_secs(5), || {
+        world.ctl(&release).outcome.status == 0
+    });
+    released.unwrap_or_else(|error| panic!("{error:#}\n{}", world.report()));
+    let seen = world.machine().path(Path::new(&pins));
+    assert_eq!(fs::read_dir(&seen).map_or(0, Iterator::count), 0);
+    // Nothing to take off is nothing to refuse: a package is removed on a machine without guards.
+    world.ctl(&release).works().says("nothing is guarded");
+}

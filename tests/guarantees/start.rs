@@ -208,6 +208,11 @@ fn a_policy_that_others_can_write_is_refused_with_the_command_that_mends_it() {
     refused(&start(&below.display().to_string()), &mend);
     let extending = service.policy("extending.json", &json!({ "version": 1, "extends": below }));
     refused(&start(&extending), &mend);
+    // Every file of a list is looked at, and a profile is no file.
+    let listed = json!({ "version": 1, "extends": ["profile:github", "policy.json", below] });
+    fs::set_permissions(&policy, mode(0o644)).expect("it is ours");
+    std::os::unix::fs::chown(&policy, Some(0), Some(0)).expect("we are root");
+    refused(&start(&service.policy("list.json", &listed)), &mend);
     let link = service.directory.join("link.json");
     std::os::unix::fs::symlink(&below, &link).expect("the directory is ours");
     refused(&start(&link.display().to_string()), &mend);
@@ -228,6 +233,23 @@ fn a_policy_that_others_can_write_is_refused_at_reload_too() {
     let mut agent = Agent::start(&world);
     agent.expect(&format!("connect {NAMELESS_V4} 9000"), "ok");
     agent.expect(&format!("connect {ALLOWED_V4} 9000"), "EPERM");
+}
+
+/// What a profile allows is enforced as if it stood in the file, and told by the profile's name.
+#[test]
+fn a_policy_of_profiles_is_enforced_and_says_which_profile_decides() {
+    let mut policy = only(&[ALLOWED_V4]);
+    policy["extends"] = json!(["profile:github", "profile:python"]);
+    let world = TestWorld::guarded(policy);
+    let mut agent = Agent::start(&world);
+    agent.expect(&format!("connect {ALLOWED_V4} 9000"), "ok");
+    agent.expect(&format!("connect {NAMELESS_V4} 9000"), "EPERM");
+    let allowed = world.ctl(&["why", "github.com:443"]);
+    allowed.must(allowed.outcome.status == 0, "should have said yes");
+    allowed.says("github.forge (profile:github:");
+    allowed.says("known as a drop box (repository)");
+    let denied = world.ctl(&["why", "evil-github.com:443"]);
+    denied.must(denied.outcome.status == 1, "should have said no");
 }
 
 #[test]

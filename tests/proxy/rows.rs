@@ -268,7 +268,7 @@ fn a_tool_behind_a_shim_is_pinned_to_its_registry() {
     // Without its guard no tool begins, and a person reads what would add it.
     let missing = shell(&format!("egressctl wrap install npm --dir {dir}"));
     missing.fails_within(AT_ONCE);
-    missing.says("--cgroup tool_npm.slice=/etc/egressd/profiles/npm.json");
+    missing.says("--cgroup tool_npm.slice=/usr/share/egressd/profiles/npm.json");
     assert_eq!(
         missing.outcome.stderr.lines().count(),
         1,

@@ -13,6 +13,7 @@ mod figure;
 mod guard;
 mod hook;
 mod inspect;
+mod log;
 mod machine;
 mod mcp;
 mod names;
@@ -25,6 +26,7 @@ mod scale;
 mod stage;
 mod start;
 mod traffic;
+mod watch;
 
 use self::{figure::Figure, machine::Machine, stage::Stage};
 use crate::{
@@ -49,7 +51,7 @@ pub(crate) struct Bench {
 
 type Measure = fn(&Stage) -> Result<Vec<Figure>>;
 
-const MEASUREMENTS: [(&str, Measure); 18] = [
+const MEASUREMENTS: [(&str, Measure); 20] = [
     ("connect", traffic::connect),
     ("send", traffic::send),
     ("stream", traffic::stream),
@@ -68,6 +70,8 @@ const MEASUREMENTS: [(&str, Measure); 18] = [
     ("proxy-get", proxy::get),
     ("proxy-first-byte", proxy::first_byte),
     ("proxy-idle", proxy::idle),
+    ("log", log::log),
+    ("watch", watch::watch),
 ];
 
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {

@@ -13,6 +13,7 @@ mod probe;
 mod proxy;
 mod tcp;
 mod udp;
+mod watch;
 
 /// One kind of load.
 #[derive(clap::Subcommand, Debug)]
@@ -114,6 +115,19 @@ pub(crate) enum Load {
         target: String,
         count: usize,
     },
+    /// Accepts TCP and keeps it, until killed
+    Keep { address: SocketAddr },
+    /// Opens so many connections and holds them until standard input ends; prints how many
+    Hold { address: SocketAddr, count: usize },
+    /// Makes so many events a second for so long: connections that are denied, to this port and
+    /// those that follow, and questions; prints events per second
+    Storm {
+        denied: SocketAddr,
+        server: SocketAddr,
+        zone: String,
+        rate: u64,
+        millis: u64,
+    },
 }
 
 impl Load {
@@ -208,6 +222,15 @@ impl Load {
                 target,
                 count,
             } => proxy::idle(proxy, &name, &target, count)?,
+            Self::Keep { address } => return watch::keep(address),
+            Self::Hold { address, count } => watch::hold(address, count)?,
+            Self::Storm {
+                denied,
+                server,
+                zone,
+                rate,
+                millis,
+            } => watch::storm(denied, server, &zone, rate, time(millis))?.to_string(),
         };
         println!("{line}");
         Ok(())

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod check;
 mod demo;
+mod dist;
 mod fuzz;
 mod load;
 mod play;
@@ -63,6 +64,8 @@ enum Task {
     Demo,
     /// Every figure of the README, side by side with what it is compared with
     Bench(bench::Bench),
+    /// The release: Debian package, tarball and checksums, in target/dist
+    Dist(dist::Dist),
     /// What the benchmarks measure with
     #[command(subcommand, hide = true)]
     Load(load::Load),
@@ -103,6 +106,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Fuzz { targets, seconds } => fuzz::run(&targets, seconds)?,
         Task::Vm(vm) => vm::run(vm)?,
         Task::Demo => demo::run()?,
+        Task::Dist(dist) => dist::run(&dist)?,
         Task::Bench(bench) => return bench::run(&bench),
         Task::Load(load) => load.run()?,
         Task::World {

@@ -19,7 +19,14 @@ pub(crate) const NIGHTLY: &str = "nightly";
 const BPF_LINKER: &str = "0.10.4";
 
 /// What is looked for, and the Debian package that has it.
-const PACKAGES: [(Sought, &str); 30] = [
+const PACKAGES: [(Sought, &str); 35] = [
+    (Sought::Program("chromium"), "chromium"),
+    (Sought::Program("chromedriver"), "chromium-driver"),
+    (
+        Sought::File("/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"),
+        "fonts-dejavu-core",
+    ),
+    (Sought::Program("promtool"), "prometheus"),
     (Sought::Program("ip"), "iproute2"),
     (Sought::Program("nsenter"), "util-linux"),
     (Sought::Program("nft"), "nftables"),
@@ -31,6 +38,7 @@ const PACKAGES: [(Sought, &str); 30] = [
     (Sought::Program("git"), "git"),
     (Sought::Program("tcpdump"), "tcpdump"),
     (Sought::Program("strace"), "strace"),
+    (Sought::Program("tmux"), "tmux"),
     (Sought::Program("openssl"), "openssl"),
     (Sought::Program("curl"), "curl"),
     (Sought::Program("wget"), "wget"),

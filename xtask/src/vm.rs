@@ -6,8 +6,10 @@
 //! | [`archive`], [`kernel`], [`modules`] | finds kernels in Debian's archive, and what is in them |
 //! | [`image`], [`machine`] | puts a file system together, boots it, listens |
 //! | [`matrix`] | kernel tests and escape suite on each kernel |
+//! | [`systemd`] | boot order, restarts, and the rest of what systemd does to the product |
+//! | [`package`] | the Debian package installed, upgraded and removed there, for `cargo xtask dist` |
 
-use std::{process::Command, str::FromStr};
+use std::{path::Path, process::Command, str::FromStr};
 
 use anyhow::Result;
 use xtask::program::{find, run as output};
@@ -18,14 +20,19 @@ mod kernel;
 mod machine;
 mod matrix;
 mod modules;
+mod package;
 mod programs;
 mod systemd;
 
-use self::{archive::Archive, kernel::Wanted, programs::Programs};
+use self::{
+    archive::{Archive, KEYRING, MIRROR},
+    kernel::Wanted,
+    programs::Programs,
+};
 use crate::{setup, workspace::need_root};
 
 /// Where kernels and disks are kept between runs.
-const CACHE: &str = "/var/cache/egressd-vm";
+pub(crate) const CACHE: &str = "/var/cache/egressd-vm";
 /// Without a word: the refusal, the baseline, what is common, and what comes.
 const DEFAULT: [&str; 4] = ["5.10", "6.1", "6.12", "newest"];
 /// What is needed beside what the other tasks need, and the package that has it.
@@ -66,7 +73,7 @@ impl FromStr for What {
 pub(crate) fn run(vm: Vm) -> Result<()> {
     need_root("vm")?;
     setup::install()?;
-    install_emulator()?;
+    install_tools()?;
     let Vm { machines, write } = vm;
     let machines = if machines.is_empty() {
         DEFAULT
@@ -94,7 +101,17 @@ pub(crate) fn run(vm: Vm) -> Result<()> {
     Ok(())
 }
 
-fn install_emulator() -> Result<()> {
+/// Installs the package on a Debian with systemd, upgrades it to the next, and removes it.
+pub(crate) fn package(package: &Path, next: &Path) -> Result<()> {
+    package::run(&Archive::open()?, package, next)
+}
+
+/// Where a clean Debian comes from, for mmdebstrap.
+pub(crate) fn debian() -> String {
+    format!("deb [signed-by={KEYRING}] {MIRROR}/debian bookworm main")
+}
+
+pub(crate) fn install_tools() -> Result<()> {
     let missing: Vec<&str> = PACKAGES
         .iter()
         .filter(|(program, _)| find(program).is_none())

@@ -34,7 +34,7 @@ use std::{fmt, str::FromStr};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::record::{Record, VERSION};
+use super::record::{Before, Record, VERSION};
 
 pub(in crate::audit) use verify::Link;
 pub use verify::{Broken, Place, Point, Verified, Verifier, Why};
@@ -65,12 +65,23 @@ impl Head {
 /// Appends `record` to `lines` as the line after `head`, newline included, and says the new head.
 /// On an error `lines` is as it was.
 pub fn seal(record: &Record, head: Head, lines: &mut Vec<u8>) -> Result<Head, serde_json::Error> {
+    seal_after(None, record, head, lines)
+}
+
+/// [`seal`] for the first line of a file, which says what the file `before` holds.
+pub fn seal_after(
+    before: Option<Before>,
+    record: &Record,
+    head: Head,
+    lines: &mut Vec<u8>,
+) -> Result<Head, serde_json::Error> {
     let start = lines.len();
     let seq = head.seq.saturating_add(1);
     let open = Open {
         v: VERSION,
         seq,
         record,
+        before,
         prev: head.hash,
     };
     if let Err(error) = serde_json::to_writer(&mut *lines, &open) {
@@ -103,6 +114,8 @@ struct Open<'a> {
     seq: u64,
     #[serde(flatten)]
     record: &'a Record,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Before>,
     prev: Hash,
 }
 

@@ -1,4 +1,5 @@
-//! The last denials of each session, in memory: what `why` and the summary of a run show.
+//! The last denials of each session, in memory: what `why`, `top` and the summary of a run show.
+//! Guarded processes without a session count as one.
 //!
 //! Equal denials are folded into one record with a count and the latest time. Everything is
 //! bounded; when the bound is met, the session that was denied something longest ago is forgotten.
@@ -22,6 +23,8 @@ pub(super) struct Denials {
     total: usize,
     /// Counts what came in; orders sessions by it.
     turn: u64,
+    /// Denials that ever came in.
+    kept: u64,
 }
 
 #[derive(Debug, Default)]
@@ -32,11 +35,14 @@ struct Session {
 }
 
 impl Denials {
-    /// Keeps `record` when it is a denial in a session.
+    /// Keeps `record` when it is a denial.
     pub(super) fn keep(&mut self, record: &Arc<Record>) {
-        let Some(session) = record.session.as_deref().filter(|_| record.is_denial()) else {
+        if !record.is_denial() {
             return;
-        };
+        }
+        // No session has this name.
+        let session = record.session.as_deref().unwrap_or_default();
+        self.kept = self.kept.saturating_add(record.count);
         self.turn = self.turn.saturating_add(1);
         let kept = self.sessions.entry(session.to_owned()).or_default();
         kept.touched = self.turn;
@@ -54,6 +60,25 @@ impl Denials {
             .get(session)
             .map(|kept| kept.records.iter().cloned().collect())
             .unwrap_or_default()
+    }
+
+    /// The latest of all sessions, or of one, latest last.
+    pub(super) fn latest(&self, session: Option<&str>, most: usize) -> Vec<Arc<Record>> {
+        let mut latest = match session {
+            Some(session) => self.of(session),
+            None => self
+                .sessions
+                .values()
+                .flat_map(|kept| kept.records.iter().cloned())
+                .collect(),
+        };
+        latest.sort_by_key(|record| record.time);
+        latest.split_off(latest.len().saturating_sub(most))
+    }
+
+    /// Denials that ever came in.
+    pub(super) const fn count(&self) -> u64 {
+        self.kept
     }
 
     fn forget_one(&mut self) {
@@ -124,15 +149,32 @@ mod tests {
     }
 
     #[test]
-    fn what_was_allowed_or_has_no_session_is_not_kept() {
+    fn what_was_allowed_is_not_kept() {
         let mut denials = Denials::default();
         let mut record = denial(1, "203.0.113.1");
         record.verdict = Some(Verdict::Allow);
-        denials.keep(&Arc::new(record.clone()));
-        record.verdict = Some(Verdict::Deny);
-        record.session = None;
         denials.keep(&Arc::new(record));
-        assert_eq!(denials.total, 0);
+        assert_eq!((denials.total, denials.count()), (0, 0));
+    }
+
+    #[test]
+    fn the_latest_of_all_come_in_order_and_those_without_a_session_too() {
+        let mut denials = Denials::default();
+        denials.keep(&denied("b", 4, "203.0.113.1"));
+        denials.keep(&denied("a", 1, "203.0.113.2"));
+        let mut alone = denial(3, "203.0.113.3");
+        alone.session = None;
+        denials.keep(&Arc::new(alone));
+        denials.keep(&denied("a", 2, "203.0.113.2"));
+        let times = |session: Option<&str>, most: usize| -> Vec<_> {
+            let latest = denials.latest(session, most);
+            latest.iter().map(|record| record.time).collect()
+        };
+        let at = |second: u32| denial(second, "::").time;
+        assert_eq!(times(None, 9), [at(2), at(3), at(4)]);
+        assert_eq!(times(None, 2), [at(3), at(4)]);
+        assert_eq!(times(Some("a"), 9), [at(2)]);
+        assert_eq!(denials.count(), 4);
     }
 
     #[test]

@@ -81,26 +81,21 @@ fn replay(path: &Path, wanted: &Wanted, teller: &mpsc::Sender<Told>) -> Result<O
     let tell = |told| teller.blocking_send(told).map_err(Deaf::from);
     let most = wanted.last.map(|last| last.min(MOST_LAST));
     let mut kept = VecDeque::new();
-    let mut last = None;
-    let records = match Records::open(path) {
+    let mut records = match Records::matching(path, &wanted.filter) {
         Ok(records) => records,
         Err(error) => {
             tell(Told::Unreadable(explain(error)))?;
             return Ok(None);
         }
     };
-    for entry in records {
-        let Entry { sealed, text } = match entry {
+    for entry in &mut records {
+        let Entry { sealed: _, text } = match entry {
             Ok(entry) => entry,
             Err(error) => {
                 tell(Told::Unreadable(explain(error)))?;
                 continue;
             }
         };
-        last = Some(sealed.seq);
-        if !wanted.filter.matches(&sealed.record) {
-            continue;
-        }
         let Some(most) = most else {
             tell(Told::Line(text))?;
             continue;
@@ -112,7 +107,7 @@ fn replay(path: &Path, wanted: &Wanted, teller: &mpsc::Sender<Told>) -> Result<O
     }
     kept.into_iter()
         .try_for_each(|text| tell(Told::Line(text)))?;
-    Ok(last)
+    Ok(records.last_seq())
 }
 
 /// `last` is what the files ended with: lines up to it were told, a jump beyond it was missed.

@@ -5,6 +5,7 @@
 //! always a number of whole lines: when the device is full in the middle of one, the file is cut
 //! back to the line before.
 
+mod span;
 mod tail;
 
 use std::{
@@ -22,9 +23,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     chain::{Hash, Head},
-    record::Gap,
+    record::{Before, Gap, Time},
 };
 use crate::trust::{self, Trusted, Untrusted};
+use span::Span;
 use tail::Tail;
 
 /// Longer lines are not written, and read as malformed. Bytes.
@@ -75,6 +77,8 @@ pub(super) struct LogFile {
     cut_to: Option<u64>,
     /// The last line has no newline yet.
     unended: bool,
+    /// What the file holds, where this process has written all of it.
+    span: Option<Span>,
 }
 
 /// What an opened log held.
@@ -175,6 +179,7 @@ impl LogFile {
             log: Self {
                 size: metadata.len(),
                 unended: tail.unended,
+                span: (metadata.len() == 0).then(Span::default),
                 settings,
                 file,
                 cut_to: None,
@@ -223,18 +228,29 @@ impl LogFile {
         Cut { whole, source }
     }
 
+    /// Takes note of a record that was written.
+    pub(super) fn note(&mut self, seq: u64, time: Time) {
+        if let Some(span) = &mut self.span {
+            span.note(seq, time);
+        }
+    }
+
     pub(super) fn wants_rotation(&self, more: usize) -> bool {
         self.size > 0 && self.size.saturating_add(more as u64) > self.settings.rotate_bytes
     }
 
     /// Moves every file one number up and begins a new one. When that fails in the middle, the
-    /// log goes on in the file that is open.
-    pub(super) fn rotate(&mut self) -> io::Result<()> {
+    /// log goes on in the file that is open. Says what the old file holds, if that is known.
+    pub(super) fn rotate(&mut self) -> io::Result<Option<Before>> {
+        let span = self
+            .span
+            .or_else(|| Span::read(&self.settings.file, &self.file, self.size));
         // When the last rotation got no further than moving the files, they stay where they are.
         if self.is_in_place() {
             self.move_up()?;
         }
-        self.begin()
+        self.begin()?;
+        Ok(span.and_then(Span::before))
     }
 
     /// Frees the path of the log. Files move up to the first free number only, so that a rotation
@@ -270,6 +286,7 @@ impl LogFile {
         self.size = 0;
         self.cut_to = None;
         self.unended = false;
+        self.span = Some(Span::default());
         Ok(())
     }
 

@@ -21,6 +21,9 @@ pub struct Filter {
     /// At or after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Time>,
+    /// At or before this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layer>,
 }
@@ -60,6 +63,7 @@ impl Filter {
             session,
             host,
             since,
+            until,
             layer,
         } = self;
         (!denied || record.is_denial())
@@ -68,6 +72,7 @@ impl Filter {
                 .is_none_or(|session| record.session.as_ref() == Some(session))
             && host.as_ref().is_none_or(|host| host.matches(record))
             && since.is_none_or(|since| record.time >= since)
+            && until.is_none_or(|until| record.time <= until)
             && layer.is_none_or(|layer| record.layer == layer)
     }
 }
@@ -227,10 +232,12 @@ mod tests {
             session: Some("s1".to_owned()),
             layer: Some(Layer::Kernel),
             since: Some(denial(5, "::").time),
+            until: Some(denial(5, "::").time),
             host: None,
         };
         assert!(filter.matches(&denial(5, "203.0.113.7")));
         assert!(!filter.matches(&denial(4, "203.0.113.7")));
+        assert!(!filter.matches(&denial(6, "203.0.113.7")));
         let mut allowed = denial(5, "203.0.113.7");
         allowed.verdict = Some(Verdict::Allow);
         assert!(!filter.matches(&allowed));

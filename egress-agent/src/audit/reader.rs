@@ -1,45 +1,42 @@
 //! Reads a log back, rotated files first: as lines for the verifier, as records for people.
 //!
 //! Streams with bounded memory. A line that is no record is reported with its place, and reading
-//! goes on. The log may be written and rotated meanwhile.
+//! goes on; only of a line that is left out for its time or its words ([`front`](super::front))
+//! nobody looks at the rest. The log may be written and rotated meanwhile.
+//!
+//! A file whose records are all older than what is wanted is not read: the first line of the file
+//! after it says so ([`Before`](super::record::Before)), is checked against its own hash, and
+//! names the number of the record that the older file begins with. Times may go back, as clocks
+//! do; nothing is searched by halves. Who can seal lines anew can also remove them: that the log
+//! is whole, [`verify`] says.
+
+mod files;
+mod piece;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
-    fs::File,
-    io::{self, BufRead as _, BufReader},
-    os::unix::fs::MetadataExt as _,
+    io,
+    num::NonZero,
     path::{Path, PathBuf},
-    sync::Arc,
+    thread::available_parallelism,
 };
 
 use super::{
-    chain::{Broken, Head, Place, Verified, Verifier},
-    file::{LONGEST_LINE, read_head, rotated},
+    chain::{Broken, Head, Link, Place, Verified, Verifier, Why},
+    file::{LONGEST_LINE, read_head},
+    filter::Filter,
+    front::Sieve,
     record::Sealed,
 };
-
-/// The lines of a log, oldest first.
-#[derive(Debug)]
-pub struct Lines {
-    /// Oldest first.
-    files: VecDeque<(Arc<Path>, BufReader<File>)>,
-    line: u64,
-}
-
-/// One line, without its newline.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RawLine {
-    pub place: Place,
-    pub bytes: Vec<u8>,
-    /// It had a newline; without one it may still be in the writing.
-    pub ended: bool,
-}
+use files::Files;
+pub(super) use piece::{Piece, Pieces};
+use piece::{Unfinished, Worked, in_order};
 
 /// The records of a log, oldest first.
-#[derive(Debug)]
 pub struct Records {
-    lines: Lines,
-    last: u64,
+    path: PathBuf,
+    pieces: Worked<Found>,
+    found: std::vec::IntoIter<Result<Entry, ReadError>>,
+    last: Option<u64>,
 }
 
 /// A record and the line that it was read from.
@@ -78,99 +75,86 @@ pub enum VerifyError {
     Broken(#[from] Broken),
 }
 
+/// Threads that read at once: what is left of the machine belongs to the agents.
+const MOST_THREADS: usize = 4;
+
 /// Follows the chain through the log and its rotated files, and compares with the head file where
 /// there is one.
 pub fn verify(path: &Path) -> Result<Verified, VerifyError> {
     // Read first: the writer may add records, and none of them goes missing by that.
     let known: Option<Head> = read_head(path);
+    let files = Files::open(path)?;
+    let threads = files.threads();
+    // What a line says by itself is found out at once, and the links are compared in order.
+    let checked = in_order(Pieces::new(files.0), threads, |piece| {
+        piece.map(|piece| {
+            let links: Vec<Result<Link, Why>> =
+                piece.lines().map(|line| Link::read(line.bytes)).collect();
+            (piece, links)
+        })
+    });
     let mut verifier = Verifier::new(known);
-    for line in Lines::open(path)? {
-        let RawLine {
-            place,
-            bytes,
-            ended,
-        } = line?;
-        verifier.line(place, &bytes, ended)?;
+    for piece in checked {
+        let (piece, links) = piece.map_err(|Unfinished| unfinished(path))??;
+        for (line, link) in piece.lines().zip(links) {
+            let place = place(&piece, line.number);
+            if line.bytes.len() > LONGEST_LINE {
+                return Err(ReadError::TooLong(place).into());
+            }
+            verifier.checked(place, line.bytes, line.ended, link)?;
+        }
     }
     Ok(verifier.finish(&path.into())?)
 }
 
-impl Lines {
-    /// Opens the log and every rotated file that is there.
-    pub fn open(path: &Path) -> Result<Self, ReadError> {
-        let mut files = VecDeque::new();
-        let mut seen = BTreeSet::new();
-        // Newest first: when the log is rotated meanwhile, a file can come twice and none is missed.
-        let mut holes = 0;
-        for number in 0.. {
-            let path = rotated(path, number);
-            let fail = |call, source| ReadError::Io {
-                call,
-                path: path.clone(),
-                source,
-            };
-            match File::open(&path) {
-                Ok(file) => {
-                    let metadata = file.metadata().map_err(|source| fail("look at", source))?;
-                    if seen.insert((metadata.dev(), metadata.ino())) {
-                        files.push_front((path.into(), BufReader::new(file)));
-                    }
-                }
-                // A crash while the files were moved up leaves one number free.
-                Err(error) if number > 0 && error.kind() == io::ErrorKind::NotFound => {
-                    holes += 1;
-                    if holes == 2 {
-                        break;
-                    }
-                }
-                Err(source) => return Err(fail("open", source)),
-            }
-        }
-        Ok(Self { files, line: 0 })
-    }
-}
-
-impl Iterator for Lines {
-    type Item = Result<RawLine, ReadError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let (path, reader) = self.files.front_mut()?;
-            self.line += 1;
-            let place = Place {
-                file: Arc::clone(path),
-                line: self.line,
-            };
-            match read_line(reader) {
-                Ok(Read::End) => {
-                    self.files.pop_front();
-                    self.line = 0;
-                }
-                Ok(Read::Line { bytes, ended }) => {
-                    return Some(Ok(RawLine {
-                        place,
-                        bytes,
-                        ended,
-                    }));
-                }
-                Ok(Read::TooLong) => return Some(Err(ReadError::TooLong(place))),
-                Err(source) => {
-                    self.files.pop_front();
-                    self.line = 0;
-                    return Some(Err(ReadError::Io {
-                        call: "read",
-                        path: place.file.to_path_buf(),
-                        source,
-                    }));
-                }
-            }
-        }
-    }
-}
-
 impl Records {
+    /// All of them.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
-        Lines::open(path).map(|lines| Self { lines, last: 0 })
+        Self::new(Files::open(path)?, path, &Filter::default(), 1)
+    }
+
+    /// Those that match, read by this thread alone.
+    pub fn matching(path: &Path, filter: &Filter) -> Result<Self, ReadError> {
+        Self::new(Files::open(path)?, path, filter, 1)
+    }
+
+    /// Those that match, read by several threads.
+    pub fn matching_at_once(path: &Path, filter: &Filter) -> Result<Self, ReadError> {
+        let files = Files::open(path)?;
+        let threads = files.threads();
+        Self::new(files, path, filter, threads)
+    }
+
+    fn new(
+        mut files: Files,
+        path: &Path,
+        filter: &Filter,
+        threads: usize,
+    ) -> Result<Self, ReadError> {
+        files.leave_copies()?;
+        if let Some(since) = filter.since {
+            files.leave_older(since);
+        }
+        let sieve = Sieve::new(filter);
+        let filter = filter.clone();
+        let work = move |piece: Result<Piece, ReadError>| match piece {
+            Ok(piece) => Found::in_piece(&piece, &sieve, &filter),
+            Err(error) => Found {
+                records: vec![Err(error)],
+                last: None,
+            },
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            pieces: in_order(Pieces::new(files.0), threads, work),
+            found: Vec::new().into_iter(),
+            last: None,
+        })
+    }
+
+    /// The number of the last record that was read, matching or not.
+    pub fn last_seq(&self) -> Option<u64> {
+        self.last
     }
 }
 
@@ -179,68 +163,89 @@ impl Iterator for Records {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let line = match self.lines.next()? {
-                Ok(line) => line,
-                Err(error) => return Some(Err(error)),
-            };
-            let text = String::from_utf8_lossy(&line.bytes).into_owned();
-            match serde_json::from_str::<Sealed>(&text) {
-                // A file that was rotated while the files were opened.
-                Ok(sealed) if sealed.seq <= self.last => {}
-                Ok(sealed) => {
-                    self.last = sealed.seq;
-                    return Some(Ok(Entry { sealed, text }));
+            if let Some(record) = self.found.next() {
+                return Some(record);
+            }
+            match self.pieces.next()? {
+                Ok(Found { records, last }) => {
+                    self.found = records.into_iter();
+                    self.last = last.or(self.last);
                 }
-                // Still in the writing, or torn: no record yet.
-                Err(_) if !line.ended => {}
-                Err(source) => {
-                    return Some(Err(ReadError::Malformed {
-                        place: line.place,
-                        source,
-                    }));
-                }
+                Err(Unfinished) => return Some(Err(unfinished(&self.path))),
             }
         }
     }
 }
 
-enum Read {
-    Line { bytes: Vec<u8>, ended: bool },
-    TooLong,
-    End,
+impl std::fmt::Debug for Records {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Records")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
 }
 
-fn read_line(reader: &mut BufReader<File>) -> io::Result<Read> {
-    let mut bytes = Vec::new();
-    let mut length = 0_usize;
-    loop {
-        let chunk = reader.fill_buf()?;
-        if chunk.is_empty() {
-            break;
+/// What a piece holds of what is wanted.
+struct Found {
+    records: Vec<Result<Entry, ReadError>>,
+    /// Number of its last record.
+    last: Option<u64>,
+}
+
+impl Found {
+    fn in_piece(piece: &Piece, sieve: &Sieve, filter: &Filter) -> Self {
+        let mut records = Vec::new();
+        for line in piece.lines() {
+            if line.bytes.len() > LONGEST_LINE {
+                records.push(Err(ReadError::TooLong(place(piece, line.number))));
+                continue;
+            }
+            if sieve.is_out(line.bytes) {
+                continue;
+            }
+            let text = String::from_utf8_lossy(line.bytes);
+            match Sealed::read(&text) {
+                Ok(sealed) if filter.matches(&sealed.record) => {
+                    let text = text.into_owned();
+                    records.push(Ok(Entry { sealed, text }));
+                }
+                Ok(_) => {}
+                // Still in the writing, or torn: no record yet.
+                Err(_) if !line.ended => {}
+                Err(source) => records.push(Err(ReadError::Malformed {
+                    place: place(piece, line.number),
+                    source,
+                })),
+            }
         }
-        let newline = chunk.iter().position(|byte| *byte == b'\n');
-        let part = chunk.get(..newline.unwrap_or(chunk.len())).unwrap_or(chunk);
-        length = length.saturating_add(part.len());
-        if length <= LONGEST_LINE {
-            bytes.extend_from_slice(part);
-        }
-        let used = part.len() + usize::from(newline.is_some());
-        reader.consume(used);
-        if newline.is_some() {
-            return Ok(match length {
-                0..=LONGEST_LINE => Read::Line { bytes, ended: true },
-                _ => Read::TooLong,
-            });
+        let sealed = |line: &[u8]| Sealed::read(&String::from_utf8_lossy(line)).ok();
+        let last = piece.lines_back().find_map(sealed);
+        Self {
+            records,
+            last: last.map(|sealed| sealed.seq),
         }
     }
-    Ok(match length {
-        0 => Read::End,
-        1..=LONGEST_LINE => Read::Line {
-            bytes,
-            ended: false,
-        },
-        _ => Read::TooLong,
-    })
+}
+
+fn place(piece: &Piece, line: u64) -> Place {
+    Place {
+        file: std::sync::Arc::clone(&piece.file),
+        line,
+    }
+}
+
+fn threads() -> usize {
+    available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(MOST_THREADS)
+}
+
+fn unfinished(path: &Path) -> ReadError {
+    ReadError::Io {
+        call: "read all of",
+        path: path.to_owned(),
+        source: io::Error::other("a thread that read it ended early"),
+    }
 }
 
 #[cfg(test)]

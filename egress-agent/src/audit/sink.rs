@@ -13,7 +13,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
@@ -24,7 +24,9 @@ use tokio::sync::broadcast;
 
 use super::{
     denials::Denials,
+    questions::Questions,
     record::{Layer, Record, Time},
+    tally::Tally,
 };
 
 pub use super::file::{OpenError, Settings};
@@ -79,6 +81,17 @@ pub struct Health {
     pub failure: Option<String>,
 }
 
+/// What happened last, and how much happened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Latest {
+    /// Latest last; equal ones of one session folded.
+    pub denials: Vec<Arc<Record>>,
+    pub denials_total: u64,
+    /// To the resolver, latest last.
+    pub questions: Vec<Arc<Record>>,
+    pub questions_total: u64,
+}
+
 /// Tells the time for the records that the log itself makes.
 pub type Clock = Box<dyn Fn() -> Time + Send>;
 
@@ -89,6 +102,9 @@ struct Shared {
     written: AtomicU64,
     failure: Mutex<Option<String>>,
     denials: Mutex<Denials>,
+    /// Set when somebody wants to know what the records add up to.
+    tally: OnceLock<Arc<Mutex<Tally>>>,
+    questions: Mutex<Questions>,
     lines: broadcast::Sender<Arc<Line>>,
 }
 
@@ -117,6 +133,8 @@ impl Sink {
             written: AtomicU64::new(0),
             failure: Mutex::default(),
             denials: Mutex::default(),
+            tally: OnceLock::new(),
+            questions: Mutex::default(),
             lines: broadcast::channel(FOLLOWER_QUEUE).0,
         });
         let thread = writer::start(opened, messages, Arc::clone(&shared), clock)
@@ -160,9 +178,29 @@ impl Sink {
         Follower(self.shared.lines.subscribe())
     }
 
+    /// Adds up what is written from now on. Every call gives the same sums.
+    pub fn tally(&self) -> Arc<Mutex<Tally>> {
+        Arc::clone(self.shared.tally.get_or_init(Arc::default))
+    }
+
     /// The last denials of a session, latest last; equal ones folded.
     pub fn recent_denials(&self, session: &str) -> Vec<Arc<Record>> {
         self.shared.denials().of(session)
+    }
+
+    /// What happened last, in all sessions or in one; this many denials at most. Does not wait for
+    /// what the writer has not taken yet.
+    pub fn latest(&self, session: Option<&str>, denials: usize) -> Latest {
+        let kept = self.shared.denials();
+        let (latest, denials_total) = (kept.latest(session, denials), kept.count());
+        drop(kept);
+        let questions = self.shared.questions();
+        Latest {
+            denials: latest,
+            denials_total,
+            questions: questions.latest(session),
+            questions_total: questions.count(),
+        }
     }
 
     pub fn health(&self) -> Health {
@@ -212,9 +250,15 @@ impl Shared {
             .map(|counter| counter.load(Ordering::Relaxed))
     }
 
-    // A panic elsewhere leaves nothing half done here: both locks guard single steps.
+    // A panic elsewhere leaves nothing half done here: the locks guard single steps.
     fn denials(&self) -> std::sync::MutexGuard<'_, Denials> {
         self.denials.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn questions(&self) -> std::sync::MutexGuard<'_, Questions> {
+        self.questions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn failure(&self) -> std::sync::MutexGuard<'_, Option<String>> {

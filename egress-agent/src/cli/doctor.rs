@@ -1,4 +1,5 @@
-//! `egressctl doctor`: what this machine offers, and with `--escape` whether it holds.
+//! `egressctl doctor`: what this machine offers and what is set up on it, and with `--escape` whether
+//! it holds.
 
 use std::{
     io::{IsTerminal as _, Write as _},
@@ -8,15 +9,18 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 
-use self::machine::State;
-use super::{Exit, Paint, Screen, table::plain};
+pub(super) use self::row::{Row, State, is_well, print};
+use super::{Exit, Screen};
 use crate::escape::{
     suite::{self, Options, Progress},
     verdict::Identity,
 };
 
-mod machine;
-mod table;
+mod facts;
+mod judge;
+mod look;
+mod row;
+pub(super) mod table;
 
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
@@ -47,7 +51,7 @@ impl From<Who> for Identity {
     }
 }
 
-/// Exit 0 when everything is there, or everything was held; 1 when not.
+/// Exit 0 when nothing fails, or everything was held; 1 when not.
 pub fn run(args: &DoctorArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
     match &args.escape {
         Some(names) => escape(names, &args.who, screen),
@@ -55,31 +59,20 @@ pub fn run(args: &DoctorArgs, socket: &Path, screen: &mut Screen) -> anyhow::Res
     }
 }
 
-/// A line for each thing that egressd needs or uses.
+/// A row for each thing that egressd needs or uses.
 fn machine(socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let checks = machine::look(socket);
+    let rows = rows(socket);
     if screen.is_json() {
-        screen.json(&checks)?;
+        screen.json(&rows)?;
     } else {
-        for check in &checks {
-            let (word, paint) = match check.state {
-                State::Ok => ("ok", Paint::Allow),
-                State::Weak => ("weak", Paint::Warn),
-                State::Missing => ("MISSING", Paint::Deny),
-            };
-            // The colour takes no width.
-            let space = " ".repeat(9_usize.saturating_sub(word.len()));
-            let mut lines = table::wrap(&plain(&check.says), 80 - 22).into_iter();
-            let first = lines.next().unwrap_or_default();
-            let word = screen.paint(paint, word);
-            screen.line(format!("{word}{space}{:<12} {first}", check.name))?;
-            for line in lines {
-                screen.line(format!("{:22}{line}", ""))?;
-            }
-        }
+        print(&rows, screen)?;
     }
-    let is_whole = checks.iter().all(|check| check.state != State::Missing);
-    Ok(if is_whole { Exit::Ok } else { Exit::No })
+    Ok(if is_well(&rows) { Exit::Ok } else { Exit::No })
+}
+
+/// What is found here, judged.
+pub(super) fn rows(socket: &Path) -> Vec<Row> {
+    judge::judge(&look::look(socket))
 }
 
 fn escape(names: &[String], who: &[Who], screen: &mut Screen) -> anyhow::Result<Exit> {

@@ -123,6 +123,7 @@ fn row(sealed: &Sealed) -> Vec<String> {
         v: _,
         seq,
         record,
+        before: _,
         prev: _,
         hash,
     } = sealed;
@@ -215,6 +216,7 @@ pub(crate) mod tests {
             v: VERSION,
             seq: 7,
             record,
+            before: None,
             prev: hash("0"),
             hash: hash("a"),
         }

@@ -159,6 +159,7 @@ fn show(args: LogArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
         session: args.session,
         host: args.host,
         since: args.since.map(|since| since.before(Timestamp::now())),
+        until: None,
         layer: args.layer,
     };
     let mut shape = Shape::Human(Human::new(TimeZone::system(), args.explain));
@@ -197,6 +198,7 @@ fn export(args: ExportArgs, socket: &Path, screen: &mut Screen) -> anyhow::Resul
         session,
         host,
         since: since.map(|since| since.before(Timestamp::now())),
+        until: None,
         layer,
     };
     let mut shape = Shape::Export(Exporter::new(format));
@@ -229,8 +231,8 @@ fn show_all(
 ) -> anyhow::Result<Exit> {
     let is_named = file.is_some();
     let file = file.unwrap_or_else(|| locate(socket));
-    match Records::open(&file) {
-        Ok(records) => show_from_files(records, &filter, last, shape, screen),
+    match Records::matching_at_once(&file, &filter) {
+        Ok(records) => show_from_files(records, last, shape, screen),
         Err(ReadError::Io { source, .. })
             if !is_named && source.kind() == io::ErrorKind::PermissionDenied =>
         {
@@ -247,7 +249,6 @@ fn show_all(
 
 fn show_from_files(
     records: Records,
-    filter: &Filter,
     last: Option<u64>,
     shape: &mut Shape<'_>,
     screen: &mut Screen,
@@ -261,9 +262,6 @@ fn show_from_files(
                 continue;
             }
         };
-        if !filter.matches(&entry.sealed.record) {
-            continue;
-        }
         let Some(last) = last else {
             print(&entry, shape, screen)?;
             continue;
@@ -303,12 +301,14 @@ fn show_from_daemon(
             | Reply::Why(_)
             | Reply::Denials(_)
             | Reply::Egress(_)
+            | Reply::Overview(_)
             | Reply::Judged(_)
             | Reply::Aftermath(_)
             | Reply::Entered(_)
             | Reply::Opening(_)
             | Reply::Grants(_)
             | Reply::Pending(_)
+            | Reply::Dashboard(_)
             | Reply::Done(_) => return Err(control::client::ClientError::Unexpected.into()),
         }
     }
@@ -350,7 +350,7 @@ fn schema(screen: &mut Screen) -> anyhow::Result<Exit> {
 }
 
 /// Where the log is: as the daemon says, or where it is by default.
-fn locate(socket: &Path) -> PathBuf {
+pub(super) fn locate(socket: &Path) -> PathBuf {
     let status = Client::connect(socket)
         .and_then(|mut client| client.request(&Request::Status { session: None }));
     match status {

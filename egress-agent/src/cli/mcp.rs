@@ -41,6 +41,7 @@ use crate::{
         store::{self, FileStore},
     },
     policy::Policy,
+    programs,
     tools::protocol::plain,
 };
 
@@ -303,7 +304,7 @@ impl Guarding {
         if !self.run {
             return Ok(self.command.clone());
         }
-        let program = std::env::current_exe().context("finding egressctl")?;
+        let program = programs::egressctl_path()?;
         let mut words: Vec<OsString> = vec![program.into(), "--socket".into(), socket.into()];
         words.extend(["run".into(), "--quiet".into()]);
         if let Some(guard) = &self.guard {

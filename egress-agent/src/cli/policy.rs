@@ -10,10 +10,12 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Exit, Paint, Screen, suggest::SuggestArgs};
+use super::{Exit, Paint, Screen, profiles::ProfilesArgs, suggest::SuggestArgs};
 use crate::content::ContentError;
 use crate::policy::{
-    Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, from_cpeg, schema,
+    Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, from_cpeg,
+    profiles::{self, PREFIX},
+    schema,
 };
 use crate::rules::PackError;
 use crate::tools::{self, Call, Judgement, Verdict};
@@ -33,6 +35,7 @@ pub enum Command {
     },
     /// Say what happens to one connection, why, and which rule would allow it.
     Explain {
+        /// A policy, or a profile such as `profile:node`.
         file: PathBuf,
         /// HOST:PORT[/PROTO], such as `github.com:443` or `[2001:db8::1]:53/udp`.
         target: Target,
@@ -47,6 +50,8 @@ pub enum Command {
         from: Foreign,
         file: PathBuf,
     },
+    /// List the maintained profiles that a policy can extend by name, or print one.
+    Profiles(ProfilesArgs),
     /// Print the JSON Schema of the policy file.
     Schema,
 }
@@ -65,6 +70,7 @@ pub fn run(command: Command, socket: &Path, screen: &mut Screen) -> anyhow::Resu
         Command::Explain { file, target } => explain(&file, &target, screen),
         Command::Suggest(args) => super::suggest::run(args, socket, screen),
         Command::Import { from, file } => import(from, &file, screen),
+        Command::Profiles(args) => super::profiles::run(args, screen),
         Command::Schema => {
             screen.line(serde_json::to_string_pretty(&schema())?)?;
             Ok(Exit::Ok)
@@ -170,6 +176,7 @@ fn tell(explanation: &Explanation, screen: &Screen) -> Vec<String> {
         line,
         text,
         suggestion,
+        shared,
         help,
     } = explanation;
     let verdict = match verdict {
@@ -183,6 +190,7 @@ fn tell(explanation: &Explanation, screen: &Screen) -> Vec<String> {
         lines.push(format!("  rule: {rule} ({file}:{line})"));
     }
     lines.extend(text.iter().map(|text| format!("  because: {text}")));
+    lines.extend(shared.iter().map(|shared| format!("  shared: {shared}")));
     lines.extend(help.iter().map(|help| format!("  help: {help}")));
     if let Some(suggestion) = suggestion {
         lines.push("  to allow it, add to `network.allow`:".to_owned());
@@ -405,7 +413,7 @@ fn outcome(verdict: &str, rule: Option<&str>, reason: Option<&str>) -> String {
 
 /// The policy, or nothing when it is invalid and the screen says so.
 pub(super) fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Policy>> {
-    match Policy::load(file) {
+    match named(file)? {
         Ok(policy) => Ok(Some(policy)),
         Err(
             PolicyError::Invalid(invalid)
@@ -417,6 +425,16 @@ pub(super) fn load(file: &Path, screen: &mut Screen) -> anyhow::Result<Option<Po
         Err(PolicyError::Content(error)) => Err(error.into()),
         Err(error @ PolicyError::Read { .. }) => Err(error.into()),
     }
+}
+
+/// A policy by its path, or a profile by `profile:NAME`.
+fn named(file: &Path) -> anyhow::Result<Result<Policy, PolicyError>> {
+    let Some(name) = file.to_str().and_then(|file| file.strip_prefix(PREFIX)) else {
+        return Ok(Policy::load(file));
+    };
+    let profile = profiles::find(name).map_err(anyhow::Error::msg)?;
+    let policy = profile.policy().map_err(PolicyError::from);
+    Ok(policy.map(|policy| Policy::clone(&policy)))
 }
 
 pub(super) fn show(invalid: &Invalid, screen: &mut Screen) -> anyhow::Result<()> {
@@ -629,19 +647,22 @@ mod tests {
         check(
             "api.github.com:443",
             Exit::Ok,
-            "allow api.github.com:443/tcp\n  rule: github (p.json:3)\n",
+            "allow api.github.com:443/tcp\n  rule: github (p.json:3)\n  shared: api.github.com is known \
+             as a drop box (repository): what is sent there under a stranger's account is the stranger's\n",
         );
         check(
             "gist.github.com:443",
             Exit::No,
             "deny gist.github.com:443/tcp (denied-by-rule)\n  rule: gists (p.json:6)\n  \
-             because: No drop boxes.\n  help: deny beats allow, so that no new rule helps: change \
+             because: No drop boxes.\n  shared: gist.github.com is known as a drop box (paste-bin): \
+             what is sent there under a stranger's account is the stranger's\n  help: deny beats allow, so that no new rule helps: change \
              rule `gists` (p.json:6)\n",
         );
         check(
             "github.com:22",
             Exit::No,
-            "deny github.com:22/tcp (port-not-allowed)\n  to allow it, add to `network.allow`:\n    \
+            "deny github.com:22/tcp (port-not-allowed)\n  shared: github.com is known as a drop box \
+             (repository): what is sent there under a stranger's account is the stranger's\n  to allow it, add to `network.allow`:\n    \
              {\"name\": \"github.com-22\", \"hosts\": [\"github.com\"], \"ports\": [\"22/tcp\"]}\n",
         );
         check(
@@ -669,6 +690,100 @@ mod tests {
             "{\"target\":\"10.9.1.1:443/tcp\",\"verdict\":\"deny\",\"reason\":\"denied-by-rule\",\
              \"rule\":\"gists\",\"file\":\"p.json\",\"line\":6,\"text\":\"No drop boxes.\",\"help\":\
              \"deny beats allow, so that no new rule helps: change rule `gists` (p.json:6)\"}\n",
+        );
+    }
+
+    #[test]
+    fn explain_names_the_profile_that_decides() {
+        let world =
+            World::new(r#"{ "version": 1, "extends": ["profile:node", "profile:python"] }"#);
+        let (exit, text) = world.run(world.explain("pypi.org:443"), false);
+        assert_eq!(exit.unwrap(), Exit::Ok);
+        assert!(
+            text.contains("\n  rule: python.index (profile:python:"),
+            "{text}"
+        );
+        let profile = |name: &str| Command::Explain {
+            file: name.into(),
+            target: "registry.npmjs.org:443".parse().unwrap(),
+        };
+        let (exit, text) = world.run(profile("profile:npm"), false);
+        assert_eq!(exit.unwrap(), Exit::Ok);
+        assert!(
+            text.contains("rule: node.registry (profile:node:"),
+            "{text}"
+        );
+        assert!(
+            text.contains("shared: registry.npmjs.org is known as a drop box (registry)"),
+            "{text}"
+        );
+        let told = world
+            .run(profile("profile:nmp"), false)
+            .0
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("did you mean `profile:npm`?"), "{told}");
+    }
+
+    /// What anybody can have a name below, or put something on, has to be meant.
+    #[test]
+    fn check_asks_for_a_mark_where_strangers_are_let_in() {
+        let policy = |hosts: &str, rest: &str| {
+            format!(
+                r#"{{ "version": 1, "network": {{ "allow": [ {{ "name": "a", "hosts": [{hosts}], "ports": [443]{rest} }} ],
+                   "deny": [ {{ "name": "gists", "hosts": ["gist.github.com"] }} ] }} }}"#
+            )
+        };
+        let told = |hosts: &str, rest: &str| {
+            let world = World::new(&policy(hosts, rest));
+            let files = vec![world.path("p.json")];
+            let (exit, text) = world.run(Command::Check { files }, true);
+            assert_eq!(exit.unwrap(), Exit::Ok, "{text}");
+            let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let problems = told["problems"].as_array().unwrap().clone();
+            problems
+                .iter()
+                .map(|problem| {
+                    format!(
+                        "{} {}",
+                        problem["path"].as_str().unwrap(),
+                        problem["help"].as_str().unwrap()
+                    )
+                })
+                .collect::<Vec<_>>()
+        };
+        let mark = r#", "multi_tenant": true"#;
+        for hosts in [
+            r#""**.amazonaws.com""#,
+            r#""webhook.site""#,
+            r#""s3.amazonaws.com""#,
+        ] {
+            let [problem] = &*told(hosts, "") else {
+                panic!("one warning for {hosts}")
+            };
+            assert!(
+                problem.starts_with("network.allow[0].hosts[0] "),
+                "{problem}"
+            );
+            assert!(
+                problem.contains("add `\"multi_tenant\": true`"),
+                "{problem}"
+            );
+            assert!(told(hosts, mark).is_empty(), "{hosts}");
+        }
+        // Every developer's places are told by `explain` and not asked about, but may be marked.
+        for hosts in [r#""github.com", "*.github.com""#, r#""registry.npmjs.org""#] {
+            assert!(
+                told(hosts, "").is_empty() && told(hosts, mark).is_empty(),
+                "{hosts}"
+            );
+        }
+        let [stale] = &*told(r#""example.com""#, mark) else {
+            panic!("a mark that says nothing is warned of")
+        };
+        assert!(
+            stale.starts_with("network.allow[0].multi_tenant take"),
+            "{stale}"
         );
     }
 

@@ -131,7 +131,7 @@ pub fn run(args: RunArgs, socket: &Path, json: bool) -> anyhow::Result<Exit> {
         .enable_all()
         .build()?;
     let ended = runtime.block_on(async {
-        let mut child = parent::spawn(&"/proc/self/exe".into(), &arguments)?;
+        let mut child = parent::spawn(&arguments)?;
         parent::wait(&mut child).await
     });
     let code = parent::code(ended.context("start the command")?);

@@ -7,14 +7,14 @@ use clap::Args;
 
 use super::{
     Exit, Paint, Screen, session,
-    table::{Cell, Table},
+    table::{Cell, Table, plain},
 };
 use crate::{
     audit::record::Mode,
     control::{
         client::Client,
         message::{Reply, Request},
-        status::{Dns, Guard, Status},
+        status::{Dns, Guard, Listener, Status},
     },
     kernel::Hierarchy,
 };
@@ -48,7 +48,8 @@ pub fn run(args: StatusArgs, socket: &Path, screen: &mut Screen) -> anyhow::Resu
     let whole = status
         .guards
         .iter()
-        .all(|guard| guard.gaps.is_empty() && guard.hooks.iter().all(|hook| hook.attached));
+        .all(|guard| guard.gaps.is_empty() && guard.hooks.iter().all(|hook| hook.attached))
+        && status.listeners.iter().all(|one| one.failure.is_none());
     if screen.is_json() {
         screen.json(&status)?;
     } else {
@@ -106,8 +107,26 @@ fn print(status: &Status, screen: &mut Screen) -> anyhow::Result<()> {
             screen.paint(Paint::Warn, &line)
         })?;
     }
+    for listener in &status.listeners {
+        print_listener(listener, screen)?;
+    }
     screen.line("")?;
     session::print(&status.sessions, screen)
+}
+
+/// Without the token: `egressctl dashboard` prints that.
+fn print_listener(listener: &Listener, screen: &mut Screen) -> anyhow::Result<()> {
+    let Listener {
+        name,
+        address,
+        failure,
+    } = listener;
+    let line = match failure {
+        Some(failure) => screen.paint(Paint::Warn, &plain(&format!("gap: no {name}: {failure}"))),
+        None => plain(&format!("{name:<10} {address}")),
+    };
+    screen.line(line)?;
+    Ok(())
 }
 
 fn print_guard(guard: &Guard, screen: &mut Screen) -> anyhow::Result<()> {

@@ -78,7 +78,7 @@ pub fn run(args: SuggestArgs, socket: &Path, screen: &mut Screen) -> anyhow::Res
         .with_context(|| format!("cannot add rules to `{}`", file.display()))?;
     // What it proposes must be what it can read.
     let source = file.display().to_string();
-    if let Err(invalid) = Policy::parse(&fitting, &source) {
+    if let Err(invalid) = Policy::parse_at(&fitting, &file) {
         super::policy::show(&invalid, screen)?;
         return Ok(Exit::InvalidPolicy);
     }
@@ -135,10 +135,11 @@ impl Denials {
             .as_ref()
             .is_some_and(|rule| self.needs.add(rule, is_guess));
         if is_taken {
-            self.count += record.count;
+            self.count = self.count.saturating_add(record.count);
         } else {
             let reason = record.reason.as_deref().unwrap_or("no reason").to_owned();
-            *self.others.entry(reason).or_default() += record.count;
+            let others = self.others.entry(reason).or_default();
+            *others = others.saturating_add(record.count);
         }
     }
 }

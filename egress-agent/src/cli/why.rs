@@ -48,7 +48,7 @@ pub fn run(args: WhyArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<
     })
 }
 
-fn print(why: &Why, screen: &mut Screen) -> anyhow::Result<()> {
+pub(super) fn print(why: &Why, screen: &mut Screen) -> anyhow::Result<()> {
     let Why {
         target,
         verdict,

@@ -37,6 +37,7 @@ use crate::{
         message::{Code, Reply, Request},
     },
     kernel::{Hierarchy, cgroup},
+    programs,
 };
 use shim::{Profile, Shim};
 
@@ -114,7 +115,7 @@ impl PlaceArgs {
 /// All or nothing: what can be refused is refused before anything is written.
 fn install(args: &InstallArgs, socket: &Path, screen: &mut Screen) -> anyhow::Result<Exit> {
     let directory = args.place.directory()?;
-    let egressctl = env::current_exe().context("finding egressctl")?;
+    let egressctl = programs::egressctl_path()?;
     let guards = guards(socket)?.context("a shim is installed from outside of every guard")?;
     let mut shims = Vec::new();
     for tool in &args.tools {

@@ -3,7 +3,7 @@
 //! | peer | may |
 //! |---|---|
 //! | root, outside of every guard | everything |
-//! | who can reach the socket, outside | look at everything, enter, end sessions of the same uid |
+//! | who can reach the socket, outside | look at everything, the dashboard too, enter, end sessions of the same uid |
 //! | guarded, whatever its uid | `status`, `why`, `denials`, `egress`, `judge` and `aftermath` of its own session |
 //! | guarded, in no session | `judge`: an agent may be guarded without one |
 //! | the connection that entered a session, from inside it | tell once what holds it |
@@ -50,8 +50,10 @@ pub fn authorise(
                 | Request::Log { .. }
                 | Request::Denials { .. }
                 | Request::Egress { .. }
+                | Request::Overview { .. }
                 | Request::Judge { session: None, .. }
                 | Request::Aftermath { .. }
+                | Request::Dashboard {}
                 | Request::Enter { .. } => None,
                 Request::End { session } if owner(session) == Some(peer.uid) => None,
                 Request::End { .. } => Some("end a session of somebody else"),
@@ -105,7 +107,11 @@ fn narrow(own: Option<&str>, entered: Option<&str>, request: Request) -> Result<
         Request::Judge { session, .. } if own.is_none() && session.is_none() => return Ok(request),
         Request::Judge { session, .. } => session,
         Request::Confined { session, .. } if own.is_some() && own == entered => session,
-        Request::Sessions {} | Request::Log { .. } => {
+        // Its lists are of the whole machine, and a glance at one session is `status` and `denials`.
+        Request::Sessions {}
+        | Request::Log { .. }
+        | Request::Overview { .. }
+        | Request::Dashboard {} => {
             return forbidden("a guarded process sees no more than its own session");
         }
         Request::Reload { .. }
@@ -161,11 +167,16 @@ mod tests {
                 session: Some("mine".to_owned()),
             },
             Request::Sessions {},
+            Request::Overview { session: None },
+            Request::Overview {
+                session: Some("mine".to_owned()),
+            },
             Request::Log {
                 filter: crate::audit::filter::Filter::default(),
                 last: None,
                 follow: false,
             },
+            Request::Dashboard {},
             Request::Enter {
                 guard: None,
                 session: None,
@@ -269,32 +280,32 @@ mod tests {
         let session = |name: Option<&str>| Standing::Guarded {
             session: name.map(str::to_owned),
         };
-        check(0, &Standing::Outside, &[Y; 14]);
+        check(0, &Standing::Outside, &[Y; 17]);
         check(
             1000,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N],
         );
         check(
             1001,
             &Standing::Outside,
-            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
+            &[Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, Y, N, N, N, N, N],
         );
         for uid in [0, 1000] {
             check(
                 uid,
                 &session(Some("mine")),
-                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N],
+                &[Y, Y, Y, Y, Y, Y, N, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(Some("their")),
-                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N],
+                &[Y, N, Y, N, Y, N, N, N, N, N, N, N, N, N, N, N, N],
             );
             check(
                 uid,
                 &session(None),
-                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N],
+                &[N, N, N, N, Y, N, N, N, N, N, N, N, N, N, N, N, N],
             );
         }
     }

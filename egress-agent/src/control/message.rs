@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     confinement::Held,
     grants::{Act, Grant, Opening, Pending, Settlement, Wish},
-    status::{Aftermath, Entered, Judged, Session, Status, Why},
+    overview::Overview,
+    status::{Aftermath, Entered, Judged, Link, Session, Status, Why},
 };
 use crate::{
     audit::{
@@ -60,6 +61,11 @@ pub enum Request {
     /// What a session did with each host, up to now or, for a while, up to its end: then the answer
     /// waits for what its last flows carried.
     Egress {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session: Option<String>,
+    },
+    /// One look at everything that runs and happened last; at one session, or at all.
+    Overview {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session: Option<String>,
     },
@@ -124,6 +130,8 @@ pub enum Request {
         session: Option<String>,
         held: Held,
     },
+    /// Where the dashboard is, and the token that it wants.
+    Dashboard {},
     /// End a session.
     End { session: String },
     /// Change what the daemon's diagnostic log says (`tracing` filter syntax).
@@ -163,12 +171,14 @@ pub enum Reply {
     Why(Box<Why>),
     Denials(Vec<Record>),
     Egress(Vec<Egress>),
+    Overview(Box<Overview>),
     Judged(Box<Judged>),
     Aftermath(Box<Aftermath>),
     Entered(Entered),
     Opening(Box<Opening>),
     Grants(Vec<Grant>),
     Pending(Vec<Pending>),
+    Dashboard(Link),
     /// One line of the log, exactly as it stands there.
     Line(String),
     /// The client read too slowly for this many records.
@@ -349,11 +359,13 @@ impl Reply {
             | Self::Why(_)
             | Self::Denials(_)
             | Self::Egress(_)
+            | Self::Overview(_)
             | Self::Judged(_)
             | Self::Aftermath(_)
             | Self::Opening(_)
             | Self::Grants(_)
             | Self::Pending(_)
+            | Self::Dashboard(_)
             | Self::Line(_)
             | Self::Missed(_)
             | Self::Unreadable(_)
@@ -428,6 +440,10 @@ mod tests {
                     session: Some("s1".to_owned()),
                 },
                 r#"{"v":1,"op":"egress","session":"s1"}"#,
+            ),
+            (
+                Request::Overview { session: None },
+                r#"{"v":1,"op":"overview"}"#,
             ),
             (
                 Request::Judge {
@@ -572,7 +588,7 @@ mod tests {
 
         #[test]
         fn any_change_of_a_request_is_read_or_refused(
-            which in 0..13_usize,
+            which in 0..14_usize,
             at in any::<prop::sample::Index>(),
             byte in any::<u8>(),
         ) {

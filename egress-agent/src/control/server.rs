@@ -271,8 +271,10 @@ impl Connection {
             | Request::Log { .. }
             | Request::Denials { .. }
             | Request::Egress { .. }
+            | Request::Overview { .. }
             | Request::Judge { .. }
             | Request::Aftermath { .. }
+            | Request::Dashboard {}
             | Request::Reload { .. }
             | Request::Release { .. }
             | Request::Enter { .. }

@@ -1,6 +1,6 @@
 //! What the daemon tells about itself. Members may be added within a version.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,6 +25,38 @@ pub struct Status {
     /// Absent for a guarded peer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+    /// Where a page or a program may look, as it was asked for; empty for a guarded peer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Listener>,
+}
+
+/// A place where somebody may look.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Listener {
+    /// `dashboard` or `metrics`.
+    pub name: String,
+    /// A URL, or the path of a socket.
+    pub address: String,
+    /// Why it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// The way to the dashboard.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Of the page, without the token.
+    pub url: String,
+    pub token: String,
+}
+
+impl fmt::Debug for Link {
+    /// Without the token: this may get into a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("url", &self.url)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One guarded cgroup.

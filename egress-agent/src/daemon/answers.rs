@@ -82,6 +82,11 @@ pub(super) fn status(daemon: &Daemon, session: Option<&str>) -> Result<Status, F
             lost: health.lost,
             failure: health.failure,
         }),
+        listeners: if session.is_none() {
+            daemon.watched.listeners.clone()
+        } else {
+            Vec::new()
+        },
     })
 }
 
@@ -103,11 +108,8 @@ fn session(daemon: &Daemon, guard: &Guard, one: &sessions::Running) -> Session {
     let id = one.cgroup.id();
     let now = boot::now();
     let leases = guard.resolver.with_engine(|engine, _| {
-        let leases = engine.leases();
-        leases
-            .iter()
-            .filter(|held| held.session == id && held.expires > now)
-            .count()
+        let leases = engine.leases().of(id);
+        leases.filter(|held| held.expires > now).count()
     });
     let denials = daemon.records.sink().recent_denials(&one.session.name);
     Session {
@@ -256,6 +258,7 @@ fn answer(
         line,
         text,
         suggestion,
+        shared,
         help,
     } = explained;
     Why {
@@ -272,7 +275,7 @@ fn answer(
         lease,
         denials,
         allow_with: suggestion.and_then(|text| serde_json::from_str(&text).ok()),
-        help,
+        help: help.or(shared),
     }
 }
 

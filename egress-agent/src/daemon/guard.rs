@@ -432,6 +432,17 @@ impl Guard {
     }
 
     /// The proxy's port for clients that ask it by themselves.
+    /// Whether the proxy listens there on loopback.
+    pub const fn is_proxy_port(&self, port: u16) -> bool {
+        let Ports { explicit, steered } = self.proxy_ports;
+        port != 0 && (port == explicit || port == steered)
+    }
+
+    /// Whether the resolver of this guard listens there on loopback.
+    pub fn is_resolver_port(&self, port: u16) -> bool {
+        port != 0 && self.resolver_ports.contains(&port)
+    }
+
     pub const fn proxy_port(&self) -> u16 {
         self.proxy_ports.explicit
     }

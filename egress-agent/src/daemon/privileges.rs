@@ -50,6 +50,19 @@ pub fn keep_bpf_alone() -> Result<(), CapsError> {
     caps::set(None, CapSet::Permitted, &kept)
 }
 
+/// For a thread that only reads what root owns, and the bytes of strangers.
+pub fn keep_none() -> Result<(), CapsError> {
+    for set in [
+        CapSet::Ambient,
+        CapSet::Inheritable,
+        CapSet::Effective,
+        CapSet::Permitted,
+    ] {
+        caps::clear(None, set)?;
+    }
+    Ok(())
+}
+
 /// Does one thing with `CAP_DAC_OVERRIDE`, where the process still may; without it, the thing
 /// itself says what is missing.
 pub fn with_dac_override<T>(work: impl FnOnce() -> T) -> T {

@@ -61,6 +61,10 @@ impl Daemon {
                 Ok(answer) => return answer,
                 Err(failure) => Err(failure),
             },
+            Request::Overview { session } => match self.overview(session.as_deref()) {
+                Ok(answer) => return answer,
+                Err(failure) => Err(failure),
+            },
             Request::Denials { session } => Ok(self.denials(session.as_deref())),
             Request::Judge {
                 call,
@@ -86,6 +90,7 @@ impl Daemon {
             Request::Aftermath { id, session } => self
                 .aftermath(id.as_deref(), session.as_deref())
                 .map(|aftermath| Reply::Aftermath(Box::new(aftermath))),
+            Request::Dashboard {} => self.watched.link().map(Reply::Dashboard),
             Request::Reload { guard } => self.reload(guard.as_deref()).map(Reply::Done),
             Request::Release { guard } => self.release(guard.as_deref()).map(Reply::Done),
             Request::Enter {

@@ -37,6 +37,7 @@ use super::{
     privileges, proxied, records,
     records::Records,
     start::{plans, refuse_nested, start_guards},
+    watched::{self, Watched},
 };
 use crate::{
     audit::{
@@ -45,6 +46,7 @@ use crate::{
         sink::{Sink, Writer},
     },
     control::{server, socket},
+    dashboard::Address,
     kernel::{Hierarchy, KernelError, boot, check_kernel, events::Events, lsm, pins::Pins, watch},
     launch::{child::Start, parent, privileges::User},
     policy::AuditSettings,
@@ -61,6 +63,10 @@ pub struct Options {
     pub resolv_conf: PathBuf,
     /// Refuse to start where the kernel does not take the second layer.
     pub require_lsm: bool,
+    /// Where a page shows what happens.
+    pub dashboard: Option<Address>,
+    /// A UNIX socket that tells metrics.
+    pub metrics_socket: Option<PathBuf>,
     /// A command to guard, instead of serving until told to stop.
     pub command: Option<OneShot>,
 }
@@ -145,6 +151,10 @@ async fn serve(
     let audit_file = audit.file;
     let (ended, mut endings) = mpsc::unbounded_channel();
     let (lost, mut losses) = mpsc::unbounded_channel();
+    if options.dashboard.is_some() || options.metrics_socket.is_some() {
+        // From the first record on.
+        drop(sink.tally());
+    }
     let records = Rc::new(Records::new(sink));
     records.life(Kind::Start, |record| {
         record.message = Some(format!("egressd {}", env!("CARGO_PKG_VERSION")));
@@ -168,6 +178,8 @@ async fn serve(
         ended,
         lost,
         calls: Calls::default(),
+        watched: Watched::default(),
+        sockets: Rc::default(),
         grants: Grants::default(),
         unclosed: BTreeSet::new(),
         approvals: Rc::default(),
@@ -180,6 +192,8 @@ async fn serve(
 
     let (errands, mut incoming) = mpsc::channel::<Errand>(64);
     let door = Arc::new(Door::new(errands, Arc::clone(&daemon.known)));
+    let (watched, mut asked) = watched::start(&options, &daemon, &door);
+    daemon.watched = watched;
     let (stop, stopped) = oneshot::channel::<()>();
     let control = spawn_local(server::serve(listener, door, async {
         drop(stopped.await);
@@ -210,6 +224,7 @@ async fn serve(
                 }
             }
             () = due(daemon.due()) => daemon.end_due(),
+            Some(question) = asked.recv() => daemon.show(question),
             Some(ended) = endings.recv() => daemon.finish(&ended),
             Some(cgroup) = losses.recv() => daemon.regain(&options, &cgroup),
             Some(()) = hangup.recv(), if is_service => {
@@ -301,6 +316,7 @@ async fn close(
     options: &Options,
 ) {
     daemon.end_grants();
+    std::mem::take(&mut daemon.watched).end();
     for running in &mut daemon.guards {
         if let Some(proxy) = running.proxy.take() {
             let patience = if options.command.is_some() {
@@ -387,7 +403,7 @@ fn start_command(command: &OneShot, socket: &Path, files: Rlimit) -> anyhow::Res
         observes: false,
         command: &command.command,
     });
-    let child = parent::spawn(&"/proc/self/exe".into(), &arguments).context("start the command")?;
+    let child = parent::spawn(&arguments).context("start the command")?;
     // It waits for an answer of this daemon before it becomes the command.
     let pid = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
     files::restore(pid.context("the command ended at once")?, files)

@@ -267,6 +267,7 @@ fn settings() -> Settings {
         extra_types: Vec::new(),
         refuse_with_nxdomain: false,
         observe: false,
+        alone: None,
     }
 }
 

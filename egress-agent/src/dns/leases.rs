@@ -279,6 +279,12 @@ impl Leases {
             .flat_map(|(session, table)| table.iter(*session))
     }
 
+    /// Every hold of one session, by name.
+    pub fn of(&self, session: u64) -> impl Iterator<Item = Held<'_>> {
+        let table = self.sessions.get(&session).into_iter();
+        table.flat_map(move |table| table.iter(session))
+    }
+
     /// Number of holds, expired ones included.
     pub fn len(&self) -> usize {
         self.held

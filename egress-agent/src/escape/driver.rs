@@ -8,7 +8,7 @@ use std::{
     fs,
     io::{self, BufRead as _, Read as _, Write},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 use super::{Ground, Outcome, attempts};
+use crate::programs::{self, Program};
 
 /// The variable in which the ground comes as JSON.
 pub const GROUND: &str = "EGRESSD_ESCAPE_GROUND";
@@ -112,7 +113,7 @@ pub fn say(out: &mut impl Write, name: &str) -> anyhow::Result<()> {
 }
 
 fn watch(name: &str) -> io::Result<End> {
-    let mut child = Command::new("/proc/self/exe")
+    let mut child = programs::again(Program::Egressctl)
         .args(["attempt", "--one", name])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -79,6 +79,11 @@ pub fn category(host: &str) -> Option<Category> {
     }
 }
 
+/// Every name that is known.
+pub fn known() -> impl Iterator<Item = &'static str> {
+    KNOWN.iter().map(|(host, _)| *host)
+}
+
 /// The finding for a host that stands in a text at `range`.
 pub fn finding(host: &str, range: std::ops::Range<usize>) -> Option<Finding> {
     let category = category(host)?;

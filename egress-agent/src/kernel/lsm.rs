@@ -226,7 +226,7 @@ pub fn probe() -> Result<(), Missing> {
 }
 
 /// The security modules that the kernel runs, comma-separated.
-fn modules() -> io::Result<String> {
+pub fn modules() -> io::Result<String> {
     match fs::read_to_string(LIST) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         read => return read,

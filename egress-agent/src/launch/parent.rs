@@ -3,6 +3,7 @@
 use std::{ffi::OsString, io, os::unix::process::ExitStatusExt as _, process::ExitStatus};
 
 use super::child::Start;
+use crate::programs::{self, Program};
 use rustix::process::{DumpableBehavior, Pid, Signal, kill_process, set_dumpable_behavior};
 use tokio::{
     process::{Child, Command},
@@ -48,13 +49,15 @@ pub fn enter_arguments(start: &Start<'_>) -> Vec<OsString> {
     arguments
 }
 
-/// Starts `program` with `arguments` as the child that will enter the session.
+/// Starts this program with `arguments` as the child that will enter the session.
 ///
 /// This process becomes undumpable first: a guarded process of the same user can then neither
 /// trace it nor take its descriptors (`ptrace(2)`, `pidfd_getfd(2)`).
-pub fn spawn(program: &OsString, arguments: &[OsString]) -> io::Result<Child> {
+pub fn spawn(arguments: &[OsString]) -> io::Result<Child> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
-    Command::new(program).args(arguments).spawn()
+    Command::from(programs::again(Program::Egressctl))
+        .args(arguments)
+        .spawn()
 }
 
 /// Waits for the child, forwarding what a terminal or a supervisor sends to this process alone.

@@ -4,16 +4,22 @@
 //! bounds, and what cannot be enforced as written. A good file costs one pass for the data and
 //! one of the parser that knows the places; problems cost what they need.
 
-use std::{collections::HashMap, fmt::Display, ops::Range, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Display,
+    ops::Range,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use egress_common::Mode;
 
 use super::{
-    Policy,
     compile::Plan,
+    extend::{self, Base, LoadBase, MAX_DEPTH, Section},
     file::{self, Errno, File, Inbound, Level},
     inspect::{self, InspectSettings},
-    lint, network,
+    lint, load, network,
     problem::{Problem, Related, Severity},
     rule::{AuditSettings, DnsSettings, ProxySettings, Rule},
     session::{self, SessionSettings},
@@ -27,6 +33,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub(crate) struct Checked {
     pub(crate) name: Option<String>,
+    pub(crate) description: String,
     pub(crate) mode: Mode,
     pub(crate) errno: Errno,
     pub(crate) inbound: Inbound,
@@ -41,14 +48,15 @@ pub(crate) struct Checked {
     pub(crate) inspect: InspectSettings,
     pub(crate) plan: Plan,
     pub(crate) warnings: Vec<Problem>,
-    /// Digest of the policy that this one extends.
-    pub(crate) base_digest: Option<Arc<str>>,
-    /// The files of that policy.
+    /// Sections that this file writes, or one that it extends.
+    pub(crate) said: BTreeSet<Section>,
+    /// Digests of the policies that this one extends, in their order.
+    pub(crate) base_digests: Vec<Arc<str>>,
+    /// The files of those policies.
     pub(crate) base_files: Vec<PathBuf>,
+    /// The longest row of policies that extend each other, this one with it.
+    pub(crate) height: usize,
 }
-
-/// Finds the policy that a file extends, by the path in the file. The error is one line.
-pub(crate) type LoadBase<'l> = &'l mut dyn FnMut(&str) -> Result<Policy, String>;
 
 /// Checks one file. The error is every problem, located and in the order of the text.
 pub(crate) fn check(text: &str, source: &str, load: LoadBase<'_>) -> Result<Checked, Vec<Problem>> {
@@ -174,39 +182,46 @@ impl<'c> Checker<'c> {
         if let Some(name) = &file.name {
             network::check_name(self, name, &root.key("name"));
         }
-        let base = file.extends.as_deref().and_then(|path| match load(path) {
-            Ok(base) => Some(base),
-            Err(why) => {
-                self.error(&root.key("extends"), why, None);
-                None
-            }
-        });
-        let mode = self.mode(&file, base.as_ref());
+        let base = extend::base(self, &file, load);
+        if base.height > MAX_DEPTH {
+            self.error(&root.key("extends"), load::too_deep(), None);
+        }
+        let mode = extend::mode(self, &file, &base);
         let inspect = inspect::settings(
             self,
             file.inspect.as_ref(),
-            base.as_ref(),
+            base.inspect.as_ref(),
             &root.key("inspect"),
         );
         let proxy = settings::proxy(
             self,
             file.proxy.as_ref(),
-            base.as_ref(),
+            base.proxy.as_ref(),
             &inspect,
             &root.key("proxy"),
         );
         let level = proxy.as_ref().map_or(Level::Name, |proxy| proxy.level);
-        let (rules, own) = network::rules(self, &file, base.as_ref(), level);
+        let (rules, own) = network::rules(self, &file, &base, level);
         let is_session = file.network.loopback.allow.iter().any(network::is_session);
-        let dns = settings::dns(self, file.dns.as_ref(), base.as_ref(), &root.key("dns"));
-        let audit = settings::audit(self, file.audit.as_ref(), base.as_ref(), &root.key("audit"));
+        let dns = settings::dns(self, file.dns.as_ref(), &base, &root.key("dns"));
+        let audit = settings::audit(
+            self,
+            file.audit.as_ref(),
+            base.audit.as_ref(),
+            &root.key("audit"),
+        );
         let session = session::settings(
             self,
             file.session.as_ref(),
-            base.as_ref(),
+            base.session.as_ref(),
             &root.key("session"),
         );
-        let tools = tools::settings(self, file.tools.as_ref(), base.as_ref(), &root.key("tools"));
+        let tools = tools::settings(
+            self,
+            file.tools.as_ref(),
+            base.tools.as_ref(),
+            &root.key("tools"),
+        );
         let network = root.key("network");
         let plan = match Plan::new(&rules) {
             Ok(plan) => plan,
@@ -220,22 +235,25 @@ impl<'c> Checker<'c> {
             let own = rules.get(own).unwrap_or_default();
             lint::check(self, &file, own, &rules);
         }
-        let inherited = base.as_ref();
+        let mut said = extend::written(&file);
+        let Base {
+            errno,
+            inbound,
+            session_loopback,
+            digests,
+            files,
+            height,
+            ..
+        } = base;
+        said.extend(base.said);
         Some(Checked {
             name: file.name,
+            description: file.description,
             mode,
-            errno: file
-                .network
-                .errno
-                .or(inherited.map(Policy::errno))
-                .unwrap_or(Errno::Eperm),
-            inbound: file
-                .network
-                .inbound
-                .or(inherited.map(Policy::inbound))
-                .unwrap_or(Inbound::Deny),
+            errno: file.network.errno.or(errno).unwrap_or(Errno::Eperm),
+            inbound: file.network.inbound.or(inbound).unwrap_or(Inbound::Deny),
             rules,
-            session_loopback: is_session || inherited.is_some_and(Policy::session_loopback),
+            session_loopback: is_session || session_loopback,
             dns: dns?,
             audit: audit?,
             proxy: proxy?,
@@ -244,27 +262,11 @@ impl<'c> Checker<'c> {
             inspect,
             plan,
             warnings: Vec::new(),
-            base_digest: inherited.map(|base| Arc::clone(base.digest_shared())),
-            base_files: base.map(|base| base.files().to_vec()).unwrap_or_default(),
+            said,
+            base_digests: digests,
+            base_files: files,
+            height: height + 1,
         })
-    }
-
-    fn mode(&mut self, file: &File, base: Option<&Policy>) -> Mode {
-        let base = base.map(Policy::mode);
-        let mode = match file.mode {
-            Some(file::Mode::Enforce) => Mode::Enforce,
-            Some(file::Mode::Observe) => Mode::Observe,
-            None => base.unwrap_or(Mode::Enforce),
-        };
-        if base == Some(Mode::Enforce) && mode == Mode::Observe {
-            let help = "a policy may not weaken the one that it extends";
-            self.error(
-                &Place::ROOT.key("mode"),
-                "the extended policy enforces",
-                Some(help),
-            );
-        }
-        mode
     }
 
     /// The line on which a place begins.

@@ -295,6 +295,8 @@ pub(crate) fn loopback_rule(source: Arc<str>, line: u32, ports: Vec<PortRange>) 
         id: RuleId::NONE,
         name: LOOPBACK.to_owned(),
         effect: Effect::Allow,
+        description: String::new(),
+        is_shared: false,
         reason: None,
         source,
         line,

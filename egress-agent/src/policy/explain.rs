@@ -10,7 +10,7 @@ use egress_common::{
 };
 use serde::Serialize;
 
-use super::{InvalidName, METADATA, Name, Policy, PortRange, problem::quote, suggest};
+use super::{InvalidName, METADATA, Name, Policy, PortRange, Shared, problem::quote, suggest};
 
 /// A connection that somebody asks about: `HOST:PORT[/PROTO]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -75,6 +75,9 @@ pub struct Explanation {
     /// The rule that would allow it, to add to `network.allow`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
+    /// What is known of a host that one party does not hold alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared: Option<String>,
     /// What else there is to know or to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
@@ -165,6 +168,7 @@ impl<'p> Explainer<'p> {
             line: rule.filter(|rule| !rule.is_granted()).map(|rule| rule.line),
             text: rule.and_then(|rule| rule.reason.clone()),
             suggestion: None,
+            shared: shared(&target.host),
             help: None,
         }
     }
@@ -185,6 +189,14 @@ impl Policy {
             resolver_ports,
             ..Config::UNSET
         }
+    }
+}
+
+/// What is known of a host that one party does not hold alone.
+fn shared(host: &Host) -> Option<String> {
+    match host {
+        Host::Name(name) => Shared::of_name(name).map(|shared| shared.to_string()),
+        Host::Address(_) => None,
     }
 }
 

@@ -50,14 +50,14 @@ pub(crate) struct File {
     /// A text for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) description: String,
-    /// A policy that this one builds on, as a path relative to this file. The rules of both hold and its denies stay; a section `dns`, `audit` or `session` here takes the place of the one there.
+    /// Policies that this one builds on: one or a list, each a path relative to this file or a maintained profile such as `profile:node`. The rules of all hold and their denies stay; a section `dns`, `audit` or `session` here takes the place of the one there.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "given"
     )]
-    #[schemars(with = "String")]
-    pub(crate) extends: Option<String>,
+    #[schemars(with = "Extends")]
+    pub(crate) extends: Option<Extends>,
     /// What a denial does: `enforce` (the default) refuses and records, `observe` records only.
     #[serde(
         default,
@@ -117,6 +117,14 @@ pub(crate) struct File {
     )]
     #[schemars(with = "Inspect")]
     pub(crate) inspect: Option<Inspect>,
+}
+
+/// One policy that another builds on, or several: paths and names of profiles.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Extends {
+    One(String),
+    Many(Vec<String>),
 }
 
 /// A comment: whatever it holds is skipped.
@@ -266,7 +274,7 @@ pub(crate) struct Rule {
     /// Headers in which a client may tell these hosts a secret of its own, such as `authorization` or `x-api-key`, at level `http`. In every other place a secret is refused as `proxy.requests` says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) login_headers: Vec<String>,
-    /// Says that a pattern directly under a public suffix, such as `*.github.io`, is meant: it allows the names of every tenant.
+    /// Says that it is meant that strangers share what this rule allows: a pattern directly under a public suffix, such as `*.github.io`, or a known drop box. `description` should say why.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) multi_tenant: bool,
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    Policy,
     check::Checker,
+    extend::add_new,
     file,
     name::Name,
     problem::{nearest, quote},
@@ -119,14 +119,13 @@ impl From<file::Action> for Action {
     }
 }
 
-/// The settings of this file and of the policy that it extends.
+/// The settings of this file and of the policies that it extends.
 pub(super) fn settings(
     c: &mut Checker<'_>,
     inspect: Option<&file::Inspect>,
-    base: Option<&Policy>,
+    base: Option<&InspectSettings>,
     place: &Place<'_>,
 ) -> InspectSettings {
-    let base = base.map(Policy::inspect);
     let Some(inspect) = inspect else {
         return base.cloned().unwrap_or_default();
     };
@@ -260,6 +259,72 @@ pub(super) fn settings(
     }
 }
 
+/// What holds of two policies that a file extends, and the keys in which they contradict each
+/// other.
+pub(super) fn join(
+    mut known: InspectSettings,
+    other: InspectSettings,
+) -> (InspectSettings, Vec<String>) {
+    let InspectSettings {
+        secrets,
+        destructive,
+        code,
+        injection,
+        poisoning,
+        redaction,
+        environment_values,
+        secrets_files,
+        canaries,
+        fingerprints,
+        internal_domains,
+        packs,
+        environment,
+        labels,
+    } = other;
+    let mut conflicts = Vec::new();
+    known.secrets = known.secrets.max(secrets);
+    known.destructive = known.destructive.max(destructive);
+    known.code = known.code.max(code);
+    known.injection = known.injection.max(injection);
+    known.poisoning = known.poisoning.max(poisoning);
+    for (detector, strategy) in redaction.strategies {
+        let strategies = &mut known.redaction.strategies;
+        if strategies
+            .get(&detector)
+            .is_some_and(|one| *one != strategy)
+        {
+            conflicts.push(format!("redaction.{detector}"));
+        }
+        strategies.insert(detector, strategy);
+    }
+    add_new(&mut known.environment_values, environment_values);
+    add_new(&mut known.secrets_files, secrets_files);
+    add_new(&mut known.canaries, canaries);
+    add_new(&mut known.fingerprints, fingerprints);
+    add_new(&mut known.internal_domains, internal_domains);
+    for pack in packs {
+        match known.packs.iter_mut().find(|one| one.path == pack.path) {
+            // Who enforces it, has it enforced.
+            Some(one) => one.shadow &= pack.shadow,
+            None => known.packs.push(pack),
+        }
+    }
+    known.environment = match (known.environment, environment) {
+        (Some(one), Some(other)) if !one.eq_ignore_ascii_case(&other) => {
+            conflicts.push("environment".to_owned());
+            Some(one)
+        }
+        (one, other) => one.or(other),
+    };
+    for (label, value) in labels {
+        if known.labels.get(&label).is_some_and(|one| *one != value) {
+            conflicts.push(format!("labels.{label}"));
+        }
+        known.labels.insert(label, value);
+    }
+    (known, conflicts)
+}
+
 fn packs(
     c: &mut Checker<'_>,
     written: &[String],
@@ -344,7 +409,7 @@ fn check_word(c: &mut Checker<'_>, word: &str, place: &Place<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Policy, *};
 
     fn parse(inspect: &str) -> Result<InspectSettings, String> {
         let text = format!("{{ \"version\": 1, \"inspect\": {inspect} }}");

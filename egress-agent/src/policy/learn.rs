@@ -16,8 +16,7 @@ use jsonc_parser::{
 };
 use serde_json::{Value, json};
 
-use super::{Name, Policy, PortRange, pattern::is_public_suffix, suggest::free_name};
-use crate::inspect::destination;
+use super::{Name, Policy, PortRange, Shared, pattern::is_public_suffix, suggest::free_name};
 
 /// From so many names on, a pattern says more than a list.
 const MANY: usize = 4;
@@ -141,20 +140,8 @@ impl Needs {
                 "{name} was refused by its name, so its port is a guess"
             ));
         }
-        if let Some(category) = destination::category(name.as_str()) {
-            notes.push(format!(
-                "risky: {name} is known as a drop box ({})",
-                category.id()
-            ));
-        }
-        if name
-            .as_str()
-            .split_once('.')
-            .is_some_and(|(_, parent)| parent.contains('.') && is_public_suffix(parent))
-        {
-            notes.push(format!(
-                "risky: anybody can have a name beside {name}, and be mistaken for it"
-            ));
+        if let Some(shared) = Shared::of_name(name) {
+            notes.push(format!("risky: {name}: {shared}"));
         }
         notes
     }

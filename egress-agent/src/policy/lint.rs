@@ -8,10 +8,12 @@ use ipnet::IpNet;
 use super::{
     check::Checker,
     file::{self, File},
+    name::Name,
     pattern::{NamePattern, PatternTable},
     port::PortRange,
     portset,
     rule::{Effect, Rule},
+    shared::Shared,
     text::Place,
 };
 
@@ -47,6 +49,7 @@ pub(crate) fn check(c: &mut Checker<'_>, file: &File, own: &[Rule], rules: &[Rul
     for (index, rule) in own.iter().enumerate() {
         let place = allow.index(index);
         hosts(c, rule, &denied, &place.key("hosts"));
+        shared(c, rule, &denied, &place);
         networks(c, rule, &denied, &place.key("cidrs"));
         let is_plain = |range: &PortRange| range.contains(Protocol::TCP, 80);
         if rule.http.credential.is_some() && rule.ports.iter().any(is_plain) {
@@ -152,6 +155,37 @@ fn hosts(c: &mut Checker<'_>, rule: &Rule, denied: &Denied<'_>, place: &Place<'_
             let message = format!("`{pattern}` is never allowed: rule `{by}` denies it");
             c.warn(&at, message, Some("take out one of the two"));
         }
+    }
+}
+
+/// What strangers share has to be meant, and what is marked as such has to be there: a mark that
+/// says nothing now would hide what is added later.
+fn shared(c: &mut Checker<'_>, rule: &Rule, denied: &Denied<'_>, place: &Place<'_>) {
+    let is_denied = |name: &Name| denied.host(&NamePattern::Exact(name.clone())).is_some();
+    let section = place.key("hosts");
+    let mut is_shared = false;
+    for (index, pattern) in rule.hosts.iter().enumerate() {
+        let Some(shared) = Shared::of_all(pattern, &is_denied) else {
+            continue;
+        };
+        is_shared = true;
+        if shared.needs_mark() && !rule.is_shared {
+            let help = if pattern.is_exact() {
+                "take it out, or add `\"multi_tenant\": true` to the rule if it is meant"
+            } else {
+                "name the hosts that are needed, or add `\"multi_tenant\": true` to the rule if it is meant"
+            };
+            c.warn(
+                &section.index(index),
+                format!("`{pattern}`: {shared}"),
+                Some(help),
+            );
+        }
+    }
+    if rule.is_shared && !is_shared {
+        let message = "nothing in this rule is known to be shared with strangers";
+        let help = "take `multi_tenant` out; it would hide what is added later";
+        c.warn(&place.key("multi_tenant"), message, Some(help));
     }
 }
 

@@ -10,16 +10,16 @@ use std::{
 use egress_common::RuleId;
 
 use super::{
-    Policy,
     check::Checker,
     compile::loopback_rule,
+    extend::Base,
     file::{self, File, Level},
     net,
     pattern::NamePattern,
     port::PortRange,
     problem::{nearest, quote},
     requests,
-    rule::{Effect, LOOPBACK, Levels, RESERVED, Rule},
+    rule::{Effect, Levels, RESERVED, Rule},
     settings,
     text::Place,
 };
@@ -35,23 +35,17 @@ const DEADLINES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::f
 pub(crate) const MISSING: &str = "the rule names no ";
 
 /// Every rule that holds, numbered, and which of them are the allow rules of this file. `http` is
-/// the level of its rules on the ports of HTTP; those of the extended policy keep theirs.
+/// the level of its rules on the ports of HTTP; those of the extended policies keep theirs.
 pub(crate) fn rules(
     c: &mut Checker<'_>,
     file: &File,
-    base: Option<&Policy>,
+    base: &Base,
     http: Level,
 ) -> (Vec<Rule>, Range<usize>) {
     let root = Place::ROOT;
     let network = root.key("network");
     let (allow, deny) = (network.key("allow"), network.key("deny"));
-    let inherited = base.map_or(&[][..], Policy::rules);
-    let is_loopback = |rule: &&Rule| rule.name == LOOPBACK;
-    let mut rules: Vec<_> = inherited
-        .iter()
-        .filter(|rule| !is_loopback(rule))
-        .cloned()
-        .collect();
+    let mut rules = base.rules.clone();
     check_unique(c, file, &rules);
     let first = rules
         .iter()
@@ -73,7 +67,7 @@ pub(crate) fn rules(
     let section = network.key("loopback");
     let section = section.key("allow");
     let mut ports = loopback(c, &file.network.loopback, &section);
-    let base_loopback = inherited.iter().find(is_loopback);
+    let base_loopback = base.loopback.as_ref();
     let (source, line) = match base_loopback {
         Some(rule) if ports.is_empty() => (Arc::clone(&rule.source), rule.line),
         Some(_) | None => (c.source(), c.line(&section)),
@@ -144,6 +138,8 @@ fn one_rule(
         id: RuleId::NONE,
         name: rule.name.clone(),
         effect,
+        description: rule.description.clone(),
+        is_shared: rule.multi_tenant,
         reason: rule.reason.clone(),
         source: c.source(),
         line: c.line(place),
@@ -313,9 +309,9 @@ fn check_unique(c: &mut Checker<'_>, file: &File, inherited: &[Rule]) {
     let root = Place::ROOT;
     let network = root.key("network");
     let (allow, deny) = (network.key("allow"), network.key("deny"));
-    let mut names: HashMap<&str, Option<(Place<'_>, usize)>> = HashMap::new();
-    names.extend(inherited.iter().map(|rule| (rule.name.as_str(), None)));
     let ask = network.key("ask");
+    let mut names: HashMap<&str, Result<(Place<'_>, usize), &Rule>> = HashMap::new();
+    names.extend(inherited.iter().map(|rule| (rule.name.as_str(), Err(rule))));
     for (section, rules) in [
         (allow, &file.network.allow),
         (deny, &file.network.deny),
@@ -333,13 +329,15 @@ fn check_unique(c: &mut Checker<'_>, file: &File, inherited: &[Rule]) {
             let help = Some("records tell rules apart by their names");
             match names.get(name).copied() {
                 None => {
-                    names.insert(name, Some((section, index)));
+                    names.insert(name, Ok((section, index)));
                 }
-                Some(None) => {
-                    let message = format!("{} names a rule of the extended policy", quote(name));
+                Some(Err(Rule { source, line, .. })) => {
+                    let name = quote(name);
+                    let message =
+                        format!("{name} names a rule of the extended policy ({source}:{line})");
                     c.error(&at, message, help);
                 }
-                Some(Some((section, index))) => {
+                Some(Ok((section, index))) => {
                     c.error(&at, format!("{} names two rules", quote(name)), help);
                     let first = section.index(index);
                     let first = c.document().range(&first.key("name"));

@@ -29,6 +29,10 @@ pub struct Rule {
     pub id: RuleId,
     pub name: String,
     pub effect: Effect,
+    /// A text for people.
+    pub description: String,
+    /// Whether it says that strangers share what it allows, and that this is meant.
+    pub is_shared: bool,
     /// Why, for whoever is denied.
     pub reason: Option<String>,
     /// The file that the rule is written in.

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Policy, check::Checker, file, problem::quote, text::Place};
+use super::{check::Checker, extend::add_new, file, problem::quote, text::Place};
 
 /// More than this is a list of everything.
 const SOCKETS: usize = 64;
@@ -26,8 +26,8 @@ pub struct SessionSettings {
     pub sockets: Vec<ListedSocket>,
 }
 
-/// How much a piece is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How much a piece is wanted. Smaller is stricter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Need {
     /// Without it no command is started.
@@ -61,18 +61,18 @@ pub struct Places {
     pub home: Option<PathBuf>,
 }
 
-/// Settings of this file, else those of the policy that it extends; the sockets of both, and no
+/// Settings of this file, else those of the policies that it extends; the sockets of all, and no
 /// observation that one of them forbids.
 pub(super) fn settings(
     c: &mut Checker<'_>,
     session: Option<&file::Session>,
-    base: Option<&Policy>,
+    base: Option<&SessionSettings>,
     place: &Place<'_>,
 ) -> SessionSettings {
     let defaults = file::Session::default();
     let session = match (session, base) {
         (Some(session), _) => session,
-        (None, Some(base)) => return base.session().clone(),
+        (None, Some(base)) => return base.clone(),
         (None, None) => &defaults,
     };
     let at = place.key("unix_sockets");
@@ -98,18 +98,27 @@ pub(super) fn settings(
             }
         }
     }
-    let inherited = base.map(|base| base.session().sockets.clone());
-    for socket in inherited.into_iter().flatten() {
-        if !sockets.contains(&socket) {
-            sockets.push(socket);
-        }
-    }
+    let inherited = base.map(|base| base.sockets.clone());
+    add_new(&mut sockets, inherited.into_iter().flatten());
     SessionSettings {
         seccomp: session.seccomp.into(),
         landlock: session.landlock.into(),
         view: session.view.into(),
         // What one forbids, the other does not allow again.
-        observe: session.observe && base.is_none_or(|base| base.session().observe),
+        observe: session.observe && base.is_none_or(|base| base.observe),
+        sockets,
+    }
+}
+
+/// What holds of two policies that a file extends: the stricter of each, and the sockets of both.
+pub(super) fn join(known: SessionSettings, other: SessionSettings) -> SessionSettings {
+    let mut sockets = known.sockets;
+    add_new(&mut sockets, other.sockets);
+    SessionSettings {
+        seccomp: known.seccomp.min(other.seccomp),
+        landlock: known.landlock.min(other.landlock),
+        view: known.view.min(other.view),
+        observe: known.observe && other.observe,
         sockets,
     }
 }

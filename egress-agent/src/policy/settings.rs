@@ -12,8 +12,8 @@ use egress_common::DnsMode;
 use hickory_proto::rr::RecordType;
 
 use super::{
-    Policy,
     check::Checker,
+    extend::{Base, add_new},
     file,
     inspect::{Action, InspectSettings},
     network,
@@ -27,20 +27,20 @@ const DNS_PORT: u16 = 53;
 /// More servers than this only make a failure slower.
 const UPSTREAMS: usize = 8;
 
-/// Settings of the guard resolver: this file's, else those of the policy that it extends.
+/// Settings of the guard resolver: this file's, else those of the policies that it extends.
 pub(crate) fn dns(
     c: &mut Checker<'_>,
     dns: Option<&file::Dns>,
-    base: Option<&Policy>,
+    base: &Base,
     place: &Place<'_>,
 ) -> Option<DnsSettings> {
     let defaults = file::Dns::default();
-    let dns = match (dns, base) {
+    let dns = match (dns, &base.dns) {
         (Some(dns), _) => dns,
-        (None, Some(base)) => return Some(base.dns().clone()),
+        (None, Some(base)) => return Some(base.clone()),
         (None, None) => &defaults,
     };
-    let inherited = base.map(|base| base.dns().private.clone());
+    let inherited = base.dns.as_ref().map(|base| base.private.clone());
     let at_private = place.key("private");
     let patterns = dns.private.iter().enumerate();
     let private = patterns
@@ -98,17 +98,16 @@ pub(crate) fn dns(
     })
 }
 
-/// Settings of the proxy: this file's, else those of the policy that it extends. What is done about
+/// Settings of the proxy: this file's, else those of the policies that it extends. What is done about
 /// content is never less than what that one does, nor than section `inspect` where none says it. Exempt hosts of both
 /// are exempt.
 pub(crate) fn proxy(
     c: &mut Checker<'_>,
     proxy: Option<&file::Proxy>,
-    base: Option<&Policy>,
+    base: Option<&ProxySettings>,
     inspect: &InspectSettings,
     place: &Place<'_>,
 ) -> Option<ProxySettings> {
-    let base = base.map(Policy::proxy);
     let at_exempt = place.key("exempt");
     let written = proxy.map(|proxy| proxy.exempt.as_slice());
     let patterns = written.unwrap_or_default().iter().enumerate();
@@ -159,6 +158,23 @@ pub(crate) fn proxy(
     })
 }
 
+/// What of the section takes the place of what another policy says.
+pub(crate) fn replaced_of_proxy(proxy: &ProxySettings) -> (file::Level, Duration, PathBuf) {
+    (proxy.level, proxy.answer_within, proxy.ca.clone())
+}
+
+/// Adds what another policy says, apart from that.
+pub(crate) fn join_proxy(known: &mut Option<ProxySettings>, other: &ProxySettings) {
+    match known {
+        None => *known = Some(other.clone()),
+        Some(known) => {
+            known.requests = known.requests.max(other.requests);
+            known.responses = known.responses.max(other.responses);
+            add_new(&mut known.exempt, other.exempt.iter().cloned());
+        }
+    }
+}
+
 /// The stricter of two words, or the default where there is none.
 fn stricter<T: Ord>(own: Option<T>, base: Option<T>, default: T) -> T {
     match (own, base) {
@@ -185,17 +201,17 @@ const fn of_answer(written: file::OfAnswer) -> OfAnswer {
     }
 }
 
-/// Settings of the audit log: this file's, else those of the policy that it extends.
+/// Settings of the audit log: this file's, else those of the policies that it extends.
 pub(crate) fn audit(
     c: &mut Checker<'_>,
     audit: Option<&file::Audit>,
-    base: Option<&Policy>,
+    base: Option<&AuditSettings>,
     place: &Place<'_>,
 ) -> Option<AuditSettings> {
     let defaults = file::Audit::default();
     let audit = match (audit, base) {
         (Some(audit), _) => audit,
-        (None, Some(base)) => return Some(base.audit().clone()),
+        (None, Some(base)) => return Some(base.clone()),
         (None, None) => &defaults,
     };
     let file = absolute(c, &audit.file, &place.key("file"));

@@ -300,6 +300,7 @@ fn the_most_specific_rule_comes_first_and_deny_beats_allow() {
             until: u64::MAX,
             rules: ids(rules),
             wildcard: wildcard.map(|text| NamePattern::parse(text).unwrap()),
+            until: u64::MAX,
         })
     };
     let denied = |rule: &str| NameDecision::Deny {
@@ -338,8 +339,7 @@ fn port_sets_are_shared_and_their_numbers_never_come_back() {
     let policy = parse(text);
     let mut sets = PortSets::starting_at(7);
     let tables = policy.compile(&mut sets);
-    let used: std::collections::BTreeSet<_> =
-        tables.networks.iter().map(|(_, _, n)| n.allow).collect();
+    let used: BTreeSet<_> = tables.networks.iter().map(|(_, _, n)| n.allow).collect();
     assert_eq!(used.into_iter().collect::<Vec<_>>(), [0, 7]);
     assert_eq!(tables.ports.len(), 1);
     let (a, b) = (RuleId(1), RuleId(2));

@@ -5,8 +5,8 @@
 //! allow rules of `network` do; where git may write is what both allow.
 
 use super::{
-    Policy,
     check::Checker,
+    extend::add_new,
     file,
     glob::{Glob, Globs},
     name::Name,
@@ -134,14 +134,13 @@ pub(crate) fn server(tool: &str) -> Option<String> {
     Some(server.replace('-', "_"))
 }
 
-/// The settings of this file and of the policy that it extends.
+/// The settings of this file and of the policies that it extends.
 pub(super) fn settings(
     c: &mut Checker<'_>,
     tools: Option<&file::Tools>,
-    base: Option<&Policy>,
+    base: Option<&ToolSettings>,
     place: &Place<'_>,
 ) -> ToolSettings {
-    let base = base.map(Policy::tools);
     let none = file::Tools::default();
     let tools = match (tools, base) {
         (Some(tools), _) => tools,
@@ -193,8 +192,8 @@ pub(super) fn settings(
     }
 }
 
-/// What holds when one policy extends another.
-fn join(mut own: ToolSettings, base: ToolSettings) -> ToolSettings {
+/// What holds when one policy extends another, or a third one extends both.
+pub(super) fn join(mut own: ToolSettings, base: ToolSettings) -> ToolSettings {
     let ToolSettings {
         url_tools,
         connectors,
@@ -210,10 +209,10 @@ fn join(mut own: ToolSettings, base: ToolSettings) -> ToolSettings {
         unclear,
     } = base;
     own.url_tools.extend(url_tools);
-    own.connectors.extend(connectors);
+    add_new(&mut own.connectors, connectors);
     own.connector_tools.extend(connector_tools);
-    own.owner_scopes.extend(owner_scopes);
-    own.local_servers.extend(local_servers);
+    add_new(&mut own.owner_scopes, owner_scopes);
+    add_new(&mut own.local_servers, local_servers);
     own.network_names.extend(network_names);
     own.deny.extend(deny);
     own.confirm.extend(confirm);
@@ -221,7 +220,7 @@ fn join(mut own: ToolSettings, base: ToolSettings) -> ToolSettings {
         owners: both(own.git.owners, git.owners),
         hosts: both(own.git.hosts, git.hosts),
     };
-    own.home.extend(home);
+    add_new(&mut own.home, home);
     own.project.extend(project);
     own.unclear = own.unclear.max(unclear);
     own
@@ -362,7 +361,7 @@ fn home(c: &mut Checker<'_>, list: &[String], place: &Place<'_>) -> Vec<String> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Policy, *};
 
     fn read(tools: &str) -> Result<Policy, String> {
         let text = format!(r#"{{ "version": 1, "tools": {tools} }}"#);

@@ -18,6 +18,7 @@ pub(crate) enum Unit {
     PerSecond,
     BytesPerSecond,
     Mebibytes,
+    Percent,
     Count,
 }
 
@@ -111,6 +112,7 @@ impl Unit {
             Self::PerSecond => "1/s",
             Self::BytesPerSecond => "B/s",
             Self::Mebibytes => "MiB",
+            Self::Percent => "%",
             Self::Count => "",
         }
     }
@@ -125,6 +127,7 @@ impl fmt::Display for Quantity {
             Unit::PerSecond => write!(f, "{:.1} k/s", value / 1e3),
             Unit::BytesPerSecond => write!(f, "{:.2} GB/s", value / 1e9),
             Unit::Mebibytes => write!(f, "{value:.1} MiB"),
+            Unit::Percent => write!(f, "{value:.1} %"),
             Unit::Count => write!(f, "{value:.0}"),
         }
     }

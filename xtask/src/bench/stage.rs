@@ -133,6 +133,17 @@ impl Server {
         Ok(Self(child))
     }
 
+    /// One that is there for as long as its standard input is.
+    pub(crate) fn with_input(command: &mut Command) -> Result<Self> {
+        let name = program::spoken(command);
+        let child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start `{name}`"))?;
+        Ok(Self(child))
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }

@@ -96,7 +96,7 @@ pub(super) fn flood(
     Ok(per_second(good, monotonic() - start))
 }
 
-fn socket(server: SocketAddr) -> Result<UdpSocket> {
+pub(super) fn socket(server: SocketAddr) -> Result<UdpSocket> {
     let any = if server.is_ipv4() {
         "0.0.0.0:0"
     } else {
@@ -110,7 +110,7 @@ fn socket(server: SocketAddr) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-fn name(n: u32, zone: &str) -> String {
+pub(super) fn name(n: u32, zone: &str) -> String {
     format!("n{n}.{zone}")
 }
 

@@ -17,7 +17,8 @@ use xtask::program::run as output;
 
 use super::{
     CACHE,
-    archive::{Archive, KEYRING, MIRROR},
+    archive::Archive,
+    debian,
     image::{Image, Tree},
     kernel::{Kernel, Wanted},
     machine::{Machine, Said},
@@ -33,16 +34,21 @@ systemd-resolved,python3-minimal,iproute2,procps";
 /// What the machine needs beside what is built in.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "veth", "ipv6"];
 const LIMIT: Duration = Duration::from_mins(9);
-const POLICY: &str = r#"{ "version": 1, "name": "checks",
-  "network": { "allow": [ { "name": "site", "hosts": ["allowed.example"], "ports": ["443/tcp"] } ] } }
+/// The flow that must live speaks no TLS.
+pub(super) const POLICY: &str = r#"{ "version": 1, "name": "checks",
+  "network": { "allow": [ { "name": "site", "hosts": ["allowed.example"], "ports": ["443/tcp"],
+    "level": "address" } ] } }
 "#;
+pub(super) const ARGUMENTS: &str = "quiet rdinit=/init systemd.show_status=no \
+systemd.firstboot=no systemd.journald.forward_to_console=1";
 /// As libnss-resolve sets it, so that every name goes to systemd-resolved first.
 const NSSWITCH: &str = "passwd: files systemd\ngroup: files systemd\nshadow: files\n\
 hosts: files resolve [!UNAVAIL=return] dns\n";
 const RESOLVED: &str = "[Resolve]\nDNS=203.0.113.53\nFallbackDNS=\nDNSSEC=no\nLLMNR=no\n\
 MulticastDNS=no\nCache=no\n";
-/// The agent has a name, a home and the right to start sessions.
-const USER: &str = "u agent 1000 \"Agent\" /home/agent /bin/sh\nm agent egressd\n";
+/// The agent has a name and a home, and in the second the right to start sessions.
+const USER: &str = "u agent 1000 \"Agent\" /home/agent /bin/sh\n";
+const MEMBER: &str = "m agent egressd\n";
 
 pub(super) fn run(archive: &Archive, programs: &Programs) -> Result<()> {
     let started = Instant::now();
@@ -55,7 +61,7 @@ pub(super) fn run(archive: &Archive, programs: &Programs) -> Result<()> {
         initrd: image.path(),
         disk: Some(&disk),
         mebibytes: 2048,
-        arguments: "quiet rdinit=/init systemd.show_status=no systemd.firstboot=no systemd.journald.forward_to_console=1",
+        arguments: ARGUMENTS,
         limit: LIMIT,
     };
     let said = machine.run(|event| println!("vm: systemd: {event}"))?;
@@ -74,7 +80,7 @@ pub(super) fn run(archive: &Archive, programs: &Programs) -> Result<()> {
 }
 
 /// The names of the checks that failed; an error when not every check was made.
-fn failed(said: &Said) -> Result<Vec<&str>> {
+pub(super) fn failed(said: &Said) -> Result<Vec<&str>> {
     let made = said
         .events
         .iter()
@@ -102,7 +108,7 @@ fn failed(said: &Said) -> Result<Vec<&str>> {
 }
 
 /// The disk, from the cache or made.
-fn disk() -> Result<PathBuf> {
+pub(super) fn disk() -> Result<PathBuf> {
     let disk = Path::new(CACHE).join(DISK);
     if disk.is_file() {
         return Ok(disk);
@@ -122,9 +128,7 @@ fn disk() -> Result<PathBuf> {
             )
             .arg("bookworm")
             .arg(&tree)
-            .arg(format!(
-                "deb [signed-by={KEYRING}] {MIRROR}/debian bookworm main"
-            )),
+            .arg(debian()),
     )?;
     let partial = disk.with_extension("partial");
     output(
@@ -141,7 +145,17 @@ fn disk() -> Result<PathBuf> {
 
 /// What the machine starts with: the kernel's modules, and what goes over the disk.
 fn start(kernel: &Kernel, programs: &Programs) -> Result<Image> {
-    let tree = Tree::new("systemd")?;
+    let tree = base("systemd", kernel, &["checks", "flow", "prober", "world"])?;
+    install(&tree, programs)?;
+    tree.file("product/etc/egressd/policy.json", POLICY, 0o644)?;
+    tree.file("product/etc/sysusers.d/member.conf", MEMBER, 0o644)?;
+    tree.pack()
+}
+
+/// A machine without the product: modules, the small internet, an agent, the checks, and of the
+/// units here those that start with it.
+pub(super) fn base(name: &str, kernel: &Kernel, started: &[&str]) -> Result<Tree> {
+    let tree = Tree::new(name)?;
     let own = root().join("xtask/src/vm/systemd");
     tree.copy(&own.join("init.sh"), "init")?;
     tree.mode("init", 0o755)?;
@@ -149,7 +163,6 @@ fn start(kernel: &Kernel, programs: &Programs) -> Result<Image> {
     for (number, (name, content)) in modules.iter().enumerate() {
         tree.file(&format!("modules/{number:02}-{name}.ko"), content, 0o644)?;
     }
-    install(&tree, programs)?;
     for entry in fs::read_dir(&own)? {
         let path = entry?.path();
         if path.is_file() {
@@ -160,10 +173,17 @@ fn start(kernel: &Kernel, programs: &Programs) -> Result<Image> {
     for entry in fs::read_dir(own.join("units"))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        enable(&tree, &path, &format!("etc/systemd/system/{name}"))?;
+        let at = format!("etc/systemd/system/{name}");
+        if name
+            .strip_suffix(".service")
+            .is_some_and(|name| started.contains(&name))
+        {
+            enable(&tree, &path, &at)?;
+        } else {
+            tree.copy(&path, &format!("product/{at}"))?;
+        }
     }
     let files = [
-        ("egressd/policy.json", POLICY),
         ("nsswitch.conf", NSSWITCH),
         ("systemd/resolved.conf", RESOLVED),
         ("sysusers.d/checks.conf", USER),
@@ -181,7 +201,7 @@ fn start(kernel: &Kernel, programs: &Programs) -> Result<Image> {
         "product/etc/resolv.conf",
         "/run/systemd/resolve/stub-resolv.conf",
     )?;
-    tree.pack()
+    Ok(tree)
 }
 
 /// The product, where its package puts it.

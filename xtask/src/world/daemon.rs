@@ -88,6 +88,12 @@ impl Daemon {
         })
     }
 
+    /// More words for the command line, from the next start on.
+    pub fn add_arguments(&mut self, words: &[&str]) {
+        let words = words.iter().map(|&word| word.to_owned());
+        self.launch.arguments.extend(words);
+    }
+
     /// Starts egressd and waits until it says that it is ready (`sd_notify(3)`).
     pub fn start(&mut self, world: &World) -> Result<()> {
         fs::remove_file(&self.launch.notify).ok();

@@ -1,5 +1,5 @@
-//! The resolver of the small internet: Debian's dnsmasq, which answers for everything below `test`
-//! and writes down every query.
+//! The resolver of the small internet: Debian's dnsmasq, which answers for everything below `test`,
+//! and for the hosts of examples (RFC 2606), and writes down every query.
 
 use std::{
     fmt::Write as _,
@@ -109,6 +109,8 @@ fn configuration(log: &Path, hosts: &Path, home: &Path) -> String {
          log-queries=extra\nlog-facility={log}\npid-file={pid}\naddn-hosts={hosts}\n\
          address=/allowed.test/{ALLOWED_V4}\naddress=/allowed.test/{ALLOWED_V6}\n\
          address=/denied.test/{DENIED_V4}\naddress=/denied.test/{DENIED_V6}\n\
+         address=/example.com/{DENIED_V4}\naddress=/example.com/{DENIED_V6}\n\
+         address=/example.net/{DENIED_V4}\naddress=/example.net/{DENIED_V6}\n\
          address=/wild.test/{EDGE_V4}\naddress=/wild.test/{EDGE_V6}\n\
          host-record=v4.single.test,{ALLOWED_V4}\n\
          host-record=v6.single.test,{ALLOWED_V6}\n\

@@ -125,7 +125,9 @@ fn names() -> String {
         "allowed", "denied", "wild", "single", "chain", "cdn", "intranet", "rebind", "bulk",
     ]
     .iter()
-    .flat_map(|domain| [format!("DNS:{domain}.test"), format!("DNS:*.{domain}.test")]);
+    .map(|domain| format!("{domain}.test"));
+    let names = names.chain(["example.com", "example.net"].map(str::to_owned));
+    let names = names.flat_map(|domain| [format!("DNS:{domain}"), format!("DNS:*.{domain}")]);
     let v4 = [ALLOWED_V4, DENIED_V4, NAMELESS_V4].map(|address| format!("IP:{address}"));
     let v6 = [ALLOWED_V6, DENIED_V6, NAMELESS_V6].map(|address| format!("IP:{address}"));
     let all: Vec<String> = names.chain(v4).chain(v6).collect();

@@ -1,5 +1,5 @@
 //! The web of the small internet: one nginx with TLS and HTTP/2 for all names, whose files hold a Git
-//! repository, a Python index (PEP 503) and an npm registry.
+//! repository, a Python index (PEP 503), an npm registry and a sparse registry of crates.
 
 use std::{fs, path::Path, process::Command};
 
@@ -30,6 +30,7 @@ pub(super) fn start(internet: &Namespace, home: &Path, tls: &Tls) -> Result<()> 
     git_repository(home, &root)?;
     python_index(&root)?;
     npm_registry(home, &root)?;
+    crate_registry(home, &root)?;
     let conf = home.join("nginx.conf");
     fs::write(&conf, configuration(home, &root, tls)).context("writing nginx.conf")?;
     program::run(
@@ -131,7 +132,9 @@ fn git_repository(home: &Path, root: &Path) -> Result<()> {
     };
     program::run(git().args(["init", "--quiet"]).arg(&work))?;
     fs::write(work.join("README"), "a project\n").context("writing the project's README")?;
-    program::run(git().arg("-C").arg(&work).args(["add", "README"]))?;
+    fs::write(work.join("Cargo.toml"), PROJECT).context("writing the project's manifest")?;
+    fs::write(work.join("main.rs"), MAIN).context("writing the project's program")?;
+    program::run(git().arg("-C").arg(&work).args(["add", "."]))?;
     program::run(
         git()
             .arg("-C")
@@ -146,6 +149,23 @@ fn git_repository(home: &Path, root: &Path) -> Result<()> {
     )?;
     program::run(git().arg("-C").arg(&bare).arg("update-server-info")).map(drop)
 }
+
+/// The project is a program in Rust as well.
+const PROJECT: &str = r#"[package]
+name = "project"
+version = "1.0.0"
+edition = "2021"
+
+[[bin]]
+name = "project"
+path = "main.rs"
+
+[dependencies]
+tinycrate = "1"
+
+[workspace]
+"#;
+const MAIN: &str = "fn main() { println!(\"a {} project\", tinycrate::WORD) }\n";
 
 /// One package, `tinypkg` 1.0, as a wheel.
 fn python_index(root: &Path) -> Result<()> {
@@ -207,4 +227,44 @@ fn npm_registry(home: &Path, root: &Path) -> Result<()> {
         "versions": { "1.0.0": version },
     });
     fs::write(root.join("npm/tinypkg"), listing.to_string()).context("writing the npm registry")
+}
+
+/// One crate, `tinycrate` 1.0.0, in a sparse registry. Its file is always below
+/// `crates.allowed.test`.
+fn crate_registry(home: &Path, root: &Path) -> Result<()> {
+    let (sources, crates) = (home.join("crates"), root.join("crates"));
+    let package = sources.join("tinycrate-1.0.0");
+    fs::create_dir_all(package.join("src")).context("making the crate")?;
+    fs::create_dir_all(crates.join("ti/ny")).context("making the registry of crates")?;
+    let manifest = "[package]\nname = \"tinycrate\"\nversion = \"1.0.0\"\nedition = \"2021\"\n";
+    fs::write(package.join("Cargo.toml"), manifest)?;
+    fs::write(
+        package.join("src/lib.rs"),
+        "pub const WORD: &str = \"tiny\";\n",
+    )?;
+    let file = crates.join("tinycrate-1.0.0.crate");
+    program::run(
+        Command::new("tar")
+            .arg("-czf")
+            .arg(&file)
+            .arg("-C")
+            .arg(&sources)
+            .arg("tinycrate-1.0.0"),
+    )?;
+    let sum = program::run(Command::new("sha256sum").arg(&file))?;
+    let line = json!({
+        "name": "tinycrate",
+        "vers": "1.0.0",
+        "deps": [],
+        "cksum": sum.split_whitespace().next(),
+        "features": {},
+        "yanked": false,
+    });
+    fs::write(crates.join("ti/ny/tinycrate"), format!("{line}\n"))?;
+    let download = "https://crates.allowed.test/crates/{crate}-{version}.crate";
+    fs::write(
+        crates.join("config.json"),
+        json!({ "dl": download }).to_string(),
+    )
+    .context("writing the registry of crates")
 }

@@ -90,7 +90,18 @@ impl Verifier {
 
     /// Takes the next line, without its newline; `ended` says whether it had one.
     pub fn line(&mut self, place: Place, line: &[u8], ended: bool) -> Result<(), Broken> {
-        match Link::read(line) {
+        self.checked(place, line, ended, Link::read(line))
+    }
+
+    /// Takes the next line with what [`Link::read`] says of it.
+    pub(in crate::audit) fn checked(
+        &mut self,
+        place: Place,
+        line: &[u8],
+        ended: bool,
+        link: Result<Link, Why>,
+    ) -> Result<(), Broken> {
+        match link {
             Ok(link) => self.link(&place, &link)?,
             Err(why @ (Why::NotARecord(_) | Why::Changed)) => self.hold(&place, line, ended, why),
             Err(why) => return Err(Broken { place, why }),

@@ -95,6 +95,39 @@ fn rotation_keeps_the_chain_and_no_more_files_than_asked() {
     }
 }
 
+/// Also of a file that an earlier start began, and when the clock was set back.
+#[test]
+fn the_first_line_of_a_file_says_what_the_file_before_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    for seconds in [[50, 3, 4, 5, 6, 7, 8, 9], [40, 2, 13, 14, 15, 16, 17, 18]] {
+        let (sink, writer) = open(dir.path(), |settings| settings.rotate_bytes = 2_000);
+        for second in seconds {
+            sink.record(denial(second, "203.0.113.1"));
+            sink.flush();
+        }
+        writer.stop();
+    }
+    read(dir.path());
+    let files: Vec<Vec<Sealed>> = (0..9)
+        .rev()
+        .filter_map(|number| {
+            let file = rotated(&dir.path().join("audit.jsonl"), number);
+            let text = fs::read_to_string(file).ok()?;
+            let line = |line| Sealed::read(line).unwrap();
+            Some(text.lines().map(line).collect())
+        })
+        .collect();
+    assert!(files.len() > 3);
+    for (older, newer) in files.iter().zip(files.iter().skip(1)) {
+        let before = newer[0].before.unwrap();
+        assert_eq!(before.first, older[0].seq);
+        let latest = older.iter().map(|sealed| sealed.record.time).max();
+        assert_eq!(Some(before.latest), latest);
+        assert!(newer[1..].iter().all(|sealed| sealed.before.is_none()));
+    }
+    assert_eq!(files[0][0].before, None);
+}
+
 #[test]
 fn a_rotation_that_was_cut_short_loses_nothing_at_the_next() {
     let dir = tempfile::tempdir().unwrap();

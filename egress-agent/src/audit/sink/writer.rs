@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::Ordering,
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
@@ -15,7 +15,7 @@ use super::{Clock, Line, Message, Shared};
 use crate::audit::{
     chain::{self, Head},
     file::{LONGEST_LINE, LogFile, Opened},
-    record::{Gap, Kind, Layer, Record},
+    record::{Before, Gap, Kind, Layer, Record},
 };
 
 /// The head file lags the log by at most this, and a failing write is tried again this often.
@@ -124,13 +124,16 @@ impl Writer {
         }
         for record in batch {
             self.shared.denials().keep(&record);
+            self.shared.questions().keep(&record);
             self.seal(record, None, &mut lines, &mut pending);
         }
         if lines.is_empty() {
             return;
         }
-        if self.log.wants_rotation(lines.len()) {
-            self.rotate();
+        if self.log.wants_rotation(lines.len())
+            && let Some(before) = self.rotate()
+        {
+            self.seal_again(before, &mut lines, &mut pending);
         }
         let whole = match self.log.append(&lines) {
             Ok(()) => {
@@ -198,6 +201,27 @@ impl Writer {
         }
     }
 
+    /// Puts what the file before holds into the first line. Nothing changes where that does not
+    /// fit: then nobody can tell, and reads that file.
+    fn seal_again(&self, before: Before, lines: &mut Vec<u8>, pending: &mut [Pending]) {
+        let mut again = Vec::new();
+        let mut ends = Vec::new();
+        let (mut head, mut before) = (self.head, Some(before));
+        for line in &*pending {
+            let start = again.len();
+            match chain::seal_after(before.take(), &line.record, head, &mut again) {
+                Ok(next) if again.len() - start <= LONGEST_LINE => head = next,
+                Ok(_) | Err(_) => return,
+            }
+            ends.push((head, again.len()));
+        }
+        for (line, (head, end)) in pending.iter_mut().zip(ends) {
+            line.head = head;
+            line.end = end;
+        }
+        *lines = again;
+    }
+
     /// Takes over what was written, up to byte `whole` of `lines`, and counts the rest as lost.
     fn settle(&mut self, lines: &[u8], pending: Vec<Pending>, whole: usize) {
         let mut start = 0;
@@ -217,12 +241,18 @@ impl Writer {
                 continue;
             }
             self.head = head;
+            self.log.note(head.seq, record.time);
             self.shared.written.fetch_add(1, Ordering::Relaxed);
             if let Some(recorded) = recorded {
                 self.recorded = recorded;
             }
             if record.event == Kind::Mended {
                 self.gap = None;
+            }
+            if let Some(tally) = self.shared.tally.get() {
+                // A panic elsewhere leaves sums that are sums.
+                let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+                tally.add(&record, text.len() + 1);
             }
             self.publish(head.seq, record, text);
         }
@@ -241,14 +271,16 @@ impl Writer {
         drop(self.shared.lines.send(Arc::new(line)));
     }
 
-    fn rotate(&mut self) {
+    /// Says what the file before holds, where a new one was begun and that is known.
+    fn rotate(&mut self) -> Option<Before> {
         self.save_head();
-        if let Err(error) = self.log.rotate() {
+        self.log.rotate().unwrap_or_else(|error| {
             tracing::warn!(%error, "the audit log cannot be rotated and grows on");
             if !self.log.is_in_place() {
                 self.begin_again();
             }
-        }
+            None
+        })
     }
 
     /// Saves the head, and begins a new file when somebody took the old one away.

@@ -142,7 +142,7 @@ fn reasons(row: &Row, verdict: Verdict) -> Vec<(&str, Vec<Identity>)> {
 }
 
 /// Breaks at spaces; a word that is longer stays whole.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(in crate::cli) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {

@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use super::settings;
 use crate::{
     cli::{Exit, Screen},
+    programs,
     tools::protocol::Dialect,
 };
 
@@ -32,7 +33,7 @@ pub struct InstallArgs {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Agent {
+pub(in crate::cli) enum Agent {
     Claude,
     Codex,
 }
@@ -43,7 +44,7 @@ pub(super) fn install(
     policy: Option<&Path>,
     screen: &mut Screen,
 ) -> anyhow::Result<Exit> {
-    let program = std::env::current_exe().context("finding egressctl")?;
+    let program = programs::egressctl_path()?;
     let policy = policy.map(fs::canonicalize).transpose();
     let policy = policy.context("finding the policy")?;
     let command = command(&program, args.agent, exit_code, policy.as_deref())?;
@@ -105,10 +106,39 @@ impl Agent {
         }
     }
 
-    const fn word(self) -> &'static str {
+    pub(in crate::cli) const fn word(self) -> &'static str {
         match self {
             Self::Claude => "claude",
             Self::Codex => "codex",
+        }
+    }
+
+    /// The text of a settings file with the hook, which starts `program`.
+    pub(in crate::cli) fn with(self, text: &str, program: &Path) -> anyhow::Result<String> {
+        let command = command(program, self, false, None)?;
+        let wanted = settings::entries(self.dialect(), &command);
+        Ok(settings::with(text, &wanted)?)
+    }
+
+    /// Whether the hook stands in a text as this version writes it, whichever program that is there
+    /// it starts and with whatever options.
+    pub(in crate::cli) fn is_current(self, text: &str) -> anyhow::Result<bool> {
+        let commands = settings::commands(text)?;
+        let Some(command) = commands.first() else {
+            return Ok(false);
+        };
+        let is_there = settings::program(command).is_some_and(|program| program.is_file());
+        let wanted = settings::entries(self.dialect(), command);
+        Ok(is_there && settings::with(text, &wanted)? == text)
+    }
+
+    /// The settings file below a home; where variables of this process count, they come first.
+    pub(in crate::cli) fn file(self, home: &Path, is_moved: bool) -> PathBuf {
+        let (directory, variable, file) = self.place();
+        let moved = std::env::var_os(variable).filter(|value| is_moved && !value.is_empty());
+        match moved {
+            Some(moved) => PathBuf::from(moved).join(file),
+            None => home.join(directory).join(file),
         }
     }
 
@@ -136,6 +166,11 @@ impl InstallArgs {
         let home = set("HOME").context("HOME is not set: say whose settings with HOME=...")?;
         Ok(PathBuf::from(home).join(directory).join(file))
     }
+}
+
+/// The text without any hook of ours.
+pub(in crate::cli) fn without(text: &str) -> anyhow::Result<String> {
+    Ok(settings::without(text)?)
 }
 
 /// What the agent runs, as its shell reads it.

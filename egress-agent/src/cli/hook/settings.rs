@@ -4,6 +4,8 @@
 //! Both agents keep the same shape: `hooks`, an event, groups with a matcher, handlers with a
 //! command. An entry is ours when its command is `egressctl hook`, wherever egressctl is.
 
+use std::path::PathBuf;
+
 use jsonc_parser::{
     ParseOptions,
     cst::{CstArray, CstInputValue, CstNode, CstObject, CstRootNode},
@@ -86,13 +88,31 @@ pub(super) fn without(text: &str) -> Result<String, Refused> {
     Ok(file.root.to_string())
 }
 
-/// Whether a command is a hook of egressctl: `/usr/bin/egressctl hook claude`, quoted or not.
-fn is_ours(command: &str) -> bool {
+/// What our hooks run, in the order in which they stand there.
+pub(super) fn commands(text: &str) -> Result<Vec<String>, Refused> {
+    let ours = File::parse(text)?.ours()?;
+    let commands = ours.iter().map(|ours| string(&ours.handler, "command"));
+    Ok(commands.flatten().collect())
+}
+
+/// The program that a command starts.
+pub(super) fn program(command: &str) -> Option<PathBuf> {
+    let (program, _) = parted(command);
+    (!program.is_empty()).then(|| PathBuf::from(program))
+}
+
+/// The program of a command and what stands behind it.
+fn parted(command: &str) -> (&str, &str) {
     let command = command.trim_start();
-    let (program, rest) = match command.strip_prefix('\'') {
+    match command.strip_prefix('\'') {
         Some(quoted) => quoted.split_once('\'').unwrap_or((quoted, "")),
         None => command.split_once([' ', '\t']).unwrap_or((command, "")),
-    };
+    }
+}
+
+/// Whether a command is a hook of egressctl: `/usr/bin/egressctl hook claude`, quoted or not.
+fn is_ours(command: &str) -> bool {
+    let (program, rest) = parted(command);
     let name = program.rsplit('/').next().unwrap_or_default();
     name == "egressctl" && rest.split_ascii_whitespace().next() == Some("hook")
 }

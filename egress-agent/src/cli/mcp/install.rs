@@ -9,9 +9,12 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use super::wrap::{self, Changed, Form, Wrapping};
-use crate::cli::{
-    Exit, Screen,
-    hook::install::{back_up, changes, write},
+use crate::{
+    cli::{
+        Exit, Screen,
+        hook::install::{back_up, changes, write},
+    },
+    programs,
 };
 
 #[derive(Clone, Debug, clap::Args)]
@@ -37,7 +40,7 @@ pub(super) struct InstallArgs {
 }
 
 pub(super) fn install(args: &InstallArgs, screen: &mut Screen) -> anyhow::Result<Exit> {
-    let program = std::env::current_exe().context("finding egressctl")?;
+    let program = programs::egressctl_path()?;
     let mut options = Vec::new();
     if let Some(policy) = &args.policy {
         let policy = fs::canonicalize(policy).context("finding the policy")?;

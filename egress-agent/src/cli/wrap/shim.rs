@@ -52,7 +52,7 @@ impl Profile {
             return Ok(Self {
                 guard: format!("tool_{tool}.slice"),
                 observe: false,
-                policy: format!("/etc/egressd/profiles/{tool}.json"),
+                policy: format!("/usr/share/egressd/profiles/{tool}.json"),
             });
         }
         if OBSERVED.contains(&tool) {
@@ -269,7 +269,7 @@ mod tests {
             ("tool_npm.slice", false)
         );
         let said = pinned.missing_guard();
-        assert!(said.contains("--cgroup tool_npm.slice=/etc/egressd/profiles/npm.json"));
+        assert!(said.contains("--cgroup tool_npm.slice=/usr/share/egressd/profiles/npm.json"));
         assert_eq!(said.lines().count(), 1);
         let observed = Profile::of("aws").unwrap();
         assert_eq!((observed.guard.as_str(), observed.observe), (AGENTS, true));

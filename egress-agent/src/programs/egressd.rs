@@ -6,16 +6,17 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::bail;
-use clap::{Parser, Subcommand};
-use egress_agent::{
+use crate::{
     cli::{self, Exit, PIN_DIR, RUNTIME_DIR, journal, run as cli_run},
     daemon::{
         policies::InvalidPolicy,
         run::{OneShot, Options, Outcome, run},
     },
+    dashboard::Address,
     launch::parent,
 };
+use anyhow::bail;
+use clap::{CommandFactory as _, Parser, Subcommand};
 use tracing_subscriber::{
     EnvFilter, Layer as _, Registry, layer::SubscriberExt as _, reload,
     util::SubscriberInitExt as _,
@@ -60,6 +61,13 @@ struct RunArgs {
     /// UNIX sockets, other address families and handed-in sockets are not held by the kernel.
     #[arg(long)]
     require_lsm: bool,
+    /// Show what happens on a page, at `127.0.0.1:PORT` or `[::1]:PORT`; port 0 takes a free one.
+    /// `egressctl dashboard` prints its address with the token that it wants.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "command")]
+    dashboard: Option<Address>,
+    /// Tell metrics for Prometheus on this UNIX socket, over HTTP at `/metrics`.
+    #[arg(long, value_name = "PATH", conflicts_with = "command")]
+    metrics_socket: Option<PathBuf>,
     /// Say more of what it does; twice for every name and address.
     #[arg(short, long, action = clap::ArgAction::Count)]
     verbose: u8,
@@ -76,7 +84,11 @@ struct RunArgs {
     command: Vec<OsString>,
 }
 
-fn main() -> ExitCode {
+pub(super) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+pub(super) fn main() -> ExitCode {
     match Arguments::parse().verb {
         Verb::Enter(args) => cli_run::enter(&args).into(),
         Verb::Run(args) => match start(args) {
@@ -146,6 +158,8 @@ fn options(args: RunArgs) -> anyhow::Result<Options> {
             pin_dir: args.pin_dir,
             resolv_conf: args.resolv_conf,
             require_lsm: args.require_lsm,
+            dashboard: args.dashboard,
+            metrics_socket: args.metrics_socket.map(absolute),
             command: None,
         });
     }
@@ -162,6 +176,8 @@ fn options(args: RunArgs) -> anyhow::Result<Options> {
         pin_dir: args.pin_dir,
         resolv_conf: args.resolv_conf,
         require_lsm: args.require_lsm,
+        dashboard: None,
+        metrics_socket: None,
         command: Some(OneShot {
             user: args.user.resolve()?,
             allow_root: args.allow_root,

@@ -2,15 +2,17 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{CommandFactory as _, Parser, Subcommand};
-use egress_agent::{
+use super::{Program, man};
+use crate::{
     cli::{
-        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, doctor, hook,
-        log, mcp, policy, replay, rules, run, scan, selftest, session, status, why, wrap,
+        self, Exit, Screen, admin, allow, approve, attempt, ca, classify, confirm, dashboard,
+        doctor, home, hook, init, log, mcp, policy, replay, report, rules, run, scan, selftest,
+        session, status, top, uninstall, why, wrap,
     },
     control::DEFAULT_SOCKET,
     inspect::{Inspector, Options},
 };
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Starts agents under the guard of egressd, and shows what is enforced and why.
 #[derive(Debug, Parser)]
@@ -32,10 +34,16 @@ enum Verb {
     Run(run::RunArgs),
     /// Show what is enforced; exit 1 when something that was asked for is not.
     Status(status::StatusArgs),
+    /// Watch sessions, live flows, denials, leases and questions, and act on them.
+    Top(top::TopArgs),
     /// Show what was decided, and why.
     Log(log::LogArgs),
+    /// Say what agents did, for a reviewer or after an incident; exit 1 when the log is not whole.
+    Report(report::ReportArgs),
     /// Say how a destination is decided, why, and what would change it; exit 1 for deny.
     Why(why::WhyArgs),
+    /// Print the address of the dashboard, with the token that it wants.
+    Dashboard(dashboard::DashboardArgs),
     /// The sessions that run.
     #[command(subcommand)]
     Session(session::Command),
@@ -78,10 +86,31 @@ enum Verb {
     /// Shims that run tools under a policy of their own.
     #[command(subcommand)]
     Wrap(wrap::Command),
-    /// Check what this machine offers; with `--escape`, try every known way out.
+    /// Check what this machine offers and what is set up on it; with `--escape`, try every known way
+    /// out.
     Doctor(doctor::DoctorArgs),
+    /// Set up egressd on this machine: policy, units, hooks; show everything first.
+    Init(init::InitArgs),
+    /// Take back what `init` has done.
+    Uninstall(uninstall::UninstallArgs),
+    /// Do what `init` and `doctor` do in a home, as its owner.
+    #[command(hide = true)]
+    InHome,
     /// Print completions for a shell.
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+        /// Whose.
+        #[arg(long, value_enum, default_value = "egressctl")]
+        program: Program,
+    },
+    /// Write the manual pages of both programs into a directory.
+    #[command(hide = true)]
+    Man {
+        directory: PathBuf,
+        /// Of the pages.
+        #[arg(long, default_value = "")]
+        date: String,
+    },
     /// Enter a session and become a command.
     #[command(hide = true)]
     Enter(run::EnterArgs),
@@ -90,7 +119,11 @@ enum Verb {
     Attempt(attempt::AttemptArgs),
 }
 
-fn main() -> ExitCode {
+pub(super) fn command() -> clap::Command {
+    Arguments::command()
+}
+
+pub(super) fn main() -> ExitCode {
     if let Some(code) = hook::quick(std::env::args_os().skip(1)) {
         return code;
     }
@@ -101,8 +134,11 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args, &socket, json),
         Verb::Enter(args) => Ok(run::enter(&args)),
         Verb::Status(args) => status::run(args, &socket, &mut screen),
+        Verb::Top(args) => top::run(args, &socket, &mut screen),
         Verb::Log(args) => log::run(args, &mut screen),
+        Verb::Report(args) => report::run(args, &socket, &mut screen),
         Verb::Why(args) => why::run(args, &socket, &mut screen),
+        Verb::Dashboard(args) => dashboard::run(&args, &socket, &mut screen),
         Verb::Session(command) => session::run(command, &socket, &mut screen),
         Verb::Policy(command) => policy::run(command, &socket, &mut screen),
         Verb::Rules(command) => rules::run(command, &mut screen),
@@ -125,12 +161,19 @@ fn main() -> ExitCode {
         Verb::Ca(command) => ca::run(command, &mut screen),
         Verb::Doctor(args) => doctor::run(&args, &socket, &mut screen),
         Verb::Wrap(command) => wrap::run(command, &socket, &mut screen),
+        Verb::Init(args) => init::run(args, &socket, &mut screen),
+        Verb::Uninstall(args) => uninstall::run(&args, &socket, &mut screen),
+        Verb::InHome => home::run(),
         Verb::Attempt(args) => attempt::run(args, &mut screen),
-        Verb::Completions { shell } => {
-            let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "egressctl", &mut std::io::stdout());
-            Ok(Exit::Ok)
+        Verb::Completions { shell, program } => {
+            let mut command = program.command();
+            // It panics where it cannot write.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut command, program.name(), &mut text);
+            let written = screen.writer().write_all(&text);
+            written.map(|()| Exit::Ok).map_err(anyhow::Error::from)
         }
+        Verb::Man { directory, date } => man::write(&directory, &date, &mut screen),
     };
     match done {
         Ok(exit) => exit.into(),
