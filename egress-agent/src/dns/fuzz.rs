@@ -256,7 +256,6 @@ impl Names for Everything {
 
 fn settings() -> Settings {
     Settings {
-        alone: None,
         terms: Terms {
             ttl_min: Duration::from_secs(20),
             ttl_max: Duration::from_secs(TTL_MAX.into()),

@@ -297,7 +297,6 @@ fn the_most_specific_rule_comes_first_and_deny_beats_allow() {
     };
     let granted = |rules: &[&str], wildcard: Option<&str>| {
         NameDecision::Allow(NameGrant {
-            until: u64::MAX,
             rules: ids(rules),
             wildcard: wildcard.map(|text| NamePattern::parse(text).unwrap()),
             until: u64::MAX,
