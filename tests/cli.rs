@@ -28,7 +28,7 @@ fn completions_know_every_verb() {
             assert!(script.contains(verb), "{shell}: {verb}");
         }
         assert!(
-            !script.contains("egressctl-enter") && !script.contains("in-home"),
+            !script.contains("egressctl-enter") && !script.contains("egressctl-in-home"),
             "{shell}: a verb that people do not call"
         );
     }

@@ -250,17 +250,21 @@ fn a_deny_rule_beats_what_a_person_wants_and_an_allow_rule_spares_it() {
 fn for_good_the_policy_file_has_it_and_keeps_its_layout() {
     let world = empty();
     let file = world.daemon().expect("one").files().policy.clone();
+    let audit = world.daemon().expect("one").files().audit.clone();
+    let audit = audit.display().to_string();
     let text = r#"{
   "//": "a comment of the house",
   "version": 1,
+  "audit": { "file": "LOG" },
   "network": {
     "allow": [
       { "name": "one",   "hosts": ["one.allowed.test"], "ports": ["443/tcp"] }
     ]
   }
 }
-"#;
-    std::fs::write(&file, text).expect("the file is ours");
+"#
+    .replace("LOG", &audit);
+    std::fs::write(&file, &text).expect("the file is ours");
     world.ctl(&["reload"]).works();
     let asked = world.ctl(&["allow", "web.denied.test:9000"]);
     asked.must(!asked.outcome.succeeded(), "should have wanted `--yes`");
@@ -293,11 +297,7 @@ fn for_good_the_policy_file_has_it_and_keeps_its_layout() {
         "{added:#?}"
     );
     // What egressd refuses is taken back.
-    let log = r#""version": 1,"#;
-    let moved = after.replace(
-        log,
-        r#""version": 1, "audit": { "file": "/tmp/elsewhere.log" },"#,
-    );
+    let moved = after.replace(&audit, "/tmp/elsewhere.log");
     std::fs::write(&file, &moved).expect("the file is ours");
     let refused = world.ctl(&["allow", "other.denied.test", "--yes"]);
     refused.must(!refused.outcome.succeeded(), "should have been refused");

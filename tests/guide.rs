@@ -111,10 +111,13 @@ const MAKEFILE: &str =
 /// `/etc` and `/var` as they are, and what is written there stays in the world.
 const OWN_FILES: &str = "
 set -e
+# What is mounted below /var would be hidden.
+mount --rbind $(dirname $1) /mnt
 for name in etc var; do
     mkdir -p $1/own/$name/upper $1/own/$name/work
     mount -t overlay overlay -o lowerdir=/$name,upperdir=$1/own/$name/upper,workdir=$1/own/$name/work /$name
 done
+mount --rbind /mnt $(dirname $1)
 for name in resolv.conf nsswitch.conf; do
     rm -f /etc/$name
     cp $1/$name /etc/$name

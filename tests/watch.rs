@@ -21,7 +21,7 @@ fn policy() -> Value {
     json!({
         "version": 1,
         "network": { "allow": [
-            { "name": "web", "hosts": ["*.allowed.test"], "ports": ["443/tcp", "9000/tcp"] },
+            { "name": "web", "hosts": ["*.allowed.test", "raw.wild.test"], "ports": ["443/tcp", "9000/tcp"] },
             { "name": "nameless", "cidrs": [NAMELESS_V4, NAMELESS_V6], "ports": ["9000/tcp"] },
         ] },
     })
@@ -69,7 +69,7 @@ fn open_flows_are_shown_with_name_bytes_and_session() {
     let nameless = NAMELESS_V4.to_string();
     assert_eq!(agent.does(&format!("open a {nameless} 9000")), "ok");
     assert_eq!(agent.does("talk a"), "ok");
-    assert_eq!(agent.does("open b raw.allowed.test 9000"), "ok");
+    assert_eq!(agent.does("open b raw.wild.test 9000"), "ok");
     // Led to the proxy, which waits for what it is to judge.
     assert_eq!(agent.does("open c web.allowed.test 443"), "ok");
     assert_eq!(other.does(&format!("open a {NAMELESS_V6} 9000")), "ok");
@@ -92,7 +92,7 @@ fn open_flows_are_shown_with_name_bytes_and_session() {
         ("established", "tcp", None)
     );
     let named = flow(&all, 9000, |flow| flow.name.is_some());
-    assert_eq!(named.name.as_deref(), Some("raw.allowed.test"));
+    assert_eq!(named.name.as_deref(), Some("raw.wild.test"));
     let proxied = flow(&all, 443, |_| true);
     assert_eq!(proxied.name.as_deref(), Some("web.allowed.test"));
     assert_eq!(proxied.through, Some(Through::Proxy));
@@ -127,7 +127,7 @@ fn open_flows_are_shown_with_name_bytes_and_session() {
     assert!(asked.contains(&"secret.denied.test"), "{asked:?}");
     assert!(all.questions_total >= 3 && all.events >= 5);
     let leased: Vec<_> = all.leases.iter().map(|lease| lease.name.as_str()).collect();
-    assert!(leased.contains(&"raw.allowed.test"), "{leased:?}");
+    assert!(leased.contains(&"raw.wild.test"), "{leased:?}");
     assert_eq!(all.leases_total, all.leases.len() as u64);
     let hosts = all
         .hosts

@@ -318,7 +318,12 @@ impl Plan {
         }
         self.manifest.enabled = false;
         if !self.manifest.files.is_empty() || !self.manifest.homes.is_empty() {
-            // What was left can still be taken back later.
+            // What was left can still be taken back later, with the directories that it is in.
+            let mut made = std::mem::take(&mut self.manifest.made);
+            made.reverse();
+            made.retain(|directory| !self.tree.remove_directory(directory));
+            made.reverse();
+            self.manifest.made = made;
             return self.manifest.write(&self.tree, &self.place);
         }
         self.tree.remove(&self.place)?;

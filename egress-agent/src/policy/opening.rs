@@ -368,7 +368,7 @@ mod tests {
             let notes = policy.notes(&rule).join("; ");
             assert!(notes.contains(says), "{text}: {notes}");
         }
-        let rule = wanted("github.com").unwrap().rule("r", false);
+        let rule = wanted("docs.example.com").unwrap().rule("r", false);
         let rule = policy.read_rule(&rule).unwrap();
         assert!(policy.notes(&rule).is_empty());
     }

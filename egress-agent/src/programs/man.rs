@@ -239,6 +239,6 @@ mod tests {
         assert!(!root.contains("egressctl\\-enter"), "{root}");
         assert!(text("egressd.8").contains("SIGHUP"));
         assert!(text("egressctl-why.1").contains("egressctl(1)"));
-        assert!(text("egressctl-why.1").contains("2026\\-01\\-31"));
+        assert!(text("egressctl-why.1").contains(".TH egressctl-why 1 2026-01-31"));
     }
 }

@@ -130,10 +130,11 @@ impl Session {
         let Some(known) = self.names.get_mut(id) else {
             return false;
         };
+        // Under the grant that it was learnt by: one that lasts longer has to be written.
         let holds_all = addresses.iter().all(|address| {
             known
                 .hold(*address)
-                .is_some_and(|hold| hold.expires >= until)
+                .is_some_and(|hold| known.end(hold.expires) >= until)
         });
         if !holds_all {
             return false;

@@ -24,6 +24,7 @@ pub(super) fn modules(confinement: &Confinement) -> Row {
     }
     let ran = if modules.is_empty() { "none" } else { modules };
     let lacking = missing.join(" and ");
+    let verb = if missing.len() > 1 { "do" } else { "does" };
     let list = [modules, &missing.join(",")]
         .into_iter()
         .filter(|part| !part.is_empty())
@@ -32,7 +33,7 @@ pub(super) fn modules(confinement: &Confinement) -> Row {
     Row::warn(
         NAME,
         format!(
-            "{lacking} does not run (these do: {ran}); add the boot parameter `lsm={list}` and \
+            "{lacking} {verb} not run (these do: {ran}); add the boot parameter `lsm={list}` and \
              boot anew"
         ),
     )
