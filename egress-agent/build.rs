@@ -87,6 +87,7 @@ fn profiles() -> anyhow::Result<()> {
     let mut list = String::from("static ALL: &[Profile] = &[\n");
     for name in names {
         let path = folder.join(format!("{name}.json"));
+        let path = path.to_str().context("a profile's path is not UTF-8")?;
         writeln!(
             list,
             "    Profile {{ name: {name:?}, text: include_str!({path:?}) }},"

@@ -63,7 +63,7 @@ fn waiting(world: &TestWorld) -> Value {
 #[track_caller]
 fn begin(world: &TestWorld, words: &[&str]) -> Child {
     let client = world.guarded(words).expect("a daemon");
-    let mut command = client.within(Duration::from_secs(60)).command();
+    let mut command = client.within(Duration::from_mins(1)).command();
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().expect("it starts")
 }

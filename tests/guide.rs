@@ -40,7 +40,7 @@ const EXPECTED: &[Expected] = &[
         )
     },
     line(START, ""),
-    line("egressctl status", "enforce"),
+    line("egressctl status", "enforcing"),
     Expected {
         status: 6,
         ..line(

@@ -30,10 +30,11 @@ fn policy() -> Value {
 fn ask(world: &TestWorld, session: Option<&str>) -> Result<Overview, ClientError> {
     let socket = &world.daemon().expect("a daemon").files().socket;
     let session = session.map(str::to_owned);
-    match Client::connect(socket)?.request(&Request::Overview { session })? {
-        Reply::Overview(overview) => Ok(*overview),
-        other => panic!("{other:?}"),
-    }
+    let reply = Client::connect(socket)?.request(&Request::Overview { session })?;
+    let Reply::Overview(overview) = reply else {
+        panic!("{reply:?}");
+    };
+    Ok(*overview)
 }
 
 #[track_caller]

@@ -1,4 +1,4 @@
-//! A real browser without a window, driven over the WebDriver protocol of ChromeDriver.
+//! A real browser without a window, driven over the `WebDriver` protocol of `ChromeDriver`.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ const ARGUMENTS: [&str; 12] = [
     "--hide-scrollbars",
 ];
 /// For a page under load to come about.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) struct Browser<'w> {
     world: &'w TestWorld,
@@ -60,7 +60,7 @@ impl<'w> Browser<'w> {
             driver,
             port,
             session: String::new(),
-            profile: profile,
+            profile,
         };
         let mut arguments: Vec<String> = ARGUMENTS.map(str::to_owned).to_vec();
         let data = browser.profile.path().join("data");
@@ -248,7 +248,7 @@ impl Drop for Browser<'_> {
     }
 }
 
-/// Keys that are no letters, as WebDriver numbers them.
+/// Keys that are no letters, as `WebDriver` numbers them.
 fn code(key: &str) -> &str {
     match key {
         "Tab" => "\u{e004}",

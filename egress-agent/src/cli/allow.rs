@@ -164,7 +164,10 @@ impl Edit {
         let uid = rustix::process::geteuid().as_raw();
         let why = why.map_or_else(String::new, |why| format!(": {why}"));
         let day = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
-        rule["//"] = json!(format!("allowed by uid {uid}{who} on {day}{why}"));
+        let comment = format!("allowed by uid {uid}{who} on {day}{why}");
+        if let Some(members) = rule.as_object_mut() {
+            members.insert("//".to_owned(), json!(comment));
+        }
         let suggestion = Suggestion {
             rule,
             notes: Vec::new(),
@@ -211,10 +214,10 @@ fn ask(client: &mut Client, wish: &Wish, act: Act) -> anyhow::Result<Opening> {
         act,
         claimed: claimed(),
     };
-    match client.request(&request)? {
-        Reply::Opening(opening) => Ok(*opening),
-        _ => Err(ClientError::Unexpected.into()),
-    }
+    let Reply::Opening(opening) = client.request(&request)? else {
+        return Err(ClientError::Unexpected.into());
+    };
+    Ok(*opening)
 }
 
 fn show(opening: &Opening, time: Option<Duration>, screen: &mut Screen) -> anyhow::Result<()> {

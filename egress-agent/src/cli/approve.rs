@@ -88,10 +88,10 @@ pub fn run(args: ApproveArgs, socket: &Path, screen: &mut Screen) -> anyhow::Res
 }
 
 fn pending(client: &mut Client) -> anyhow::Result<Vec<Pending>> {
-    match client.request(&Request::Pending {})? {
-        Reply::Pending(waiting) => Ok(waiting),
-        _ => bail!("egressd answered something else"),
-    }
+    let Reply::Pending(waiting) = client.request(&Request::Pending {})? else {
+        bail!("egressd answered something else");
+    };
+    Ok(waiting)
 }
 
 fn settle(client: &mut Client, settlement: Settlement) -> anyhow::Result<String> {
@@ -99,10 +99,10 @@ fn settle(client: &mut Client, settlement: Settlement) -> anyhow::Result<String>
         settlement,
         claimed: claimed(),
     };
-    match client.request(&request)? {
-        Reply::Done(text) => Ok(text),
-        _ => bail!("egressd answered something else"),
-    }
+    let Reply::Done(text) = client.request(&request)? else {
+        bail!("egressd answered something else");
+    };
+    Ok(text)
 }
 
 fn list(waiting: &[Pending], screen: &mut Screen) -> anyhow::Result<()> {

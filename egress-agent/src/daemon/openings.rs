@@ -32,6 +32,9 @@ use crate::{
 const TURN: Duration = Duration::from_secs(1);
 
 /// What ends a grant, for the record.
+/// A guard, and the session in it, by number and name.
+type Meant = (Rc<Guard>, Option<(u64, String)>);
+
 const EXPIRED: &str = "its time is up";
 const SESSION_ENDED: &str = "its session ended";
 const STOPPED: &str = "egressd stops";
@@ -149,7 +152,7 @@ impl Daemon {
             why: None,
         };
         let message = format!("taken back by {}", who(&by));
-        self.end_all(vec![(id, granted)], &message);
+        self.end_all(&[(id, granted)], &message);
         Ok(format!("grant {id} was taken back"))
     }
 
@@ -299,7 +302,7 @@ impl Daemon {
         if ended.is_empty() {
             self.close_ended();
         } else {
-            self.end_all(ended, EXPIRED);
+            self.end_all(&ended, EXPIRED);
         }
         if let Some(running) = self.guards.first() {
             running.guard.world().forget_expired(now);
@@ -309,7 +312,7 @@ impl Daemon {
     /// A session is over: what it alone was granted ends, and it waits for nobody.
     pub(super) fn end_openings(&mut self, session: u64) {
         let ended = self.grants.end_session(session);
-        self.end_all(ended, SESSION_ENDED);
+        self.end_all(&ended, SESSION_ENDED);
         let waited = self.approvals.borrow_mut().end_session(session);
         for (_, waiting) in waited {
             let message = "the session ended".to_owned();
@@ -404,11 +407,11 @@ impl Daemon {
     }
 
     /// Closes what these grants opened; they are taken out already.
-    fn end_all(&mut self, ended: Vec<(u64, Granted)>, message: &str) {
+    fn end_all(&mut self, ended: &[(u64, Granted)], message: &str) {
         let guards = ended.iter().map(|(_, one)| one.guard.clone());
         self.unclosed.extend(guards);
         self.close_ended();
-        for (id, granted) in &ended {
+        for (id, granted) in ended {
             self.tell(Kind::GrantEnded, *id, granted, Some(message));
         }
     }
@@ -434,7 +437,7 @@ impl Daemon {
     /// The daemon stops: nobody would be there to end what was granted.
     pub(super) fn end_grants(&mut self) {
         let ended = self.grants.expired(u64::MAX);
-        self.end_all(ended, STOPPED);
+        self.end_all(&ended, STOPPED);
     }
 
     fn settled(&self, guard: &Guard, waiting: &Waiting, verdict: Verdict, by: &By) {
@@ -497,7 +500,7 @@ impl Daemon {
     }
 
     /// The guard and the session that a wish is about.
-    fn meant(&self, wish: &Wish) -> Result<(Rc<Guard>, Option<(u64, String)>), Failure> {
+    fn meant(&self, wish: &Wish) -> Result<Meant, Failure> {
         let chosen = self.chosen(wish.guard.as_deref())?;
         let mut guards = chosen
             .iter()

@@ -83,12 +83,11 @@ impl<R> Held<R> {
         });
         let questions = &mut together.questions;
         let again = |known: &&mut One<R>| known.from == one.from && known.message == one.message;
-        match questions.iter_mut().find(again) {
-            Some(known) => *known = one,
-            None => {
-                questions.push(one);
-                self.total += 1;
-            }
+        if let Some(known) = questions.iter_mut().find(again) {
+            *known = one;
+        } else {
+            questions.push(one);
+            self.total += 1;
         }
         kept
     }

@@ -158,9 +158,11 @@ fn read(
     let header = &response.header;
     let id = &header.socket_id;
     let address = |address: IpAddr, port: u16| SocketAddr::new(address.to_canonical(), port);
-    let info = response.nlas.iter().find_map(|nla| match nla {
-        Nla::TcpInfo(info) => Some(info),
-        _ => None,
+    let info = response.nlas.iter().find_map(|nla| {
+        let Nla::TcpInfo(info) = nla else {
+            return None;
+        };
+        Some(info)
     });
     Some((
         number,
@@ -181,13 +183,14 @@ fn read(
 }
 
 fn cgroup(response: &InetResponse) -> Option<u64> {
-    response.nlas.iter().find_map(|nla| match nla {
-        Nla::Other(other) if other.kind() == CGROUP_ID => {
-            let mut value = [0; size_of::<u64>()];
-            (other.value_len() == value.len()).then(|| other.emit_value(&mut value))?;
-            Some(u64::from_ne_bytes(value))
-        }
-        _ => None,
+    response.nlas.iter().find_map(|nla| {
+        let Nla::Other(other) = nla else {
+            return None;
+        };
+        let mut value = [0; size_of::<u64>()];
+        let is_it = other.kind() == CGROUP_ID && other.value_len() == value.len();
+        is_it.then(|| other.emit_value(&mut value))?;
+        Some(u64::from_ne_bytes(value))
     })
 }
 

@@ -96,8 +96,11 @@ impl Wanted {
             key: [self.host],
             "ports": [self.ports.to_string()],
         });
-        if multi_tenant && !self.is_network {
-            rule["multi_tenant"] = json!(true);
+        if multi_tenant
+            && !self.is_network
+            && let Some(members) = rule.as_object_mut()
+        {
+            members.insert("multi_tenant".to_owned(), json!(true));
         }
         rule
     }
@@ -305,14 +308,14 @@ mod tests {
         }
     }
 
-    fn policy(network: Value) -> Policy {
+    fn policy(network: &Value) -> Policy {
         let text = json!({ "version": 1, "network": network }).to_string();
         Policy::parse(&text, "p").unwrap_or_else(|invalid| panic!("{invalid}"))
     }
 
     #[test]
     fn a_deny_rule_over_all_of_it_and_an_allow_rule_over_all_of_it_are_found() {
-        let policy = policy(json!({
+        let policy = policy(&json!({
             "allow": [
                 { "name": "code", "hosts": ["github.com", "*.github.com"], "ports": ["443/tcp"] },
                 { "name": "lab", "cidrs": ["192.0.2.0/24"], "ports": ["1-1000/tcp"] },
@@ -352,7 +355,7 @@ mod tests {
 
     #[test]
     fn what_is_risky_is_said() {
-        let policy = policy(json!({}));
+        let policy = policy(&json!({}));
         for (text, says) in [
             ("webhook.site", "drop box (request-bin)"),
             ("someone.github.io", "anybody can have a name beside"),

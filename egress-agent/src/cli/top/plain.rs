@@ -269,7 +269,7 @@ mod tests {
     use crate::cli::top::tests::{at, denied, overview};
 
     fn plain() -> Plain {
-        Plain::new(TimeZone::UTC, Duration::from_secs(60))
+        Plain::new(TimeZone::UTC, Duration::from_mins(1))
     }
 
     fn seconds(seconds: u64) -> Duration {

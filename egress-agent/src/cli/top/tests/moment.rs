@@ -64,12 +64,11 @@ fn question(name: &str, kind: &str, answer: Option<&str>) -> Record {
     record.name = Some(name.to_owned());
     record.qtype = Some(kind.to_owned());
     record.verdict = Some(Verdict::Allow);
-    match answer {
-        Some(answer) => record.answers = vec![answer.parse().unwrap()],
-        None => {
-            record.verdict = Some(Verdict::Deny);
-            record.reason = Some("name-denied".into());
-        }
+    if let Some(answer) = answer {
+        record.answers = vec![answer.parse().unwrap()];
+    } else {
+        record.verdict = Some(Verdict::Deny);
+        record.reason = Some("name-denied".into());
     }
     record
 }
