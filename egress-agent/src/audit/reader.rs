@@ -1,7 +1,7 @@
 //! Reads a log back, rotated files first: as lines for the verifier, as records for people.
 //!
 //! Streams with bounded memory. A line that is no record is reported with its place, and reading
-//! goes on; only of a line that is left out for its time or its words ([`front`](super::front))
+//! goes on; only of a line that is left out for its time or its words (`front`)
 //! nobody looks at the rest. The log may be written and rotated meanwhile.
 //!
 //! A file whose records are all older than what is wanted is not read: the first line of the file

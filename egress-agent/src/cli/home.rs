@@ -3,7 +3,7 @@
 //! `egressctl init` runs as root, and a home belongs to somebody else, who could put a symbolic link
 //! where root is about to write or read. So nothing below a home, and nothing in a project, is
 //! touched by root: a child of this program does it with the user id, the group and none of the
-//! other rights of that person ([`ask`]). What the child says is foreign input: the person could
+//! other rights of that person (`ask`). What the child says is foreign input: the person could
 //! trace it. It is bounded in size and time, shown and kept, and nothing that root does follows
 //! from it but a choice among maintained profiles.
 
