@@ -152,7 +152,15 @@ impl Daemon {
             why: None,
         };
         let message = format!("taken back by {}", who(&by));
+        let path = granted.guard.clone();
         self.end_all(&[(id, granted)], &message);
+        if self.unclosed.contains(&path) {
+            let message = format!(
+                "grant {id} was taken back, and what it opened is not closed yet: the kernel did not take the tables"
+            );
+            return Err(Failure::new(Code::Failed, message)
+                .with_help("egressd goes on trying; see its log"));
+        }
         Ok(format!("grant {id} was taken back"))
     }
 

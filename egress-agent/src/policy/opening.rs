@@ -6,10 +6,9 @@ use egress_common::Protocol;
 use serde_json::{Value, json};
 
 use super::{
-    METADATA, NamePattern, Policy, PortRange, Rule, net, pattern::is_public_suffix, problem::quote,
-    rule::Effect, suggest::free_name,
+    METADATA, NamePattern, Policy, PortRange, Rule, Shared, net, problem::quote, rule::Effect,
+    suggest::free_name,
 };
-use crate::inspect::destination;
 
 /// `HOST[:PORT[/PROTO]]`, where the host is a name, a pattern, an address or a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,30 +172,10 @@ impl Policy {
 
 /// Why to look twice at what this opens.
 fn risks(pattern: &NamePattern) -> Vec<String> {
-    let mut risks = Vec::new();
-    let name = pattern.base().as_str();
-    if let Some(category) = destination::category(name) {
-        risks.push(format!(
-            "risky: {name} is known as a drop box ({})",
-            category.id()
-        ));
-    }
-    if let Some(suffix) = pattern.public_suffix() {
-        risks.push(format!("risky: anybody can register names under {suffix}"));
-    } else if pattern.is_exact()
-        && name
-            .split_once('.')
-            .is_some_and(|(_, parent)| parent.contains('.') && is_public_suffix(parent))
-    {
-        risks.push(format!(
-            "risky: anybody can have a name beside {name}, and be mistaken for it"
-        ));
-    } else if !pattern.is_exact() {
-        risks.push(format!(
-            "it opens every name below {name} that {pattern} covers"
-        ));
-    }
-    risks
+    let shared = Shared::of(pattern).map(|shared| format!("risky: {shared}"));
+    let wide = !pattern.is_exact();
+    let wide = wide.then(|| format!("it opens every name that {pattern} covers"));
+    shared.into_iter().chain(wide).collect()
 }
 
 /// Whether a rule speaks of everything that another speaks of.
@@ -358,9 +337,10 @@ mod tests {
         let policy = policy(&json!({}));
         for (text, says) in [
             ("webhook.site", "drop box (request-bin)"),
-            ("someone.github.io", "anybody can have a name beside"),
-            ("*.github.io", "anybody can register names under github.io"),
-            ("**.example.com", "every name below example.com"),
+            ("someone.github.io", "anybody can have a name beside it"),
+            ("storage.googleapis.com", "drop box (object-storage)"),
+            ("*.github.io", "anybody can have a name below github.io"),
+            ("**.example.com", "every name that **.example.com covers"),
             ("169.254.169.254", "metadata service"),
             ("192.0.2.1", "nothing says whose it is"),
             ("192.0.2.0/24", "2^8 addresses"),
