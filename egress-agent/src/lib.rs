@@ -30,6 +30,7 @@
 //! | [`proxy`] | what is asked of a host that was reached: names, and what is said |
 //! | [`report`] | what agents did: records to a page for a reviewer; pure |
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
+//! | `schema` | the JSON Schemas of policy, pack and record, each a file that a test holds to its type |
 //! | [`sse`] | streams of events, for the MCP guard and the proxy; pure |
 //! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
 //! | [`trust`] | whether someone else could change a file |
@@ -57,6 +58,7 @@ pub mod programs;
 pub mod proxy;
 pub mod report;
 pub mod rules;
+mod schema;
 pub mod sse;
 pub mod tools;
 pub mod trust;

@@ -56,6 +56,7 @@ mod session;
 mod settings;
 mod shape;
 mod shared;
+pub(crate) mod suffix;
 mod suggest;
 mod tables;
 mod text;

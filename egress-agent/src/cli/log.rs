@@ -28,6 +28,7 @@ use crate::{
         client::Client,
         message::{Reply, Request},
     },
+    schema::RECORD,
 };
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -343,8 +344,7 @@ fn note(text: &str) -> io::Result<()> {
 }
 
 fn schema(screen: &mut Screen) -> anyhow::Result<Exit> {
-    let schema = schemars::schema_for!(Sealed);
-    screen.line(serde_json::to_string_pretty(&schema)?)?;
+    screen.line(RECORD.text())?;
     screen.flush()?;
     Ok(Exit::Ok)
 }

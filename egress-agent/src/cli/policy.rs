@@ -15,9 +15,9 @@ use crate::content::ContentError;
 use crate::policy::{
     Answer, Explainer, Explanation, Invalid, Policy, PolicyError, Target, draw, from_cpeg,
     profiles::{self, PREFIX},
-    schema,
 };
 use crate::rules::PackError;
+use crate::schema::POLICY;
 use crate::tools::{self, Call, Judgement, Verdict};
 
 #[derive(Debug, clap::Subcommand)]
@@ -72,7 +72,7 @@ pub fn run(command: Command, socket: &Path, screen: &mut Screen) -> anyhow::Resu
         Command::Import { from, file } => import(from, &file, screen),
         Command::Profiles(args) => super::profiles::run(args, screen),
         Command::Schema => {
-            screen.line(serde_json::to_string_pretty(&schema())?)?;
+            screen.line(POLICY.text())?;
             Ok(Exit::Ok)
         }
     }

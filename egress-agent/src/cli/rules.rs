@@ -22,9 +22,8 @@ use crate::{
     content::{Content, ContentError},
     inspect::{Confidence, Finding, Kind, Severity, View},
     policy::{PackSource, Policy, PolicyError},
-    rules::{
-        Decision, Imported, On, Pack, PackError, RuleSet, Seen, Standing, Told, from_meg, schema,
-    },
+    rules::{Decision, Imported, On, Pack, PackError, RuleSet, Seen, Standing, Told, from_meg},
+    schema::PACK,
     tools::Call,
 };
 
@@ -70,7 +69,7 @@ pub fn run(command: Command, screen: &mut Screen) -> anyhow::Result<Exit> {
         Command::Test { pack, cases } => test(&pack, cases, screen),
         Command::Import { from, file } => import(from, &file, screen),
         Command::Schema => {
-            screen.line(serde_json::to_string_pretty(&schema())?)?;
+            screen.line(PACK.text())?;
             Ok(Exit::Ok)
         }
     }
@@ -494,7 +493,7 @@ mod tests {
     #[test]
     fn every_key_of_a_pack_is_explained() {
         let readme = std::fs::read_to_string(shipped("README.md")).unwrap();
-        let schema = schema();
+        let schema = PACK.value();
         let definitions = schema["$defs"].as_object().unwrap().values();
         let mut keys = Vec::new();
         for definition in definitions.chain([&schema]) {

@@ -1,7 +1,7 @@
 //! The policy file as it is written: the shape of its text and nothing more.
 //!
-//! The JSON Schema is generated from these types, and the check of the shape reads that schema,
-//! so that the two cannot drift apart. What the texts in it mean is decided in `check`.
+//! The JSON Schema is written from these types, and the check of the shape reads that schema: a test
+//! keeps the two from drifting apart. What the texts in it mean is decided in `check`.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -11,7 +11,7 @@ use serde::{
     de::{Error as _, IgnoredAny, MapAccess, Visitor},
 };
 
-use crate::inspect::Strategy;
+use crate::{inspect::Strategy, schema::POLICY};
 
 /// What an AI coding agent may reach from this machine. Everything that is not allowed here is denied.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -1061,7 +1061,7 @@ pub(crate) enum Action {
 
 /// The JSON Schema of the policy file, as `policy/policy.schema.json` holds it.
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(File).to_value()
+    POLICY.value()
 }
 
 /// Refuses `null` where serde would take it for an absent key.

@@ -16,7 +16,9 @@ use jsonc_parser::{
 };
 use serde_json::{Value, json};
 
-use super::{Name, Policy, PortRange, Shared, pattern::is_public_suffix, suggest::free_name};
+use super::{
+    Name, Policy, PortRange, Shared, pattern::is_public_suffix, suffix, suggest::free_name,
+};
 
 /// From so many names on, a pattern says more than a list.
 const MANY: usize = 4;
@@ -165,7 +167,7 @@ impl Ports {
 
 /// The domain that one party has registered.
 fn domain(name: &Name) -> &str {
-    psl::domain_str(name.as_str()).unwrap_or(name.as_str())
+    suffix::domain(name.as_str()).unwrap_or(name.as_str())
 }
 
 /// The hosts of a rule for these names, and what is said of those that were put together.

@@ -10,7 +10,10 @@ use std::{
     fmt,
 };
 
-use super::name::{InvalidName, Name};
+use super::{
+    name::{InvalidName, Name},
+    suffix::suffix,
+};
 
 /// A host pattern of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,15 +167,13 @@ const PRIVATE_USE: &[&str] = &[
 
 /// Whether strangers register what stands directly below this name.
 pub(super) fn is_public_suffix(base: &str) -> bool {
-    use psl::Psl as _;
     // Asked for a name below, the list also answers for entries such as `*.compute.example`,
     // which make every name under `compute.example` a suffix of its own.
     let probe = format!("0-probe.{base}");
-    let info = psl::List.find(probe.rsplit('.').map(str::as_bytes));
-    match info.typ {
-        Some(_) => info.len >= base.len(),
+    match suffix(&probe) {
+        Some(suffix) if suffix.is_known() => suffix.as_bytes().len() >= base.len(),
         // The list's default: an unknown top-level name is a suffix.
-        None => !base.contains('.') && !PRIVATE_USE.contains(&base),
+        Some(_) | None => !base.contains('.') && !PRIVATE_USE.contains(&base),
     }
 }
 

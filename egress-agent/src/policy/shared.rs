@@ -16,6 +16,7 @@ use std::fmt;
 use super::{
     name::Name,
     pattern::{NamePattern, is_public_suffix},
+    suffix::suffix,
 };
 use crate::inspect::{Severity, destination};
 
@@ -212,7 +213,7 @@ fn covered(pattern: &NamePattern, is_denied: &dyn Fn(&Name) -> bool) -> Option<S
 
 /// The private suffix below which this name is one of many.
 fn neighbours(name: &str) -> Option<Shared> {
-    let suffix = psl::suffix(name.as_bytes())?;
+    let suffix = suffix(name)?;
     if suffix.typ() != Some(psl::Type::Private) || suffix.as_bytes() == name.as_bytes() {
         return None;
     }
@@ -226,7 +227,7 @@ fn neighbours(name: &str) -> Option<Shared> {
 /// Whether somebody lets others have names below this one; no registry of the DNS does.
 fn is_private(base: &str) -> bool {
     let probe = format!("0-probe.{base}");
-    psl::suffix(probe.as_bytes()).is_some_and(|suffix| suffix.typ() == Some(psl::Type::Private))
+    suffix(&probe).is_some_and(|suffix| suffix.typ() == Some(psl::Type::Private))
 }
 
 #[cfg(test)]

@@ -8,10 +8,13 @@ use std::{
 
 use egress_common::{Flow, Mode, Protocol, Verdict};
 
-use super::{Level, Name, Policy, Shared, profiles, schema};
-use crate::cli::{
-    Exit, Screen,
-    policy::{Command, run},
+use super::{Level, Name, Policy, Shared, file::File, profiles, schema};
+use crate::{
+    cli::{
+        Exit, Screen,
+        policy::{Command, run},
+    },
+    schema::{POLICY, tests::assert_of},
 };
 
 fn folder() -> PathBuf {
@@ -262,12 +265,7 @@ fn checked(folder: &Path) -> Vec<String> {
 
 #[test]
 fn the_shipped_schema_is_the_one_of_the_types() {
-    let shipped = fs::read_to_string(folder().join("policy.schema.json")).unwrap();
-    let generated = serde_json::to_string_pretty(&schema()).unwrap();
-    assert!(
-        shipped.trim_end() == generated,
-        "policy/policy.schema.json is old; write it again with `egressctl policy schema`"
-    );
+    assert_of::<File>(POLICY, "policy/policy.schema.json");
 }
 
 #[test]

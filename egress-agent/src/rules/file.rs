@@ -1,6 +1,6 @@
 //! A pack as it is written: the shape of its text and nothing more.
 //!
-//! The JSON Schema is generated from these types, and the check of the shape reads that schema.
+//! The JSON Schema is written from these types, and the check of the shape reads that schema.
 //! What the texts in it mean is decided in `check`.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Comment, distinct, given};
+use crate::{
+    policy::{Comment, distinct, given},
+    schema::PACK,
+};
 
 /// Rules about the content of tool calls. Of the rules that fit a call, the one with the lowest priority number decides.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -365,7 +368,7 @@ pub(crate) struct Argument {
 
 /// The JSON Schema of a pack, as `policy/packs/pack.schema.json` holds it.
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(File).to_value()
+    PACK.value()
 }
 
 #[expect(

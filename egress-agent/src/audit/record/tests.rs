@@ -1,4 +1,5 @@
 use super::*;
+use crate::schema::{RECORD, tests::assert_of};
 
 /// A denial as the kernel layer would write it, `second`s into a fixed minute.
 pub(crate) fn denial(second: u32, address: &str) -> Record {
@@ -32,6 +33,11 @@ fn members_keep_their_order_and_absent_ones_are_left_out() {
             r#""flow":{"protocol":"tcp","address":"203.0.113.7","port":443}}"#,
         )
     );
+}
+
+#[test]
+fn the_schema_is_the_one_of_the_type() {
+    assert_of::<Sealed>(RECORD, "egress-agent/src/audit/record.schema.json");
 }
 
 #[test]

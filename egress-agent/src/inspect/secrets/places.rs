@@ -11,9 +11,12 @@ use std::{
 use ipnet::IpNet;
 
 use super::{Detector, Edge, Search, TOKEN};
-use crate::inspect::{
-    finding::{Confidence, Kind, Severity},
-    view::words::is_alnum,
+use crate::{
+    inspect::{
+        finding::{Confidence, Kind, Severity},
+        view::words::is_alnum,
+    },
+    policy::suffix::suffix,
 };
 
 pub(super) const ALL: &[Detector] = &[
@@ -440,7 +443,7 @@ fn host_name(bytes: &[u8], dot: usize) -> Option<Range<usize>> {
         return None;
     }
     let small = name.to_ascii_lowercase();
-    let suffix = psl::suffix(small.as_bytes())?;
+    let suffix = suffix(&small)?;
     let is_below = small.len() > suffix.as_bytes().len();
     let is_place = before.ends_with(b"://") || before.ends_with(b"@");
     let last = small.rsplit('.').next()?;
