@@ -3,7 +3,7 @@
 //! All arms of a comparison run in turn within the same rounds; values are medians, and ratios are
 //! medians of the ratios within each round. A figure that is missed is shown as missed.
 
-use std::{fs, path::PathBuf, process::ExitCode, time::Instant};
+use std::{fs, os::unix::fs::symlink, path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ mod watch;
 use self::{figure::Figure, machine::Machine, stage::Stage};
 use crate::{
     setup,
-    workspace::{cargo, need_root, root, show},
+    workspace::{build_release, cargo, need_root, show, target},
 };
 
 #[derive(clap::Args, Debug)]
@@ -136,22 +136,25 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     })
 }
 
-/// The directory of egressd, egressctl and the load.
+/// The directory of egressd, egressctl and the load, as a package has them: one program, two names.
 fn build() -> Result<PathBuf> {
-    let words = [
-        "build",
-        "--quiet",
-        "--release",
-        "--bins",
-        "--package",
-        "egress-agent",
-        "--package",
-        "xtask",
-    ];
-    show(cargo().args(words))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |path| root().join(path));
-    Ok(target.join("release"))
+    let shipped = build_release()?;
+    show(cargo().args(["build", "--quiet", "--release", "--package", "xtask"]))?;
+    let programs = target().join("release/bench");
+    fs::create_dir_all(&programs).with_context(|| format!("making {}", programs.display()))?;
+    let load = target().join("release/xtask");
+    for (name, program) in [
+        ("egressd", &shipped),
+        ("egressctl", &shipped),
+        ("xtask", &load),
+    ] {
+        let link = programs.join(name);
+        if link.is_symlink() {
+            fs::remove_file(&link)?;
+        }
+        symlink(program, &link).with_context(|| format!("linking {}", link.display()))?;
+    }
+    Ok(programs)
 }
 
 fn report(machine: &Machine, quick: bool, figures: &[Figure]) -> Value {

@@ -44,13 +44,27 @@ pub(crate) fn need_root(task: &str) -> Result<()> {
 /// Builds `egressd` and `egressctl`, and says in which directory they are.
 pub(crate) fn build() -> Result<PathBuf> {
     show(cargo().args(["build", "--quiet", "--package", "egress-agent", "--bins"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |path| root().join(path));
-    let programs = target.join("debug");
+    let programs = target().join("debug");
     ensure!(
         programs.join("egressd").exists(),
         "cargo built no egressd in {}",
         programs.display()
     );
     Ok(programs)
+}
+
+/// Builds the one program that is shipped, and says where it is. What is measured is built here too:
+/// with other packages beside it, cargo could give a dependency other features.
+pub(crate) fn build_release() -> Result<PathBuf> {
+    show(
+        cargo()
+            .args(["build", "--quiet", "--release", "--locked"])
+            .args(["--package", "egress-agent", "--bin", "egressd"]),
+    )?;
+    Ok(target().join("release/egressd"))
+}
+
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |path| root().join(path))
 }

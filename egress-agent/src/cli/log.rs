@@ -288,7 +288,7 @@ fn show_from_daemon(
     for reply in Client::connect(socket)?.stream(request)? {
         match reply? {
             Reply::Line(text) => {
-                let sealed: Sealed = serde_json::from_str(&text)
+                let sealed = Sealed::read(&text)
                     .context("egressd sent a record that this egressctl cannot read: use the same release of both")?;
                 print(&Entry { sealed, text }, shape, screen)?;
                 screen.flush()?;

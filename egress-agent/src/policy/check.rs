@@ -104,7 +104,8 @@ fn try_check(
                 return None;
             }
             let document = document?;
-            let file = serde_json::from_value(to_json(document.root())).ok()?;
+            // As text again: one derived reader in the program, not one for each kind of input.
+            let file = serde_json::from_str(&to_json(document.root()).to_string()).ok()?;
             (document, file)
         }
     };

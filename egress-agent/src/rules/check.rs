@@ -68,13 +68,16 @@ fn try_check(
     let (document, mut shape) = Shape::new(&schema).check(root);
     problems.append(&mut shape);
     let document = document?;
-    let value = to_json(document.root());
-    let file: File = match serde_json::from_value(value) {
+    // As text again, which is the input that policies are read from: one derived reader for both.
+    let file: File = match serde_json::from_str(&to_json(document.root()).to_string()) {
         Ok(file) => file,
         Err(error) => {
             // What the shape explains already, or a number that JSON can write and nobody can hold.
             if problems.is_empty() {
-                problems.push(syntax(&error.to_string(), 0..0, None));
+                let message = error.to_string();
+                // A place in the text that was made here says nothing.
+                let message = message.split(" at line ").next().unwrap_or_default();
+                problems.push(syntax(message, 0..0, None));
             }
             return None;
         }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use xtask::program::run as output;
 
 use super::stage::{self, Date};
-use crate::workspace::{cargo, root, show};
+use crate::workspace::{build_release, cargo, root};
 
 /// What a package may weigh, unpacked: both programs together.
 const LARGEST_PROGRAMS: u64 = 20_000_000;
@@ -46,23 +46,9 @@ impl fmt::Display for Shipped {
 impl Build {
     pub(super) fn new() -> Result<Self> {
         println!("dist: building egressd (optimised as a whole: some minutes)");
-        show(
-            cargo()
-                .args([
-                    "build",
-                    "--quiet",
-                    "--release",
-                    "--locked",
-                    "--package",
-                    "egress-agent",
-                ])
-                .args(["--bin", "egressd"]),
-        )?;
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| root().join("target"), |path| root().join(path));
         let build = Self {
             date: Date::of_sources()?,
-            program: target.join("release/egressd"),
+            program: build_release()?,
             // The manifest names it, wherever cargo builds.
             directory: root().join("target/dist"),
         };
