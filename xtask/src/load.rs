@@ -1,10 +1,11 @@
 //! Load for the benchmarks: each kind is a process of its own, so that it can stand in a guarded
 //! cgroup or outside. It prints its figures as numbers, one line for each measurement.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
+use xtask::week;
 
 mod denial;
 mod dns;
@@ -20,6 +21,8 @@ mod watch;
 pub(crate) enum Load {
     /// Accepts and closes TCP, swallows UDP, until killed
     Serve { address: SocketAddr },
+    /// Writes so many records of a made-up week into a directory, for a look at what reading costs
+    Week { directory: PathBuf, records: u64 },
     /// Answers calls of the Model Context Protocol on standard input, until it ends
     McpServe,
     /// Swallows TCP streams, until killed
@@ -135,6 +138,9 @@ impl Load {
     pub(crate) fn run(self) -> Result<()> {
         let line = match self {
             Self::Serve { address } => return tcp::serve(address),
+            Self::Week { directory, records } => {
+                return week::write(&directory, records, week::FILE).map(drop);
+            }
             Self::McpServe => return mcp::serve(),
             Self::Sink { address } => return tcp::sink(address),
             Self::Connect { address, count } => tcp::connect(address, count)?.join(" "),

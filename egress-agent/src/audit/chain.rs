@@ -97,12 +97,14 @@ pub fn seal_after(
 
 /// Splits a line, without its newline, into what its hash covers and the hash that it claims.
 fn unseal(line: &[u8]) -> Option<(&[u8], Hash)> {
-    let body = line.len().checked_sub(SEAL.len() + 64 + CLOSE.len())?;
+    let body = line
+        .len()
+        .checked_sub(SEAL.len() + Hash::DIGITS + CLOSE.len())?;
     let (body, seal) = line.split_at_checked(body)?;
     let hash = seal
         .strip_prefix(SEAL.as_bytes())?
         .strip_suffix(CLOSE.as_bytes())?;
-    Some((body, str::from_utf8(hash).ok()?.parse().ok()?))
+    Some((body, Hash::read(hash)?))
 }
 
 const SEAL: &str = r#","hash":""#;
@@ -120,6 +122,19 @@ struct Open<'a> {
 }
 
 impl Hash {
+    /// Hexadecimal digits of one.
+    pub(super) const DIGITS: usize = 64;
+
+    /// From lower-case hexadecimal digits.
+    pub(super) fn read(digits: &[u8]) -> Option<Self> {
+        let mut hash = [0; 32];
+        if digits.len() != Self::DIGITS {
+            return None;
+        }
+        data_encoding::HEXLOWER.decode_mut(digits, &mut hash).ok()?;
+        Some(Self(hash))
+    }
+
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
@@ -141,23 +156,7 @@ impl FromStr for Hash {
     type Err = InvalidHash;
 
     fn from_str(text: &str) -> Result<Self, InvalidHash> {
-        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-        let mut hash = [0; 32];
-        if pairs.len() != hash.len() || !rest.is_empty() {
-            return Err(InvalidHash);
-        }
-        for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
-            *byte = digit(*high)? << 4 | digit(*low)?;
-        }
-        Ok(Self(hash))
-    }
-}
-
-fn digit(digit: u8) -> Result<u8, InvalidHash> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(InvalidHash),
+        Self::read(text.as_bytes()).ok_or(InvalidHash)
     }
 }
 

@@ -3,9 +3,12 @@
 //! Every answer here is on the safe side: a line is left out only when a full parse could not have
 //! found a record in it that is wanted. The tests compare the two.
 
+use std::sync::LazyLock;
+
 use memchr::{memchr, memmem::Finder};
 
 use super::{
+    chain::Hash,
     filter::Filter,
     record::{Time, Verdict},
 };
@@ -16,7 +19,33 @@ pub(super) struct Front<'a> {
     pub(super) seq: u64,
     /// `2026-03-01T10:20:30.000250Z`: such texts are ordered as their times are.
     time: &'a [u8],
+    /// What stands behind the time.
+    rest: &'a [u8],
 }
+
+/// What the chain has put around a record, in a line that begins and ends as the log itself writes
+/// it, and where none of it can be there twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) front: Front<'a>,
+    pub(super) prev: Hash,
+    pub(super) hash: Hash,
+}
+
+/// Members that a [`Frame`] speaks of, or that say more about the chain than it does.
+static MEMBERS: LazyLock<[Finder<'static>; 8]> = LazyLock::new(|| {
+    [
+        r#""v""#,
+        r#""seq""#,
+        r#""time""#,
+        r#""lost""#,
+        r#""gap""#,
+        r#""before""#,
+        r#""prev""#,
+        r#""hash""#,
+    ]
+    .map(Finder::new)
+});
 
 /// Leaves out lines that cannot be wanted.
 #[derive(Clone, Debug)]
@@ -44,13 +73,34 @@ impl<'a> Front<'a> {
         });
         let rest = rest.strip_prefix(br#","time":""#)?;
         let (time, rest) = rest.split_at_checked(SHAPE.len())?;
-        (is_number && is_time(time) && rest.first() == Some(&b'"')).then_some(Self { seq, time })
+        let rest = rest.strip_prefix(b"\"")?;
+        (is_number && is_time(time)).then_some(Self { seq, time, rest })
     }
 
     pub(super) fn time(&self) -> Option<Time> {
         let text = str::from_utf8(self.time).ok()?;
         text.parse().ok().map(Time::new)
     }
+}
+
+impl<'a> Frame<'a> {
+    /// Of a line without its newline. `None` says nothing about the line: it has to be read whole.
+    pub(super) fn of(line: &'a [u8]) -> Option<Self> {
+        let front = Front::of(line)?;
+        let (rest, hash) = last_hash(front.rest.strip_suffix(b"}")?, br#","hash":""#)?;
+        let (record, prev) = last_hash(rest, br#","prev":""#)?;
+        // A name can be written in another way only with a backslash.
+        let is_plain = memchr(b'\\', record).is_none()
+            && MEMBERS.iter().all(|member| member.find(record).is_none());
+        is_plain.then_some(Self { front, prev, hash })
+    }
+}
+
+/// What stands before the last member, and that one, which is called so.
+fn last_hash<'a>(text: &'a [u8], name: &[u8]) -> Option<(&'a [u8], Hash)> {
+    let text = text.strip_suffix(b"\"")?;
+    let (text, hash) = text.split_at_checked(text.len().checked_sub(Hash::DIGITS)?)?;
+    Some((text.strip_suffix(name)?, Hash::read(hash)?))
 }
 
 impl Sieve {

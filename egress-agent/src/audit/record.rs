@@ -16,7 +16,7 @@ use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::chain::Hash;
+use super::{chain::Hash, front::Frame};
 
 pub use time::Time;
 
@@ -324,9 +324,19 @@ pub struct Gap {
 }
 
 impl Sealed {
-    /// Reads a line, without its newline: what the derived deserializer finds, in half the time,
-    /// because `flatten` keeps everything twice.
+    /// Reads a line, without its newline: what the derived deserializer finds, in less than half
+    /// the time, because `flatten` keeps everything twice.
     pub fn read(line: &str) -> Result<Self, serde_json::Error> {
+        if let Some(Frame { front, prev, hash }) = Frame::of(line.as_bytes()) {
+            return Ok(Self {
+                v: VERSION,
+                seq: front.seq,
+                record: serde_json::from_str(line)?,
+                before: None,
+                prev,
+                hash,
+            });
+        }
         let Seal {
             v,
             seq,

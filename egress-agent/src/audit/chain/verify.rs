@@ -6,7 +6,10 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{Hash, Head, unseal};
-use crate::audit::record::{Gap, Kind, Layer, Time, VERSION};
+use crate::audit::{
+    front::Frame,
+    record::{Gap, Kind, Layer, Time, VERSION},
+};
 
 /// Reads lines, oldest first, and stops at the first that does not fit.
 #[derive(Debug, Default)]
@@ -228,7 +231,7 @@ impl Verifier {
 }
 
 /// What the chain needs to know about a line.
-#[derive(Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(in crate::audit) struct Link {
     pub(in crate::audit) head: Head,
     prev: Hash,
@@ -244,6 +247,11 @@ impl Link {
         if Hash::of(body) != hash {
             return Err(Why::Changed);
         }
+        Self::in_frame(line).map_or_else(|| Self::whole(line, hash), Ok)
+    }
+
+    /// Of any line.
+    pub(in crate::audit) fn whole(line: &[u8], hash: Hash) -> Result<Self, Why> {
         let members: Members =
             serde_json::from_slice(line).map_err(|error| Why::NotARecord(Some(error)))?;
         if members.v != VERSION {
@@ -258,6 +266,28 @@ impl Link {
             time: members.time,
             lost: members.lost,
             gap: members.gap.filter(|_| members.event == Kind::Mended),
+        })
+    }
+
+    #[cfg(test)]
+    pub(in crate::audit) fn but_hash(mut self, hash: Hash) -> Self {
+        self.head.hash = hash;
+        self
+    }
+
+    /// Of a line as the log writes it, whose hash says that nobody changed it since: what is between
+    /// its beginning and its end is not read.
+    pub(in crate::audit) fn in_frame(line: &[u8]) -> Option<Self> {
+        let Frame { front, prev, hash } = Frame::of(line)?;
+        Some(Self {
+            head: Head {
+                seq: front.seq,
+                hash,
+            },
+            prev,
+            time: front.time()?,
+            lost: BTreeMap::new(),
+            gap: None,
         })
     }
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::audit::{
-    chain::{Head, seal},
+    chain::{Head, Link, seal},
     record::{Kind, Layer, Record, Sealed, tests::denial},
 };
 
@@ -161,6 +161,35 @@ fn record() -> impl Strategy<Value = Record> {
         })
 }
 
+#[test]
+fn a_line_as_the_log_writes_it_has_a_frame() {
+    let plain = line(&denial(5, "203.0.113.7"));
+    assert_eq!(
+        Link::in_frame(&plain),
+        Link::whole(&plain, Link::in_frame(&plain).unwrap().head.hash).ok()
+    );
+    let mut told = denial(5, "203.0.113.7");
+    told.lost.insert(Layer::Dns, 2);
+    assert_eq!(Link::in_frame(&line(&told)), None);
+}
+
+/// A member of the chain, once more.
+fn member() -> impl Strategy<Value = String> {
+    prop::sample::select(vec![
+        r#","seq":7"#,
+        r#","\u0073eq":7"#,
+        r#","v":2"#,
+        r#","before":{"seq":1,"latest":"2026-03-01T10:20:05.000250Z"}"#,
+        r#","lost":{"dns":2}"#,
+        r#","l\u006fst":{"dns":2}"#,
+        r#","gap":{"missing":1}"#,
+        r#","time":"2026-03-01T10:20:05.000250Z""#,
+        r#","hash":"0""#,
+        r#","prev":"00""#,
+    ])
+    .prop_map(str::to_owned)
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
     let time = || prop::option::of((0..60_u32).prop_map(|second| denial(second, "::").time));
     (
@@ -215,7 +244,10 @@ proptest! {
         record in record(),
         at in any::<prop::sample::Index>(),
         cut in 0..3_usize,
-        put in r#"[ ",:{}\\0-9a-z\[\]-]{0,3}"#,
+        put in prop_oneof![
+            r#"[ ",:{}\\0-9a-z\[\]-]{0,3}"#,
+            member(),
+        ],
     ) {
         let whole = line(&record);
         let text = str::from_utf8(&whole).unwrap();
@@ -226,5 +258,21 @@ proptest! {
         changed.splice(at..end, put.into_bytes());
         let text = String::from_utf8_lossy(&changed);
         prop_assert_eq!(Sealed::read(&text).ok(), serde_json::from_str(&text).ok());
+    }
+
+    /// Where reading the whole line finds a link of the chain, its frame says the same or nothing.
+    #[test]
+    fn a_frame_says_what_the_whole_line_says(
+        record in record(),
+        at in any::<prop::sample::Index>(),
+        put in prop_oneof![Just(String::new()), member(), r#"[ ",:{}\\0-9a-z\[\]-]{0,3}"#],
+    ) {
+        let hash = Hash::of(b"");
+        let mut changed = line(&record);
+        let at = at.index(changed.len());
+        changed.splice(at..at, put.into_bytes());
+        if let (Some(link), Ok(whole)) = (Link::in_frame(&changed), Link::whole(&changed, hash)) {
+            prop_assert_eq!(link.but_hash(hash), whole);
+        }
     }
 }
