@@ -1,13 +1,14 @@
 //! Every test of the workspace, one piece after the other, and a line that sums up.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader},
-    process::Stdio,
+    process::{Command, Stdio},
     time::Instant,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use xtask::world::home;
+use xtask::{program::run as output, world::home};
 
 use crate::{
     setup,
@@ -47,6 +48,7 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     need_root("test")?;
     setup::install()?;
     home::clean()?;
+    let _bpffs = Bpffs::mount()?;
     let started = Instant::now();
     let mut total = Count::default();
     let mut broken = Vec::new();
@@ -82,6 +84,37 @@ pub(crate) fn run(filter: &[String]) -> Result<()> {
     );
     println!("test: {line}");
     Ok(())
+}
+
+/// `/sys/fs/bpf`, which systemd mounts on a machine that has it, and which `egressctl doctor` looks for.
+struct Bpffs {
+    /// Not there before.
+    is_ours: bool,
+}
+
+impl Bpffs {
+    const PLACE: &str = "/sys/fs/bpf";
+
+    fn mount() -> Result<Self> {
+        let mounts = fs::read_to_string("/proc/mounts").context("reading /proc/mounts")?;
+        let is_there = |line: &str| line.split(' ').nth(1) == Some(Self::PLACE);
+        let is_ours = !mounts.lines().any(is_there);
+        if is_ours {
+            println!("test: mounting {} for as long as the tests run", Self::PLACE);
+            output(Command::new("mount").args(["-t", "bpf", "bpf", Self::PLACE]))?;
+        }
+        Ok(Self { is_ours })
+    }
+}
+
+impl Drop for Bpffs {
+    fn drop(&mut self) {
+        if self.is_ours
+            && let Err(error) = output(Command::new("umount").arg(Self::PLACE))
+        {
+            println!("test: {} stays mounted: {error:#}", Self::PLACE);
+        }
+    }
 }
 
 /// Runs one piece, passes its output on, and counts.
