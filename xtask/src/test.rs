@@ -100,7 +100,10 @@ impl Bpffs {
         let is_there = |line: &str| line.split(' ').nth(1) == Some(Self::PLACE);
         let is_ours = !mounts.lines().any(is_there);
         if is_ours {
-            println!("test: mounting {} for as long as the tests run", Self::PLACE);
+            println!(
+                "test: mounting {} for as long as the tests run",
+                Self::PLACE
+            );
             output(Command::new("mount").args(["-t", "bpf", "bpf", Self::PLACE]))?;
         }
         Ok(Self { is_ours })
