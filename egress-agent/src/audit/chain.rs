@@ -16,6 +16,9 @@
 //!     prev = record["seq"], digest
 //! ```
 //!
+//! [`Verifier`] reads no more of a line than that needs, where the line is as the log writes it: that
+//! what a right hash covers is a record is for its readers to find out.
+//!
 //! What is detected: any changed, missing, repeated, swapped or inserted line between the first
 //! and the last one that are there. What is not: somebody who may write the file can seal it
 //! anew from any line on, and cut lines off its end. For that keep a [`Head`] where they cannot
