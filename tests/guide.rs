@@ -7,106 +7,13 @@ use std::{
     time::Duration,
 };
 
-use xtask::{program, world::wait_for};
+use xtask::{
+    guide::{self, MAKEFILE, START},
+    program,
+    world::wait_for,
+};
 
 use crate::harness::{Run, TestWorld};
-
-const README: &str = include_str!("../policy/README.md");
-
-/// What a line of the guide does here.
-struct Expected {
-    line: &'static str,
-    /// What is said more on the command line, for nobody answers questions here.
-    more: &'static str,
-    status: i32,
-    says: &'static str,
-}
-
-const fn line(line: &'static str, says: &'static str) -> Expected {
-    Expected {
-        line,
-        more: "",
-        status: 0,
-        says,
-    }
-}
-
-const EXPECTED: &[Expected] = &[
-    Expected {
-        more: " --yes",
-        ..line(
-            "sudo egressctl init --profile claude-code python",
-            "/etc/egressd/policy.json",
-        )
-    },
-    line(START, ""),
-    line("egressctl status", "enforcing"),
-    Expected {
-        status: 6,
-        ..line(
-            "egressctl run -- curl -sS https://example.com/",
-            "name-denied",
-        )
-    },
-    Expected {
-        status: 1,
-        ..line("egressctl why example.com:443", "name-denied")
-    },
-    line("egressctl log --denied -n 2", "example.com"),
-    Expected {
-        more: " --yes",
-        ..line(
-            r#"sudo egressctl allow example.com --for 1h --why "the manual is there""#,
-            "example.com",
-        )
-    },
-    line("egressctl run -- curl -sS https://example.com/", "hello"),
-    line("sudo egressctl allow --list", "the manual is there"),
-    line("sudo egressctl allow --remove 1", "grant 1"),
-    line(
-        "egressctl run --observe --session first -- make deps",
-        "deps are there",
-    ),
-    line(
-        "sudo egressctl policy suggest /etc/egressd/policy.json --session first",
-        "files.example.net",
-    ),
-    line(
-        "sudo egressctl policy suggest /etc/egressd/policy.json --session first --write",
-        "",
-    ),
-    line("egressctl policy check /etc/egressd/policy.json", ""),
-    line("sudo egressctl reload", "policy"),
-    line(
-        "egressctl run --session second -- make deps",
-        "deps are there",
-    ),
-    line("sudo egressctl log --session second --denied", ""),
-    line("egressctl top --once", "example.com"),
-    line("sudo egressctl report --html report.html", ""),
-    line("sudo egressctl log verify", ""),
-    Expected {
-        more: " --yes",
-        ..line("sudo egressctl uninstall", "/etc/egressd/policy.json")
-    },
-];
-
-/// There is no systemd on the machine of the tests: the daemon is started as its unit does it.
-const START: &str = "sudo systemctl enable --now egressd";
-
-/// The commands of the guide, in their order.
-fn guide() -> Vec<&'static str> {
-    let (_, rest) = README
-        .split_once("## From nothing to a policy that fits\n")
-        .expect("the guide");
-    let (guide, _) = rest.split_once("\n## ").expect("the end of the guide");
-    let lines = guide.lines().filter_map(|line| line.strip_prefix("    "));
-    lines.collect()
-}
-
-/// What the guide's `make deps` is: a page of a host that no profile has.
-const MAKEFILE: &str =
-    "deps:\n\t@curl -sS https://files.example.net/ >/dev/null && echo deps are there\n";
 
 /// `/etc` and `/var` as they are, and what is written there stays in the world.
 const OWN_FILES: &str = "
@@ -184,6 +91,7 @@ impl Machine {
         };
         let mut client = self.world.unguarded(&["sh", "-c", line]);
         client = client.env("EGRESSD_SOCKET", self.socket());
+        client = client.env("USER", "nobody");
         if is_root {
             client = client.as_root();
         }
@@ -202,32 +110,18 @@ impl Drop for Machine {
 
 #[test]
 fn every_line_of_the_guide_does_what_it_says() {
-    let lines = guide();
-    let expected: Vec<&str> = EXPECTED.iter().map(|one| one.line).collect();
-    assert_eq!(
-        lines, expected,
-        "what each line of the guide does stands in this test"
-    );
-
+    let lines = guide::lines().expect("the guide");
     let mut machine = Machine::new();
     let mut wrong = Vec::new();
-    for one in EXPECTED {
-        if one.line == START {
+    for line in lines {
+        if line.text == START {
             machine.start();
             continue;
         }
-        let run = machine.run(&format!("{}{}", one.line, one.more));
-        let does = run.outcome.status == one.status && run.outcome.said().contains(one.says);
-        if !does {
-            let Expected { status, says, .. } = one;
-            wrong.push(format!(
-                "should have ended with {status} and said `{says}`:\n{}",
-                run.outcome
-            ));
-        }
-        // What taught the policy is refused nothing under it.
-        if one.line.ends_with("--session second --denied") {
-            run.must(run.outcome.stdout.is_empty(), "should have shown no denial");
+        let run = machine.run(&line.command());
+        let ended = &run.outcome;
+        if !line.holds(ended.status, &ended.stdout, &ended.stderr) {
+            wrong.push(format!("{}:\n{ended}", line.wanted()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -6,6 +6,7 @@
 //! | [`stage`], [`notices`] | manual pages, completions, profiles, and the licences of others |
 //! | [`package`] | the Debian package, the tarball of the same tree, their checksums |
 //! | [`root`] | installed, used, upgraded and purged in a clean Debian |
+//! | [`newcomer`] | a new user's way there, from `init` to `uninstall`, with an agent that is denied |
 //! | `vm::package` | the same in an emulated machine with systemd, with an agent that runs meanwhile |
 //!
 //! All of it lies in `target/dist`. The same sources give the same bytes: times are those of the
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result};
 use xtask::program::{self, run as output};
 
 mod deny;
+mod newcomer;
 mod notices;
 mod package;
 mod root;
@@ -56,6 +58,7 @@ pub(crate) fn run(dist: &Dist) -> Result<()> {
         let next = build.next()?;
         build.is_reproducible(&shipped)?;
         root::check(&shipped.package, &next)?;
+        newcomer::check(&shipped.package)?;
         vm::package(&shipped.package, &next)?;
     }
     Ok(())

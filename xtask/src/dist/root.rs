@@ -32,12 +32,13 @@ pub(super) fn check(package: &Path, next: &Path) -> Result<()> {
 }
 
 /// An unpacked Debian; gone with the value.
-struct Root {
+pub(super) struct Root {
     directory: PathBuf,
 }
 
 impl Root {
-    fn new(name: &str, include: &str) -> Result<Self> {
+    /// `include` has the packages that it has beside the smallest set, with commas.
+    pub(super) fn new(name: &str, include: &str) -> Result<Self> {
         let archive = debian(name, include)?;
         let directory =
             std::env::temp_dir().join(format!("egressd-dist-{}-{name}", std::process::id()));
@@ -53,8 +54,12 @@ impl Root {
         Ok(root)
     }
 
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// Puts the checks and the packages where the checks look for them.
-    fn take(&self, checks: &str, packages: &[&Path]) -> Result<()> {
+    pub(super) fn take(&self, checks: &str, packages: &[&Path]) -> Result<()> {
         let into = self.directory.join("opt/checks");
         fs::create_dir_all(&into)?;
         let own = root().join("xtask/src/dist/root");
