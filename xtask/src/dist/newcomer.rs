@@ -120,7 +120,7 @@ struct Ended {
 impl<'world> Machine<'world> {
     fn new(world: &'world World, package: &Path) -> Result<Self> {
         let debian = Root::new("newcomer", TOOLS)?;
-        debian.take("common.sh", &[package])?;
+        debian.take(&[package])?;
         let at = |path: &str| debian.directory().join(path);
         let authority = fs::read_to_string(&world.tls().ca).context("reading the authority")?;
         let bundle = at("etc/ssl/certs/ca-certificates.crt");
@@ -234,7 +234,7 @@ impl<'world> Machine<'world> {
 
     /// Every file, its kind, mode and owner.
     fn snapshot(&self) -> Result<String> {
-        let found = self.root(". /opt/checks/common.sh; snapshot")?;
+        let found = self.root("sh /opt/checks/snapshot.sh")?;
         found.ends(0)?;
         Ok(found.stdout)
     }

@@ -24,10 +24,10 @@ const TOOLS: &str = "man-db,mandoc,bash-completion,zsh,fish,lintian";
 pub(super) fn check(package: &Path, next: &Path) -> Result<()> {
     vm::install_tools()?;
     let clean = Root::new("clean", "")?;
-    clean.take("checks.sh", &[package, next])?;
-    clean.run("checks.sh")?;
+    clean.take(&[package, next])?;
+    clean.run("package.sh")?;
     let tools = Root::new("tools", TOOLS)?;
-    tools.take("reads.sh", &[package])?;
+    tools.take(&[package])?;
     tools.run("reads.sh")
 }
 
@@ -59,12 +59,19 @@ impl Root {
     }
 
     /// Puts the checks and the packages where the checks look for them.
-    pub(super) fn take(&self, checks: &str, packages: &[&Path]) -> Result<()> {
+    pub(super) fn take(&self, packages: &[&Path]) -> Result<()> {
         let into = self.directory.join("opt/checks");
         fs::create_dir_all(&into)?;
-        let own = root().join("xtask/src/dist/root");
-        for file in [checks, "common.sh", "world.pl"] {
-            fs::copy(own.join(file), into.join(file)).with_context(|| format!("copying {file}"))?;
+        for file in [
+            "checks.sh",
+            "dist/root/package.sh",
+            "dist/root/reads.sh",
+            "dist/root/snapshot.sh",
+            "dist/root/world.pl",
+        ] {
+            let from = root().join("xtask/src").join(file);
+            let name = from.file_name().unwrap_or_default();
+            fs::copy(&from, into.join(name)).with_context(|| format!("copying {file}"))?;
         }
         for (number, package) in packages.iter().enumerate() {
             fs::copy(package, into.join(format!("{number}.deb")))

@@ -1,6 +1,6 @@
 //! The Debian package on a Debian with systemd: installed, used, upgraded while an agent runs,
 //! refused to be removed under it, removed, purged. The machine is that of `vm systemd`, without
-//! the product; the checks are `package/checks.sh`.
+//! the product; the checks are `package/all.sh`.
 
 use std::{
     path::Path,
@@ -27,8 +27,8 @@ pub(super) fn run(archive: &Archive, package: &Path, next: &Path) -> Result<()> 
     for (from, at) in [(package, "0.deb"), (next, "1.deb")] {
         tree.copy(from, &format!("product/opt/checks/{at}"))?;
     }
-    let checks = root().join("xtask/src/vm/package/checks.sh");
-    tree.copy(&checks, "product/opt/checks/checks.sh")?;
+    let checks = root().join("xtask/src/vm/package/all.sh");
+    tree.copy(&checks, "product/opt/checks/all.sh")?;
     tree.file("product/opt/checks/policy.json", systemd::POLICY, 0o644)?;
     let image = tree.pack()?;
     let machine = Machine {

@@ -2,7 +2,7 @@
 //! as its package would be.
 //!
 //! The disk is made once, with mmdebstrap; each run starts from it and forgets what it wrote. The
-//! checks run inside, as a unit at the end of the boot (`systemd/checks.sh`), and say one line
+//! checks run inside, as a unit at the end of the boot (`systemd/all.sh`), and say one line
 //! each: `ok NAME: …` or `failed NAME (STATUS): …`.
 
 use std::{
@@ -170,6 +170,10 @@ pub(super) fn base(name: &str, kernel: &Kernel, started: &[&str]) -> Result<Tree
             tree.copy(&path, &format!("product/opt/checks/{name}"))?;
         }
     }
+    tree.copy(
+        &root().join("xtask/src/checks.sh"),
+        "product/opt/checks/checks.sh",
+    )?;
     for entry in fs::read_dir(own.join("units"))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -1,7 +1,9 @@
 #!/bin/sh
 # What the package brings, read by what reads it: manual pages, completions, Debian's checker.
-. /opt/checks/common.sh
+. /opt/checks/checks.sh
+exec 3>&1
 
+# The checks.
 the_package_installs() {
     dpkg -i --force-depends /opt/checks/0.deb
 }

@@ -1,24 +1,10 @@
 #!/bin/sh
-# The checks, in order. Each is a function; it holds when every command in it succeeds. One line
-# for each goes to the first serial line, with what it notes.
+# The service on a machine with systemd. What the checks say goes to the first serial line.
 exec 3>/dev/ttyS0
 stty raw <&3
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 SERVICE=/sys/fs/cgroup/system.slice/egressd.service
-count=0
-
-check() {
-    name=$1
-    count=$((count + 1))
-    # In the condition of an `if`, `set -e` would not count.
-    said=$(set -ex; "$name" 2>&1)
-    status=$?
-    if [ "$status" = 0 ]; then
-        echo "ok $name$(echo "$said" | sed -n 's/^note: /: /p')" >&3
-    else
-        echo "failed $name ($status): $(echo "$said" | tail -n 12 | tr '\n' '|')" >&3
-    fi
-}
+. /opt/checks/checks.sh
 
 as_unit() { systemd-run --quiet --wait --pipe --collect --uid=agent --slice=agent.slice "$@"; }
 user() { systemd-run --quiet --wait --pipe --collect --machine=agent@ --user "$@"; }
@@ -27,20 +13,11 @@ attempts() { cat /run/prober/attempts | wc -l; }
 inode() { stat -c %i /sys/fs/cgroup/agent.slice; }
 active() { [ "$(systemctl is-active "$1")" = "${2:-active}" ]; }
 pid() { systemctl show -p MainPID --value egressd; }
-within() { # SECONDS COMMAND…
-    left=$(($1 * 10))
-    shift
-    until "$@"; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || return 1
-        sleep 0.1
-    done
-}
 # Not one attempt got through since the boot, and the prober still tries.
 nothing_leaked() {
     before=$(attempts)
     within 60 sh -c "[ \$(wc -l </run/prober/attempts) -gt $((before + 5)) ]"
-    ! grep -v ' EPERM$' /run/prober/attempts
+    not grep -v ' EPERM$' /run/prober/attempts
     [ "$(packets)" = 0 ]
 }
 answers() { egressctl status >/dev/null 2>&1; }
@@ -50,6 +27,18 @@ flow_lives() {
     within 60 sh -c "[ \$(wc -l </home/agent/echoes) -gt $((lines + 5)) ]"
 }
 
+# Only a job that comes with another one stops the slice: this is how an administrator would.
+reset_slice() {
+    mkdir -p /run/systemd/system/agent.slice.d
+    printf '[Unit]\nRefuseManualStop=no\n' >/run/systemd/system/agent.slice.d/stop.conf
+    systemctl daemon-reload
+    systemctl stop agent.slice
+    rm -r /run/systemd/system/agent.slice.d
+    systemctl daemon-reload
+    [ "$(systemctl is-active agent.slice)" != active ]
+}
+
+# The checks.
 the_units_are_well_written() {
     systemd-analyze verify --man=no egressd.service egressd-gate.service agent.slice
 }
@@ -84,7 +73,7 @@ the_slice_stays_when_its_last_unit_ends() {
     systemctl stop prober
     sleep 1
     [ "$(inode)" = "$was" ]
-    ! systemctl stop agent.slice
+    not systemctl stop agent.slice
     [ "$(inode)" = "$was" ]
     systemctl start prober
     nothing_leaked
@@ -135,7 +124,7 @@ a_good_policy_is_reloaded() {
 a_bad_policy_changes_nothing() {
     was=$(pid)
     echo '{ "version": 1, "network": 5 }' >/etc/egressd/policy.json
-    ! systemctl reload egressd
+    not systemctl reload egressd
     [ "$(pid)" = "$was" ]
     active egressd
     [ "$(user egressctl run -- python3 /opt/checks/dial.py allowed.example)" = reached ]
@@ -149,8 +138,8 @@ names_resolve_through_egressd_with_nss_resolve() {
     user getent hosts free.example
     grep -q free.example /run/world/queries
     [ "$(user egressctl run -- getent ahostsv4 allowed.example | head -n 1 | cut -d ' ' -f 1)" = 203.0.113.10 ]
-    ! user egressctl run -- getent ahostsv4 secret.example
-    ! grep -q secret.example /run/world/queries
+    not user egressctl run -- getent ahostsv4 secret.example
+    not grep -q secret.example /run/world/queries
 }
 # A plain unit sees the socket of systemd-resolved. The question may leave the machine; no
 # connection does.
@@ -174,15 +163,17 @@ UNIT
     grep -q '^0::/agent.slice/' /home/agent/mine
 }
 a_user_unit_in_a_slice_of_that_name_does_not_start() {
-    ! user --slice=agent.slice true
-    ! [ -e /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/agent.slice ]
+    not user --slice=agent.slice true
+    not [ -e /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/agent.slice ]
 }
 the_journal_is_readable() {
-    ! journalctl -b -u egressd -o cat | grep -q "$(printf '\033')"
-    journalctl -b -u egressd -o cat | grep -q 'taken over'
+    journalctl -b -u egressd -o cat >/run/journal
+    not grep -q "$(printf '\033')" /run/journal
+    grep -q 'taken over' /run/journal
     # A refused policy is worth a look; what goes as it should is not.
-    journalctl -b -u egressd -p warning -o cat | grep -qi policy
-    ! journalctl -b -u egressd -p warning -o cat | grep -q 'taken over'
+    journalctl -b -u egressd -p warning -o cat >/run/journal
+    grep -qi policy /run/journal
+    not grep -q 'taken over' /run/journal
 }
 a_stopped_daemon_leaves_the_guard() {
     # A reload has cut the flow.
@@ -199,28 +190,18 @@ without_a_guard_nothing_starts_in_the_slice() {
     systemctl stop prober flow
     egressctl release
     echo '{ "version": 1, "network": 5 }' >/etc/egressd/policy.json
-    ! systemctl start egressd
+    not systemctl start egressd
     # As after a boot: the slice is not there.
     systemctl kill agent.slice || true
     reset_slice
-    ! systemctl start prober
-    ! active prober
+    not systemctl start prober
+    not active prober
     [ "$(packets)" = 0 ]
     cp /etc/egressd/old.json /etc/egressd/policy.json
     systemctl reset-failed
     systemctl start prober
     active egressd
     nothing_leaked
-}
-# Only a job that comes with another one stops the slice: this is how an administrator would.
-reset_slice() {
-    mkdir -p /run/systemd/system/agent.slice.d
-    printf '[Unit]\nRefuseManualStop=no\n' >/run/systemd/system/agent.slice.d/stop.conf
-    systemctl daemon-reload
-    systemctl stop agent.slice
-    rm -r /run/systemd/system/agent.slice.d
-    systemctl daemon-reload
-    [ "$(systemctl is-active agent.slice)" != active ]
 }
 a_slice_that_was_removed_is_guarded_again() {
     systemctl stop prober
@@ -239,11 +220,6 @@ within 600 sh -c '! systemctl is-active egressd | grep -q activating'
 loginctl enable-linger agent
 within 60 [ -S /run/user/1000/bus ]
 echo "booted $(uname -r) systemd $(systemctl --version | head -n 1 | cut -d ' ' -f 2)" >&3
-for name in $(sed -n 's/^\([a-z_]*\)() {$/\1/p' "$0" | grep '_.*_'); do
-    case "$name" in
-        as_unit | nothing_leaked | flow_lives | reset_slice) ;;
-        *) check "$name" ;;
-    esac
-done
+check_all
 echo "end $count" >&3
 sync

@@ -1,22 +1,9 @@
 #!/bin/sh
-# The checks of the package, in order, as those of `systemd/checks.sh` are made.
+# The package on a machine with systemd.
 exec 3>/dev/ttyS0
 stty raw <&3
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive
-count=0
-
-check() {
-    name=$1
-    count=$((count + 1))
-    # In the condition of an `if`, `set -e` would not count.
-    said=$(set -ex; "$name" 2>&1)
-    status=$?
-    if [ "$status" = 0 ]; then
-        echo "ok $name$(echo "$said" | sed -n 's/^note: /: /p')" >&3
-    else
-        echo "failed $name ($status): $(echo "$said" | tail -n 14 | tr '\n' '|')" >&3
-    fi
-}
+. /opt/checks/checks.sh
 
 user() { systemd-run --quiet --wait --pipe --collect --machine=agent@ --user "$@"; }
 packets() { if [ -e /run/world/bait ]; then wc -l </run/world/bait; else echo 0; fi; }
@@ -24,17 +11,6 @@ attempts() { cat /run/prober/attempts | wc -l; }
 active() { [ "$(systemctl is-active "$1")" = "${2:-active}" ]; }
 pid() { systemctl show -p MainPID --value egressd; }
 dial() { python3 /opt/checks/dial.py "$1"; }
-# `! command` does not end a shell with `set -e`, whatever the command does: this does.
-not() { if "$@"; then return 1; fi; }
-within() { # SECONDS COMMAND…
-    left=$(($1 * 10))
-    shift
-    until "$@"; do
-        left=$((left - 1))
-        [ "$left" -gt 0 ] || return 1
-        sleep 0.1
-    done
-}
 nothing_leaked() {
     before=$(attempts)
     within 60 sh -c "[ \$(wc -l </run/prober/attempts) -gt $((before + 5)) ]"
@@ -53,6 +29,7 @@ snapshot() {
     cut -d : -f 1 /etc/group | sort
 }
 
+# The checks.
 it_installs_and_starts_nothing() {
     snapshot >/tmp/before
     dpkg -i /opt/checks/0.deb
@@ -145,11 +122,6 @@ the_bait_would_have_told() {
 }
 
 echo "booted $(uname -r) systemd $(systemctl --version | head -n 1 | cut -d ' ' -f 2)" >&3
-for name in $(sed -n 's/^\([a-z_]*\)() {$/\1/p' "$0" | grep '_.*_'); do
-    case "$name" in
-        nothing_leaked | flow_lives) ;;
-        *) check "$name" ;;
-    esac
-done
+check_all
 echo "end $count" >&3
 sync

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The package, by what a clean Debian has and nothing else. There is no systemd: the daemon is
 # started by hand.
-. /opt/checks/common.sh
+. /opt/checks/checks.sh
+exec 3>&1
 
 # Where this machine has it, in hybrid layouts too.
 CGROUP=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)/egressd-dist-check.slice
@@ -9,6 +10,7 @@ CGROUP=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)/egressd-dist-che
 dial() { timeout 5 bash -c ': </dev/tcp/'"$1"'/443'; }
 stopped() { ! [ -d "/proc/$1" ]; }
 
+# The checks.
 the_world_answers() {
     perl /opt/checks/world.pl >/dev/null 2>&1 &
     echo $! >/tmp/world
@@ -16,7 +18,7 @@ the_world_answers() {
     dial 203.0.113.66
 }
 it_installs_and_a_command_runs_guarded() {
-    snapshot >/tmp/before
+    sh /opt/checks/snapshot.sh >/tmp/before
     start=$(date +%s%N)
     dpkg -i /opt/checks/0.deb
     # One command, as root in a machine of its own, such as a runner of CI.
@@ -141,7 +143,7 @@ a_purge_leaves_nothing() {
     rmdir "$CGROUP" 2>/dev/null || true
     not [ -e "$CGROUP" ]
     dpkg -P egressd
-    snapshot >/tmp/after
+    sh /opt/checks/snapshot.sh >/tmp/after
     diff /tmp/before /tmp/after
     not [ -e /run/egressd ]
 }
