@@ -56,7 +56,7 @@ mod session;
 mod settings;
 mod shape;
 mod shared;
-pub(crate) mod suffix;
+pub(crate) use crate::inspect::suffix;
 mod suggest;
 mod tables;
 mod text;

@@ -24,7 +24,6 @@ mod paths;
 mod place;
 pub mod protocol;
 mod secrets;
-pub mod shell;
 
 use serde_json::Value;
 
@@ -36,7 +35,7 @@ pub use judgement::{Class, Judgement, Verdict};
 pub use links::{Found, Reading, links};
 pub use place::{Denial, Place, Standing, host, standing};
 pub use secrets::find as find_secret;
-pub use shell::{Contact, Reach, Remote, places, reach};
+pub use crate::inspect::shell::{self, Contact, Reach, Remote, places, reach};
 
 /// Every text in the arguments with the nearest key above it, in order; keys are texts too.
 fn strings(input: &Value) -> impl Iterator<Item = (&str, &str)> {
