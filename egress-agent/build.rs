@@ -1,10 +1,11 @@
 //! Builds the kernel programs and gathers the maintained profiles, for the lib to include, and says how
 //! the programs are linked.
 
-use std::{env, ffi::OsString, fmt::Write as _, fs, path::Path, process::Command};
+use std::{env, ffi::OsString, fmt::Write as _, fs, io::Write as _, path::Path, process::Command};
 
 use anyhow::{Context as _, ensure};
 use aya_build::{Package, Toolchain};
+use flate2::{Compression, write::GzEncoder};
 
 fn main() -> anyhow::Result<()> {
     profiles()?;
@@ -22,15 +23,16 @@ fn main() -> anyhow::Result<()> {
         Toolchain::Nightly,
     )
     .context("the kernel programs were not built; `cargo xtask setup` installs what that needs")?;
-    without_debug_info().context("taking the debug info out of the kernel programs")?;
+    let object = env::var_os("OUT_DIR").context("cargo names no directory for what is built")?;
+    let object = Path::new(&object).join("egress-ebpf");
+    without_debug_info(&object).context("taking the debug info out of the kernel programs")?;
+    pack(&object).context("packing the kernel programs")?;
     link();
     Ok(())
 }
 
 /// BTF is made from the debug info, and then three quarters of the object are for nobody.
-fn without_debug_info() -> anyhow::Result<()> {
-    let object =
-        Path::new(&env::var_os("OUT_DIR").context("cargo names no OUT_DIR")?).join("egress-ebpf");
+fn without_debug_info(object: &Path) -> anyhow::Result<()> {
     let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let said = Command::new(rustc).args(["--print", "sysroot"]).output()?;
     let said = String::from_utf8(said.stdout).context("rustc names its directory")?;
@@ -49,10 +51,18 @@ fn without_debug_info() -> anyhow::Result<()> {
     let status = Command::new(&strip)
         .env("LD_LIBRARY_PATH", libraries)
         .arg("--strip-debug")
-        .arg(&object)
+        .arg(object)
         .status()
         .with_context(|| format!("starting {}", strip.display()))?;
     ensure!(status.success(), "{} failed: {status}", strip.display());
+    Ok(())
+}
+
+/// Four fifths of what is left are tables that pack well.
+fn pack(object: &Path) -> anyhow::Result<()> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    packer.write_all(&fs::read(object)?)?;
+    fs::write(object.with_extension("gz"), packer.finish()?)?;
     Ok(())
 }
 

@@ -27,6 +27,7 @@ mod secrets;
 
 use serde_json::Value;
 
+pub use crate::inspect::shell::{self, Contact, Reach, Remote, places, reach};
 pub use advice::advice;
 pub use call::{Call, KnownRemote};
 pub use command::{remotes, shell_command};
@@ -35,7 +36,6 @@ pub use judgement::{Class, Judgement, Verdict};
 pub use links::{Found, Reading, links};
 pub use place::{Denial, Place, Standing, host, standing};
 pub use secrets::find as find_secret;
-pub use crate::inspect::shell::{self, Contact, Reach, Remote, places, reach};
 
 /// Every text in the arguments with the nearest key above it, in order; keys are texts too.
 fn strings(input: &Value) -> impl Iterator<Item = (&str, &str)> {

@@ -16,10 +16,14 @@ use crate::{
 };
 
 /// What is tested, and the words for `cargo test`.
-const PIECES: [(&str, &[&str]); 5] = [
+const PIECES: [(&str, &[&str]); 6] = [
     (
         "the decision (egress-common)",
         &["--package", "egress-common", "--all-features"],
+    ),
+    (
+        "what stands in a text (egress-inspect)",
+        &["--package", "egress-inspect"],
     ),
     ("the tasks (xtask)", &["--package", "xtask"]),
     (

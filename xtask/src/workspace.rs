@@ -55,9 +55,21 @@ pub(crate) fn build() -> Result<PathBuf> {
 
 /// Builds the one program that is shipped, and says where it is. What is measured is built here too:
 /// with other packages beside it, cargo could give a dependency other features.
+///
+/// Messages of libraries name their sources: where those lie on this machine is nobody's concern, and
+/// takes space.
 pub(crate) fn build_release() -> Result<PathBuf> {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let registry = cargo_home
+        .context("neither CARGO_HOME nor HOME is set")?
+        .join("registry/src");
     show(
         cargo()
+            .env(
+                "RUSTFLAGS",
+                format!("--remap-path-prefix={}=", registry.display()),
+            )
             .args(["build", "--quiet", "--release", "--locked"])
             .args(["--package", "egress-agent", "--bin", "egressd"]),
     )?;

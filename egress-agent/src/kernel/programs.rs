@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Read as _},
     os::fd::AsFd,
     path::{Path, PathBuf},
 };
@@ -19,6 +19,7 @@ use aya::{
     util::KernelVersion,
 };
 use egress_common::ABI_VERSION;
+use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -26,8 +27,8 @@ use super::{
     pins::{PinError, Pins},
 };
 
-/// The kernel programs, as built with this daemon.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egress-ebpf"));
+/// The kernel programs, as built with this daemon: an object file, packed.
+static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/egress-ebpf.gz"));
 
 /// Every hook of a guard, in the order of attachment. The packet hook comes first: it alone
 /// already denies all that the policy does not allow.
@@ -81,6 +82,8 @@ pub enum KernelError {
         name: &'static str,
         source: ProgramError,
     },
+    #[error("the kernel programs do not unpack: {0}; this build of egressd is broken")]
+    Packed(#[source] io::Error),
     #[error("the object holds no {0}; this build of egressd is broken")]
     Missing(&'static str),
     #[error("attach `{name}` to {cgroup}: {source}", cgroup = cgroup.display())]
@@ -146,9 +149,18 @@ pub fn kernel_release() -> String {
         .into_owned()
 }
 
+/// The object file, at an address that fits its tables, as the allocator gives one.
+fn object() -> Result<Vec<u8>, KernelError> {
+    let mut object = Vec::new();
+    GzDecoder::new(PACKED)
+        .read_to_end(&mut object)
+        .map_err(KernelError::Packed)?;
+    Ok(object)
+}
+
 /// Names the shapes and the program text: what was pinned by another build has another name.
 pub fn version() -> String {
-    let digest = Sha256::digest(OBJECT);
+    let digest = Sha256::digest(PACKED);
     let short = digest
         .first_chunk()
         .map_or(0, |first| u64::from_be_bytes(*first))
@@ -194,7 +206,7 @@ impl Programs {
             .override_global("GUARD_ID", &id, true)
             .override_global("GUARD_LEVEL", &level, true)
             .override_global("HAS_SET_RETVAL", &has_set_retval, true)
-            .load(OBJECT)
+            .load(&object()?)
             .map_err(KernelError::Load)?;
         for name in HOOKS {
             let program = ebpf.program_mut(name).ok_or(KernelError::Missing(name))?;
@@ -315,7 +327,9 @@ pub fn attached(pins: &Pins) -> Vec<(&'static str, bool)> {
 /// Puts the DNS tap's filter on a packet socket. The socket keeps the program.
 pub fn attach_tap(socket: impl AsFd) -> Result<(), KernelError> {
     const TAP: &str = "dns_tap";
-    let mut ebpf = EbpfLoader::new().load(OBJECT).map_err(KernelError::Load)?;
+    let mut ebpf = EbpfLoader::new()
+        .load(&object()?)
+        .map_err(KernelError::Load)?;
     let program = ebpf.program_mut(TAP).ok_or(KernelError::Missing(TAP))?;
     let failed = |source| KernelError::Program { name: TAP, source };
     let tap = <&mut SocketFilter>::try_from(program).map_err(failed)?;

@@ -93,11 +93,7 @@ pub(crate) fn words_in(bytes: &[u8], part: Range<usize>) -> impl Iterator<Item =
 }
 
 /// The longest runs of at least `least` bytes of a part, in order.
-pub(crate) fn spans(
-    bytes: &[u8],
-    part: u8,
-    least: usize,
-) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn spans(bytes: &[u8], part: u8, least: usize) -> impl Iterator<Item = Range<usize>> {
     let is_out = move |byte: &u8| {
         PARTS
             .get(usize::from(*byte))
