@@ -32,6 +32,8 @@ hook=$(sed -n 's/.*"command": "\(.* hook claude.*\)".*/\1/p' ~/.claude/settings.
 printf '{"hook_event_name":"PreToolUse","tool_name":"Bash","tool_input":{"command":"%s"}}' "$*" | $hook
 exec "$@"
 "#;
+/// Not chroot(8): the kernel makes no user namespace for a process in one, and a session needs that.
+const INSIDE: &str = r#"cd "$0" && pivot_root . mnt && cd / && umount -l /mnt && exec "$@""#;
 const AGENT_RUNS: &str = "egressctl run -- claude curl -sS https://example.com/";
 
 pub(super) fn check(package: &Path) -> Result<()> {
@@ -157,8 +159,9 @@ impl<'world> Machine<'world> {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = self.world.command("chroot");
+        let mut command = self.world.command("unshare");
         command
+            .args(["--mount", "--propagation", "private", "sh", "-c", INSIDE])
             .arg(self.root.directory())
             .args([
                 "env",
@@ -176,7 +179,7 @@ impl<'world> Machine<'world> {
         let output = self
             .command(words)
             .output()
-            .context("cannot start `chroot`")?;
+            .context("cannot start `unshare`")?;
         Ok(Ended {
             line: line.to_owned(),
             status: output.status.code(),
