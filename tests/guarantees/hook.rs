@@ -199,7 +199,7 @@ fn a_call_that_is_longer_than_other_requests_is_judged() {
     let world = TestWorld::guarded(policy());
     let mut long = fetch("PreToolUse", "t1", "https://web.denied.test:9000/");
     // Numbers: a daemon that is not optimised reads them in time.
-    long["tool_input"]["numbers"] = json!(vec![1; 100_000]);
+    long["tool_input"]["numbers"] = json!(vec![1; 40_000]);
     let answers = Session::new(&world).hook("long", &long).run();
     let denied = answers.output("long");
     assert_eq!(denied["permissionDecision"], "deny");

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     process::{Command, Stdio},
+    thread,
     time::Instant,
 };
 
@@ -126,12 +127,15 @@ impl Drop for Bpffs {
 
 /// Runs one piece, passes its output on, and counts.
 fn piece(words: &[&str], filter: &[String]) -> Result<(Count, bool)> {
+    // Much of their time, tests wait for others: half as many again as there are cores keep those busy.
+    let threads = thread::available_parallelism().map_or(2, |cores| cores.get() * 3 / 2);
     let mut child = cargo()
         .args(["test", "--quiet", "--no-fail-fast"])
         .args(words)
         .arg("--")
         .args(filter)
         .env("EGRESS_TEST_KERNEL", "1")
+        .env("RUST_TEST_THREADS", threads.max(2).to_string())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot start cargo")?;
