@@ -35,6 +35,25 @@ fn completions_know_every_verb() {
 }
 
 #[test]
+fn a_full_disk_behind_standard_output_is_said() {
+    for words in [&["completions", "bash"][..], &["policy", "profiles"]] {
+        let full = std::fs::File::create("/dev/full").expect("every Linux has it");
+        let output = Command::new(env!("CARGO_BIN_EXE_egressctl"))
+            .args(words)
+            .stdout(full)
+            .output()
+            .expect("egressctl is built");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+        assert!(
+            said.starts_with("egressctl: cannot write to standard output: No space left"),
+            "{words:?}: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{words:?}: {said}");
+    }
+}
+
+#[test]
 fn without_a_daemon_each_verb_says_so_in_one_line_with_what_to_do() {
     for words in [
         &["status"][..],

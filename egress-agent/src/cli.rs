@@ -90,7 +90,7 @@ impl Screen {
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let color = !json && !no_color && io::stdout().is_terminal();
         // Not locked for good: a panic in another thread of `top` gives the terminal back.
-        Self::new(Box::new(io::stdout()), json, color)
+        Self::new(Box::new(Output(io::stdout())), json, color)
     }
 
     pub fn new(out: Box<dyn Write>, json: bool, color: bool) -> Self {
@@ -139,6 +139,25 @@ impl Screen {
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
+}
+
+/// Standard output, which says that it is what failed.
+struct Output(io::Stdout);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(unwritten)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush().map_err(unwritten)
+    }
+}
+
+/// Of the same kind: a reader that went away is no failure.
+fn unwritten(error: io::Error) -> io::Error {
+    let says = format!("cannot write to standard output: {error}");
+    io::Error::new(error.kind(), says)
 }
 
 /// What a colour means; never only the colour says it.

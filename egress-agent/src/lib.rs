@@ -22,7 +22,7 @@
 //! | [`escape`] | every known way out, tried for real: the tests and `egressctl doctor --escape` |
 //! | `fuzz` | what must hold for any foreign bytes; only in tests and under the fuzzer |
 //! | [`content`] | what a policy wants done about content: rules and findings, made ready once |
-//! | [`inspect`] | what stands in a text: secrets, hidden orders, destructive commands; pure |
+//! | [`inspect`] | what stands in a text: secrets, hidden orders, destructive commands; pure; a crate of its own |
 //! | [`launch`] | entering a session and giving up everything that could undo it |
 //! | [`mcp`] | the guard between an agent and its MCP servers |
 //! | [`cli`] | the verbs of `egressctl` |
@@ -32,7 +32,7 @@
 //! | [`rules`] | packs of rules about the content of tool calls: check, decide, import; pure |
 //! | `schema` | the JSON Schemas of policy, pack and record, each a file that a test holds to its type |
 //! | [`sse`] | streams of events, for the MCP guard and the proxy; pure |
-//! | [`tools`] | tool calls of agents, judged before they run: the hook, shell commands |
+//! | [`tools`] | tool calls of agents, judged before they run: the hook; [`inspect::shell`] reads commands |
 //! | [`trust`] | whether someone else could change a file |
 //!
 //! Rules of the house: what decides takes values and the time, and touches nothing; one task owns
@@ -62,5 +62,4 @@ pub mod sse;
 pub mod tools;
 pub mod trust;
 
-/// Its own crate, optimised for speed: it reads every byte that an agent sends.
 pub use egress_inspect as inspect;

@@ -1,7 +1,10 @@
-//! What stands in a text: secrets, orders hidden in it, commands that destroy, code that acts.
+//! What stands in a text: secrets, orders hidden in it, commands that destroy, code that acts. What
+//! reads every byte that an agent sends is a crate of its own, built for speed where the rest of
+//! egressd is built for size.
 //!
 //! ```text
 //!   bytes ──view──▶ views (as written, decoded, joined) ──detectors──▶ Finding ──redact──▶ bytes
+//!   command ──shell──▶ Reach (contacts, commands, code) ──detectors──▶ Finding
 //! ```
 //!
 //! Pure: bytes and options in, findings out. A finding says where something stands, never what:
