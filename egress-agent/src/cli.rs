@@ -146,16 +146,16 @@ struct Output(io::Stdout);
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(unwritten)
+        self.0.write(bytes).map_err(|error| unwritten(&error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(unwritten)
+        self.0.flush().map_err(|error| unwritten(&error))
     }
 }
 
 /// Of the same kind: a reader that went away is no failure.
-fn unwritten(error: io::Error) -> io::Error {
+fn unwritten(error: &io::Error) -> io::Error {
     let says = format!("cannot write to standard output: {error}");
     io::Error::new(error.kind(), says)
 }
