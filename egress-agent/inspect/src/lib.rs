@@ -1,6 +1,4 @@
-//! What stands in a text: secrets, orders hidden in it, commands that destroy, code that acts. What
-//! reads every byte that an agent sends is a crate of its own, built for speed where the rest of
-//! egressd is built for size.
+//! What stands in a text: secrets, orders hidden in it, commands that destroy, code that acts.
 //!
 //! ```text
 //!   bytes ──view──▶ views (as written, decoded, joined) ──detectors──▶ Finding ──redact──▶ bytes
