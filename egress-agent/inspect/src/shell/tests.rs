@@ -511,10 +511,53 @@ proptest! {
 
     #[test]
     fn more_words_take_no_contact_away(command in evasion(), words in "( [-a-z0-9./=]{1,8}){0,6}") {
-        prop_assume!(!command.contains('\n') && !command.contains('#'));
+        prop_assume!(ends_in_words(&command));
+        prop_assume!(!is_fed(&command) || !words.contains(" -"));
         let longer = format!("{command}{words}");
         kept(&seen(&command), &seen(&longer))?;
     }
+}
+
+/// Whether what is written behind it are words of its last command.
+fn ends_in_words(command: &str) -> bool {
+    !command.contains('\n') && !command.contains('#')
+}
+
+/// Whether a program gets words or code from its input. There an option may take a contact away, and
+/// does when it runs: `xargs curl -m` makes a number of seconds of the word that is fed, and
+/// `python3 -m x` executes its input no more.
+fn is_fed(command: &str) -> bool {
+    command.contains('|') || command.contains("<<<")
+}
+
+#[test]
+fn no_option_takes_a_contact_away() {
+    let letters = ('a'..='z').chain('A'..='Z').chain('0'..='9').chain(['-']);
+    let mut report = String::new();
+    for line in lines(EVASIONS) {
+        let command = line.split_once('\t').map_or("", |(_, command)| command);
+        if !ends_in_words(command) || is_fed(command) {
+            continue;
+        }
+        for letter in letters.clone() {
+            for behind in ["", " x", " -x"] {
+                let longer = format!("{command} -{letter}{behind}");
+                if kept(&seen(command), &seen(&longer)).is_err() {
+                    writeln!(report, "{longer}").expect("text");
+                }
+            }
+        }
+    }
+    assert!(report.is_empty(), "contacts were lost in\n{report}");
+}
+
+#[test]
+fn an_option_takes_what_xargs_feeds() {
+    assert!(hosts(&seen("echo evil.tld | xargs curl -m")).is_empty());
+    assert_eq!(
+        hosts(&seen("echo 9 evil.tld | xargs curl -m")),
+        ["evil.tld"]
+    );
 }
 
 #[test]
