@@ -1,5 +1,6 @@
 //! What egressd promises, each promise as a test that fails when it is broken.
 
+mod big_tcp;
 mod chaos;
 mod evasions;
 mod hook;

@@ -38,7 +38,7 @@ pub use key::{
     PortKey, UNIX_PATH_BYTES, UnixKey,
 };
 pub use layout::Layout;
-pub use packet::{Headers, Packet, parse};
+pub use packet::{Headers, Packet, is_jumbogram, parse};
 pub use verdict::{Grant, PortSet, Reason, RuleId, Ruling, Verdict};
 
 /// Version of every shape in this crate. Bumped with any change to one; `egressd` refuses pinned

@@ -4,7 +4,7 @@ use aya_ebpf::{bindings::__sk_buff, helpers::generated as bpf, programs::SkBuffC
 use core::ffi::c_void;
 use egress_common::{
     Client, ClientKey, Config, Counter, Flow, Headers, Hook, Packet, Process, Protocol, Reason,
-    Ruling, Stage, parse, rule_on,
+    Ruling, Stage, is_jumbogram, parse, rule_on,
 };
 
 use crate::{
@@ -248,6 +248,10 @@ pub(crate) fn read(ctx: &SkBuffContext) -> Result<Packet, (Reason, Flow)> {
         parse(&Headers::V4(&bytes))
     } else if protocol == ETH_P_IPV6 {
         let bytes = ctx.load::<[u32; 11]>(0).map_err(unreadable)?;
+        if is_jumbogram(&bytes) {
+            let bytes = ctx.load::<[u32; 13]>(0).map_err(unreadable)?;
+            return parse(&Headers::Jumbogram(&bytes));
+        }
         parse(&Headers::V6(&bytes))
     } else {
         Err((Reason::Malformed, Flow::NONE))

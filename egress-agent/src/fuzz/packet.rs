@@ -3,8 +3,8 @@
 use std::{net::IpAddr, sync::OnceLock};
 
 use egress_common::{
-    Address, Config, DnsMode, Flow, Headers, Lease, LeaseGrant, Protocol, Stage, decide, parse,
-    rule_on,
+    Address, Config, DnsMode, Flow, Headers, Lease, LeaseGrant, Protocol, Stage, decide,
+    is_jumbogram, parse, rule_on,
 };
 
 use crate::policy::{Name, NameDecision, Policy, PortSets, TableRules};
@@ -28,7 +28,16 @@ pub(super) fn check(bytes: &[u8]) {
         let Some(words) = words::<11>(packet) else {
             return;
         };
-        (parse(&Headers::V6(&words)), plain_v6(packet))
+        // As the kernel program does.
+        let parsed = if is_jumbogram(&words) {
+            let Some(words) = words::<13>(packet) else {
+                return;
+            };
+            parse(&Headers::Jumbogram(&words))
+        } else {
+            parse(&Headers::V6(&words))
+        };
+        (parsed, plain_v6(packet))
     };
     let flow = match parsed {
         Ok(packet) => {
@@ -151,11 +160,18 @@ fn plain_v4(packet: &[u8]) -> Option<(Flow, u16)> {
     is_plain.then_some((flow, port(*ports, 0)))
 }
 
-/// RFC 8200 3: the transport header comes next.
+/// RFC 8200 3: the transport header comes next, or RFC 2675: behind the length of a jumbogram.
 fn plain_v6(packet: &[u8]) -> Option<(Flow, u16)> {
     let (header, rest) = packet.split_first_chunk::<40>()?;
-    let (ports, _) = rest.split_first_chunk::<4>()?;
-    let [first, _, _, _, _, _, next, ..] = *header;
+    let [first, _, _, _, high, low, mut next, ..] = *header;
+    let mut transport = rest;
+    if let (0, 0, 0, [6, 0, 0xc2, 4, length @ ..]) = (high, low, next, rest)
+        && let Some((length, behind)) = length.split_first_chunk::<4>()
+        && u32::from_be_bytes(*length) >= 1 << 16
+    {
+        (next, transport) = (6, behind);
+    }
+    let (ports, _) = transport.split_first_chunk::<4>()?;
     let destination = Address::from_v6(*header.last_chunk()?);
     let is_plain = first >> 4 == 6 && matches!(next, 6 | 17);
     let flow = Flow::new(Protocol(next), destination, port(*ports, 2));
