@@ -138,6 +138,14 @@ removal_takes_the_guard_off() {
     not [ -e /usr/bin/egressctl ]
     cmp /etc/egressd/policy.json /tmp/mine
 }
+a_purge_keeps_a_note_that_it_cannot_read() {
+    mkdir -p /var/lib/egressd
+    echo '{ "homes": [{ "home": "/root/a\\b" }] }' >/var/lib/egressd/install.json
+    sh /var/lib/dpkg/info/egressd.postrm purge 2>/tmp/said
+    grep -q 'egressctl uninstall' /tmp/said
+    grep -q 'a..b' /var/lib/egressd/install.json
+    rm -r /var/lib/egressd
+}
 a_purge_leaves_nothing() {
     rm -f /var/log/egressd.out
     rmdir "$CGROUP" 2>/dev/null || true
