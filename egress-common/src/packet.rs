@@ -7,7 +7,7 @@
 //!
 //! One header is the kernel's own: a TCP buffer of more than 65,535 bytes has its length in a
 //! hop-by-hop option (RFC 2675), which is gone again when the buffer has been cut into packets
-//! (`ip6_xmit` in net/ipv6/ip6_output.c and `ipv6_gso_segment`, Linux 5.19 and later).
+//! (`ip6_xmit` and `ipv6_gso_segment` in Linux, from 5.19 on).
 
 use crate::{Address, Flow, Protocol, Reason};
 

@@ -106,6 +106,8 @@ impl Machine<'_> {
     fn command(&self, console: &Path, report: &Path) -> Command {
         let mut command = Command::new("timeout");
         command
+            // In the group of this task, so that a signal to the group ends the machine, too.
+            .arg("--foreground")
             .arg(self.limit.as_secs().to_string())
             .args(["qemu-system-x86_64", "-accel", "tcg,thread=multi"])
             .args(["-cpu", "max", "-smp", "2", "-m"])
