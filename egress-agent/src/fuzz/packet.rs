@@ -25,17 +25,17 @@ pub(super) fn check(bytes: &[u8]) {
         };
         (parse(&Headers::V4(&words)), plain_v4(packet))
     } else {
-        let Some(words) = words::<11>(packet) else {
+        let Some(fixed) = words::<11>(packet) else {
             return;
         };
         // As the kernel program does.
-        let parsed = if is_jumbogram(&words) {
-            let Some(words) = words::<13>(packet) else {
+        let parsed = if is_jumbogram(&fixed) {
+            let Some(all) = words::<13>(packet) else {
                 return;
             };
-            parse(&Headers::Jumbogram(&words))
+            parse(&Headers::Jumbogram(&all))
         } else {
-            parse(&Headers::V6(&words))
+            parse(&Headers::V6(&fixed))
         };
         (parsed, plain_v6(packet))
     };
