@@ -41,6 +41,8 @@ impl Capture {
             .arg("tcpdump")
             .args([
                 "--immediate-mode",
+                // KiB, for what comes while this program does not get to run.
+                "--buffer-size=16384",
                 "-l",
                 "-n",
                 "-tt",
@@ -82,11 +84,12 @@ impl Capture {
             line.contains(&format!(".{MARK_PORT}")) && line.contains(&format!("{RESOLVER_V4}"))
         };
         let marked = format!("length {size}");
-        wait_for("the mark in the capture", Duration::from_secs(5), || {
+        wait_for("the mark in the capture", Duration::from_secs(30), || {
             self.lines()
                 .iter()
                 .any(|line| is_mark(line) && line.ends_with(&marked))
-        })?;
+        })
+        .with_context(|| format!("{} packets are in the capture", self.lines().len()))?;
         Ok(self
             .lines()
             .into_iter()
