@@ -140,7 +140,7 @@ removal_takes_the_guard_off() {
 }
 a_purge_keeps_a_note_that_it_cannot_read() {
     mkdir -p /var/lib/egressd
-    echo '{ "homes": [{ "home": "/root/a\\b" }] }' >/var/lib/egressd/install.json
+    printf '%s\n' '{ "homes": [{ "home": "/root/a\\b" }] }' >/var/lib/egressd/install.json
     sh /var/lib/dpkg/info/egressd.postrm purge 2>/tmp/said
     grep -q 'egressctl uninstall' /tmp/said
     grep -q 'a..b' /var/lib/egressd/install.json
